@@ -1,0 +1,1 @@
+"""A small shop: products, carts and orders behind HTTP, kept in Redis."""
