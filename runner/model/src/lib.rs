@@ -1,0 +1,19 @@
+//! hoist's pure core: the file as written, the plan made from it, the events of a run, the state
+//! they fold into, and the results that steps bring home.
+//!
+//! The way of data: bytes -> `spec::PipelineSpec` -> `plan::Plan` -> `event::RunEvent`s ->
+//! `state::RunState` -> renderers. This crate refuses to do I/O, to be async, to know colours, and
+//! to read the clock or the environment: whatever it needs of the world is handed in.
+
+pub mod event;
+pub mod ids;
+pub mod image;
+mod millis;
+pub mod plan;
+pub mod reason;
+pub mod reporter;
+pub mod results;
+pub mod state;
+pub mod step;
+pub mod text;
+pub mod unit;

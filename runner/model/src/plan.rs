@@ -1,0 +1,125 @@
+//! The validated graph of a pipeline: names resolved, edges found, kinds lowered to units. A plan
+//! has no spans and touches nothing; making one is `crate::plan`'s part, running it the engine's.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{StepId, StepIx};
+use crate::step::StepKind;
+use crate::unit::{EnvironmentPlan, Unit};
+
+/// A pipeline that can be run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// The project's name, from the file.
+    pub name: String,
+    /// Every step, each after those that it needs.
+    pub steps: Vec<PlannedStep>,
+    /// Where deploys can go, those that no step names too.
+    pub environments: BTreeMap<String, EnvironmentPlan>,
+    /// Where the values of secrets come from.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Logins by registry host.
+    pub registries: BTreeMap<String, RegistryLogin>,
+    /// Reports that a run writes, paths relative to the project's root.
+    pub reports: Reports,
+    /// Files, relative to the project's root, that are never part of a context or a source copy:
+    /// those of `[reports]` and `[secrets]`. `.hoist` is left out besides.
+    pub never_sent: Vec<String>,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlannedStep {
+    /// Its name.
+    pub id: StepId,
+    /// What makes it.
+    pub kind: StepKind,
+    /// Its line in the file, from 1.
+    pub line: usize,
+    /// What must have ended well before it starts; each step at most once.
+    pub needs: Vec<Need>,
+    /// The longest that one attempt may take.
+    #[serde(rename = "timeout_ms", with = "crate::millis")]
+    pub timeout: Duration,
+    /// The work.
+    pub unit: Unit,
+    /// What the file relaxes of the default sealing, in words, such as `network = "bridge"`.
+    pub relaxations: Vec<String>,
+}
+
+/// An edge of the graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The place of the step that comes first; always smaller than that of the step that needs it.
+    pub step: StepIx,
+    /// Why.
+    pub why: Edge,
+}
+
+/// Why a step waits for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edge {
+    /// The file says so in `needs`.
+    Needs,
+    /// The step refers to what the other makes.
+    Reference,
+    /// The other scans the image which this one pushes or deploys.
+    Gate,
+}
+
+/// Where a secret's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// A variable of hoist's environment.
+    Environment(String),
+    /// A file, relative to the project's root.
+    File(String),
+}
+
+/// A login for a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    /// As written.
+    pub username: String,
+    /// The name of the secret that holds the password.
+    pub password: String,
+}
+
+/// Reports that a run writes, paths relative to the project's root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reports {
+    /// JUnit XML.
+    pub junit: Option<String>,
+}
+
+impl Plan {
+    /// The step of that name and its place.
+    #[must_use]
+    pub fn find(&self, id: &StepId) -> Option<(StepIx, &PlannedStep)> {
+        self.steps.iter().enumerate().find(|(_, step)| step.id == *id)
+    }
+
+    /// The names of the secrets that the steps of this plan and its logins use.
+    #[must_use]
+    pub fn used_secrets(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for step in &self.steps {
+            match &step.unit {
+                Unit::Container(unit) => names.extend(unit.secrets.iter().map(String::as_str)),
+                Unit::Release(unit) => names.extend(
+                    unit.services.iter().flat_map(|s| s.secrets.iter().map(String::as_str)),
+                ),
+                Unit::Build(_) | Unit::Push(_) => {}
+            }
+        }
+        names.extend(self.registries.values().map(|login| login.password.as_str()));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}

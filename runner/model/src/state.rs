@@ -1,0 +1,212 @@
+//! What a run is: a fold over its events. Every view reads this and nothing else. The fold refuses
+//! nothing and panics at nothing: an event about a step that it does not know changes nothing. It
+//! is not resilient to events that arrive out of order.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{EventKind, ReleasedService, RunEvent, StepOutline};
+use crate::ids::{RunId, StepId};
+use crate::image::ImageIdentity;
+use crate::reason::{CancelReason, Ending, Verdict};
+use crate::results::{Artifact, Finding, TestCase};
+
+/// A run, as far as its events tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Its ID, from the first event on.
+    pub run: Option<RunId>,
+    /// The project's name.
+    pub project: String,
+    /// The commit, where the project is in one.
+    pub commit: Option<String>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// The elapsed time of the last event.
+    #[serde(rename = "elapsed_ms", with = "crate::millis")]
+    pub elapsed: Duration,
+    /// The engine's version and API version.
+    pub engine: Option<(String, String)>,
+    /// The steps, each after those that it needs.
+    pub steps: Vec<StepState>,
+    /// Set while the run is being stopped and after.
+    pub stopping: Option<CancelReason>,
+    /// Warnings of no step.
+    pub warnings: Vec<Note>,
+    /// Set by the last event.
+    pub verdict: Option<Verdict>,
+}
+
+/// A step, as far as events tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepState {
+    /// What the start of the run said of it.
+    #[serde(flatten)]
+    pub outline: StepOutline,
+    /// Where it is.
+    pub status: StepStatus,
+    /// A few words on what it does now.
+    pub phase: Option<String>,
+    /// The run's elapsed time at its start.
+    pub started: Option<Duration>,
+    /// How long it took, once ended.
+    #[serde(rename = "duration_ms", with = "crate::millis")]
+    pub duration: Duration,
+    /// Tests found in it.
+    pub tests: Vec<TestCase>,
+    /// Findings, worst first.
+    pub findings: Vec<Finding>,
+    /// What was kept of it.
+    pub artifacts: Vec<Artifact>,
+    /// The image that it built.
+    pub image: Option<ImageIdentity>,
+    /// References pushed, with digests.
+    pub pushed: Vec<(String, String)>,
+    /// Services that it put in place.
+    pub released: Vec<ReleasedService>,
+    /// Its warnings.
+    pub warnings: Vec<Note>,
+}
+
+/// A warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// A sentence.
+    pub message: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+/// Where a step is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Not begun.
+    Pending,
+    /// Under way.
+    Running {
+        /// From 1.
+        attempt: u32,
+    },
+    /// Over.
+    Ended(Ending),
+}
+
+impl StepState {
+    fn new(outline: StepOutline) -> Self {
+        Self {
+            outline,
+            status: StepStatus::Pending,
+            phase: None,
+            started: None,
+            duration: Duration::ZERO,
+            tests: Vec::new(),
+            findings: Vec::new(),
+            artifacts: Vec::new(),
+            image: None,
+            pushed: Vec::new(),
+            released: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &StepId {
+        &self.outline.id
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn ending(&self) -> Option<&Ending> {
+        match &self.status {
+            StepStatus::Ended(ending) => Some(ending),
+            StepStatus::Pending | StepStatus::Running { .. } => None,
+        }
+    }
+}
+
+impl RunState {
+    /// The step of that name.
+    #[must_use]
+    pub fn step(&self, id: &StepId) -> Option<&StepState> {
+        self.steps.iter().find(|step| step.id() == id)
+    }
+
+    /// The verdict that the endings so far make.
+    #[must_use]
+    pub fn verdict_so_far(&self) -> Verdict {
+        let steps = self.steps.iter().filter_map(StepState::ending).map(Ending::verdict);
+        let stopping = self.stopping.iter().map(CancelReason::verdict);
+        steps.chain(stopping).max().unwrap_or(Verdict::Passed)
+    }
+
+    /// Takes in one event.
+    pub fn apply(&mut self, event: &RunEvent) {
+        self.elapsed = event.elapsed;
+        match &event.kind {
+            EventKind::RunStarted { project, steps, commit, .. } => {
+                self.run = Some(event.run);
+                self.project.clone_from(project);
+                self.commit.clone_from(commit);
+                self.started_at = Some(event.at);
+                self.steps = steps.iter().cloned().map(StepState::new).collect();
+            }
+            EventKind::EngineConnected { version, api } => {
+                self.engine = Some((version.clone(), api.clone()));
+            }
+            EventKind::StepStarted { step, attempt } => self.with(step, |s| {
+                s.status = StepStatus::Running { attempt: *attempt };
+                s.started.get_or_insert(event.elapsed);
+            }),
+            EventKind::StepPhase { step, phase } => {
+                self.with(step, |s| s.phase = Some(phase.clone()));
+            }
+            EventKind::TestsFound { step, cases } => {
+                self.with(step, |s| s.tests.extend_from_slice(cases));
+            }
+            EventKind::FindingsFound { step, findings } => {
+                self.with(step, |s| s.findings.clone_from(findings));
+            }
+            EventKind::ArtifactKept { step, artifact } => {
+                self.with(step, |s| s.artifacts.push(artifact.clone()));
+            }
+            EventKind::ImageBuilt { step, image } => {
+                self.with(step, |s| s.image = Some(image.clone()));
+            }
+            EventKind::ImagePushed { step, reference, digest } => {
+                self.with(step, |s| s.pushed.push((reference.clone(), digest.clone())));
+            }
+            EventKind::ServiceReleased { step, service } => {
+                self.with(step, |s| s.released.push(service.clone()));
+            }
+            EventKind::Warning { step, message, hint } => {
+                let note = Note { message: message.clone(), hint: hint.clone() };
+                match step {
+                    Some(step) => self.with(step, |s| s.warnings.push(note)),
+                    None => self.warnings.push(note),
+                }
+            }
+            EventKind::Stopping { reason } => {
+                if self.stopping.as_ref().is_none_or(|old| old < reason) {
+                    self.stopping = Some(reason.clone());
+                }
+            }
+            EventKind::StepEnded { step, ending, duration } => self.with(step, |s| {
+                s.status = StepStatus::Ended(ending.clone());
+                s.duration = *duration;
+                s.phase = None;
+            }),
+            EventKind::RunEnded { verdict } => self.verdict = Some(*verdict),
+            EventKind::Unknown => {}
+        }
+    }
+
+    fn with(&mut self, id: &StepId, change: impl FnOnce(&mut StepState)) {
+        if let Some(step) = self.steps.iter_mut().find(|step| step.id() == id) {
+            change(step);
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! What a step lowers to. The engine matches these four units and never a step kind; a unit says
+//! what is to be done and refuses to know why.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::ImageSource;
+use crate::text::Text;
+
+/// The work of one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// A container that runs to its end.
+    Container(Box<ContainerUnit>),
+    /// An image built from a Dockerfile.
+    Build(Box<BuildUnit>),
+    /// An image sent to a registry.
+    Push(Box<PushUnit>),
+    /// A release put on an engine.
+    Release(Box<ReleaseUnit>),
+}
+
+/// What a container executes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Given to `sh -ec`.
+    Shell(String),
+    /// Executed as it is.
+    Exec(Vec<String>),
+}
+
+impl Command {
+    /// The arguments to execute.
+    #[must_use]
+    pub fn argv(&self) -> Vec<String> {
+        match self {
+            Self::Shell(script) => vec!["sh".into(), "-ec".into(), script.clone()],
+            Self::Exec(argv) => argv.clone(),
+        }
+    }
+}
+
+/// A container's way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Loopback only.
+    #[default]
+    None,
+    /// The engine's default bridge.
+    Bridge,
+}
+
+/// Upper bounds of a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Processors, where bounded: 1.5 is one and a half.
+    pub cpus: Option<f64>,
+    /// Bytes; the bound on memory and swap together is the same number.
+    pub memory: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+    /// Bytes of /dev/shm, where not the engine's default.
+    pub shm_size: Option<u64>,
+}
+
+impl Limits {
+    /// What a test container has unless the file says otherwise: 1 GiB and 512 processes.
+    pub const SEALED: Self =
+        Self { cpus: None, memory: Some(1 << 30), pids: Some(512), shm_size: None };
+    /// What a deployed service has unless the file says otherwise: 512 processes.
+    pub const SERVICE: Self = Self { cpus: None, memory: None, pids: Some(512), shm_size: None };
+}
+
+/// What a container may do beyond the minimum. The default is the minimum.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Security {
+    /// Capabilities left after all were dropped, without `CAP_`, such as `NET_BIND_SERVICE`.
+    pub cap_add: Vec<String>,
+    /// The root file system cannot be written to.
+    pub read_only: bool,
+}
+
+/// A memory file system in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tmpfs {
+    /// An absolute path in the container.
+    pub target: String,
+    /// Mount options as Docker takes them, such as `size=64m,mode=1777`; may be empty.
+    pub options: String,
+}
+
+/// A container that runs to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ContainerUnit {
+    /// What it runs on.
+    pub image: ImageSource,
+    /// What it executes; the image's ENTRYPOINT is cleared.
+    pub command: Command,
+    /// Variables; `CI=true` is added unless set here.
+    pub environment: BTreeMap<String, Text>,
+    /// The image's own where absent.
+    pub working_dir: Option<String>,
+    /// The image's own where absent.
+    pub user: Option<String>,
+    /// Its way out.
+    pub network: Network,
+    /// What it may do.
+    pub security: Security,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Memory file systems.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Names of secrets, each a file under /run/secrets.
+    pub secrets: Vec<String>,
+    /// What is put into the container before it starts.
+    pub source: Option<SourceCopy>,
+    /// The archive of an image, laid down as a file before the start.
+    pub image_archive: Option<ImageArchive>,
+    /// Data of a tool that is kept between runs and mounted read-only.
+    pub tool_data: Option<ToolData>,
+    /// What is fetched from the stopped container.
+    pub harvest: Harvest,
+}
+
+/// A copy of the project, without what the ignore file leaves out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceCopy {
+    /// The ignore file, relative to the project's root; `.dockerignore` where absent.
+    pub ignorefile: Option<String>,
+    /// Where the copy goes and the command starts: an absolute path.
+    pub target: String,
+}
+
+/// The archive of an image as a file in a volume, as `docker save` writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageArchive {
+    /// Whose archive.
+    pub image: ImageSource,
+    /// The folder in the container on which the volume is mounted read-only.
+    pub folder: String,
+    /// The file's name in it.
+    pub file: String,
+}
+
+/// Data that a tool needs and that hoist keeps in a named volume of its own between runs, such as
+/// Trivy's database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolData {
+    /// What it is, for messages: `Trivy's vulnerability database`.
+    pub title: String,
+    /// A name for the volume: `trivy-db`.
+    pub name: String,
+    /// Where the volume is mounted.
+    pub target: String,
+    /// Where the data comes from.
+    pub source: ToolDataSource,
+    /// How long it is good for.
+    #[serde(rename = "max_age_ms", with = "crate::millis")]
+    pub max_age: Duration,
+}
+
+/// Where a tool's data comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolDataSource {
+    /// A folder of this machine, relative to the project's root or absolute; copied as it is.
+    Folder(String),
+    /// A container of the unit's own image, with a network and without an input, which fills the
+    /// volume at the same target.
+    Update {
+        /// What it executes.
+        command: Vec<String>,
+        /// Its variables.
+        environment: BTreeMap<String, String>,
+    },
+}
+
+/// What is fetched from a stopped container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Harvest {
+    /// Kept in the run folder: artifact name to absolute path, a folder's with `/` at its end.
+    pub paths: BTreeMap<String, String>,
+    /// Patterns of JUnit files: an absolute path whose last part may hold `*` and `?`.
+    pub junit: Vec<String>,
+    /// A file that the step kind reads itself, such as a scanner's report.
+    pub report: Option<String>,
+}
+
+/// An image built from a Dockerfile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BuildUnit {
+    /// The folder that is sent, relative to the project's root; `.` is the root.
+    pub context: String,
+    /// Relative to the project's root.
+    pub dockerfile: String,
+    /// The stage to build; the last where absent.
+    pub target: Option<String>,
+    /// Build arguments. A reference to a step's image becomes a temporary local tag.
+    pub args: BTreeMap<String, Text>,
+    /// Names that the image gets.
+    pub tags: Vec<Text>,
+    /// Labels, hoist's own included.
+    pub labels: BTreeMap<String, String>,
+    /// Ask the registry for newer base images.
+    pub pull: bool,
+    /// Run every instruction again.
+    pub no_cache: bool,
+    /// The engine's own choice where absent.
+    pub network: Option<Network>,
+}
+
+/// An image sent to a registry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PushUnit {
+    /// What is sent.
+    pub image: ImageSource,
+    /// Where to: full references, `registry/repository:tag`.
+    pub tags: Vec<Text>,
+}
+
+/// A release put on an engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseUnit {
+    /// Where it goes.
+    pub environment: EnvironmentPlan,
+    /// In the order of their dependencies.
+    pub services: Vec<ServiceUnit>,
+    /// How long the release may take to become healthy, all services together.
+    #[serde(rename = "healthy_within_ms", with = "crate::millis")]
+    pub healthy_within: Duration,
+}
+
+/// Where a release goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentPlan {
+    /// Its name.
+    pub name: String,
+    /// An engine's address, or `context:NAME`; the engine in use where absent.
+    pub engine: Option<String>,
+    /// Networks by name. There is always one called `default`.
+    pub networks: BTreeMap<String, NetworkPlan>,
+}
+
+/// A network of an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    /// In CIDR form; chosen free where absent.
+    pub subnet: Option<String>,
+    /// Of the subnet; the first address where absent.
+    pub gateway: Option<String>,
+    /// No way out.
+    pub internal: bool,
+    /// Labels that the file gives it.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One service of a release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceUnit {
+    /// Its name, under which others reach it.
+    pub name: String,
+    /// What it runs on.
+    pub image: ImageSource,
+    /// The image's own where absent.
+    pub command: Option<Command>,
+    /// The image's own where absent.
+    pub entrypoint: Option<Vec<String>>,
+    /// Variables.
+    pub environment: BTreeMap<String, Text>,
+    /// The image's own where absent.
+    pub working_dir: Option<String>,
+    /// The image's own where absent.
+    pub user: Option<String>,
+    /// What it may do; the minimum of a service (CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID) is
+    /// already in `cap_add`.
+    pub security: Security,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Memory file systems.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Names of secrets, each a file under /run/secrets.
+    pub secrets: Vec<String>,
+    /// Named volumes.
+    pub volumes: Vec<VolumeMount>,
+    /// Ports published on the host.
+    pub ports: Vec<PortMapping>,
+    /// Names of the environment's networks; `default` where the file names none.
+    pub networks: Vec<String>,
+    /// How its health is told.
+    pub healthcheck: Option<Healthcheck>,
+    /// What the engine does when it exits.
+    pub restart: Restart,
+    /// Services that come first.
+    pub depends_on: Vec<Dependency>,
+    /// Labels that the file gives it.
+    pub labels: BTreeMap<String, String>,
+    /// Grace between the stop signal and the kill.
+    #[serde(rename = "stop_grace_period_ms", with = "crate::millis")]
+    pub stop_grace_period: Duration,
+}
+
+/// A named volume in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The volume's name in the file.
+    pub name: String,
+    /// An absolute path in the container.
+    pub target: String,
+    /// Cannot be written to.
+    pub read_only: bool,
+}
+
+/// A port published on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapping {
+    /// An address of the host; all of them where absent.
+    pub host_ip: Option<String>,
+    /// On the host; chosen free where absent.
+    pub published: Option<u16>,
+    /// In the container.
+    pub target: u16,
+    /// `tcp` or `udp`.
+    pub protocol: Protocol,
+}
+
+/// A port's protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// How a service's health is told. Absent values are the engine's defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Healthcheck {
+    /// As the engine takes it: `["CMD-SHELL", ...]`, `["CMD", ...]` or `["NONE"]`.
+    pub test: Vec<String>,
+    /// Between two probes.
+    pub interval: Option<Duration>,
+    /// For one probe.
+    pub timeout: Option<Duration>,
+    /// Failures that make it unhealthy.
+    pub retries: Option<u32>,
+    /// Failures in it do not count.
+    pub start_period: Option<Duration>,
+}
+
+/// What the engine does when a service exits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Nothing.
+    No,
+    /// Starts it again, always.
+    Always,
+    /// Starts it again after an exit code other than 0.
+    OnFailure,
+    /// Starts it again unless someone stopped it.
+    #[default]
+    UnlessStopped,
+}
+
+/// A service that comes first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Its name.
+    pub service: String,
+    /// When it counts as there.
+    pub condition: Condition,
+}
+
+/// When a dependency counts as there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// It has started.
+    #[default]
+    ServiceStarted,
+    /// Its health check passed.
+    ServiceHealthy,
+}
