@@ -67,7 +67,7 @@ impl StepKind {
     #[must_use]
     pub fn read(&self, outcome: &ContainerOutcome) -> Reading {
         match self {
-            Self::Scan(gate) => scan::read(gate, outcome),
+            Self::Scan(gate) => scan::read::read(gate, outcome),
             Self::Run | Self::Build | Self::Push | Self::Deploy => {
                 Reading { ending: exit(outcome), findings: Vec::new(), warnings: Vec::new() }
             }
