@@ -1,1 +1,16 @@
-//! placeholder
+//! hoist's engine: runs a plan over a backend. Scheduling, attempts, cancellation, the run folder
+//! and releases are here.
+//!
+//! It refuses to know Docker (that is `hoist-docker`, behind [`backend::Backend`]), to render
+//! anything (that is `hoist-report`, behind `hoist_model::reporter::Reporter`), to read the
+//! process's environment, and to match on step kinds: it sees units only.
+
+pub mod backend;
+pub mod context;
+pub mod labels;
+pub mod output;
+pub mod reaper;
+pub mod recorder;
+pub mod release;
+pub mod secrets;
+pub mod unit;

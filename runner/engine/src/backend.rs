@@ -1,0 +1,545 @@
+//! The seam to a container engine: primitive calls and the shapes that they take and give. Each
+//! call bounds its own time and retries nothing. Policy (names, labels, order, retries, clean-up)
+//! is the engine crate's; a backend refuses to have any.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use hoist_model::event::Stream as OutputStream;
+use hoist_model::ignore::IgnoreFile;
+use hoist_model::image::ImageIdentity;
+use hoist_model::reason::{Instruction, Trouble};
+use hoist_model::unit::{Healthcheck, Limits, Network, PortMapping, Restart, Security, Tmpfs};
+use secrecy::SecretString;
+use tokio::sync::mpsc;
+
+/// Labels of an object.
+pub type Labels = BTreeMap<String, String>;
+
+/// Bytes that come piece by piece.
+pub type ByteStream = BoxStream<'static, Result<Bytes, BackendError>>;
+
+/// What an engine could not do.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct BackendError {
+    /// What it comes to.
+    pub kind: BackendErrorKind,
+    /// The engine's words, or the transport's.
+    pub message: String,
+}
+
+/// What a backend's error comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendErrorKind {
+    /// Nothing answers at the address.
+    Unreachable,
+    /// The socket is there and may not be used.
+    Permission,
+    /// The engine speaks only older versions of the API than hoist needs.
+    TooOld,
+    /// The object is not there (404).
+    NotFound,
+    /// The name is taken, or the object is in the wrong state (409).
+    Conflict,
+    /// The registry wants other credentials.
+    Unauthorized,
+    /// A port of the host is taken.
+    PortTaken,
+    /// A subnet overlaps another network's.
+    SubnetOverlap,
+    /// No space left on the engine's disk.
+    DiskFull,
+    /// The command does not exist in the image (127) or cannot be executed (126).
+    CannotStart {
+        /// 126 or 127.
+        code: i64,
+    },
+    /// No answer in time.
+    Timeout,
+    /// The connection broke in the middle: the engine went away.
+    Broken,
+    /// This engine cannot do it.
+    Unsupported,
+    /// A registry answered wrongly or is overloaded; worth another try.
+    Registry,
+    /// Anything else that the engine says.
+    Engine,
+}
+
+/// What a build came to that is no image.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BuildError {
+    /// An instruction or the Dockerfile is at fault.
+    #[error("{message}")]
+    Failed {
+        /// The builder's words.
+        message: String,
+        /// The instruction, where known; `file` as in the request.
+        instruction: Option<Instruction>,
+    },
+    /// The context cannot be sent: an unreadable file, a link that leaves it.
+    #[error("{0}")]
+    Context(Trouble),
+    /// The engine or a registry is.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// What an engine says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct EngineInfo {
+    /// A stable ID of the engine.
+    pub id: String,
+    /// The address that was connected to, for messages.
+    pub address: String,
+    /// Its version.
+    pub version: String,
+    /// The API version that is spoken, such as `1.41`.
+    pub api: String,
+    /// Operating system and architecture, such as `linux/amd64`.
+    pub platform: String,
+    /// Images are kept in containerd: an image's ID is its manifest's digest.
+    pub containerd_images: bool,
+    /// It builds with BuildKit.
+    pub buildkit: bool,
+    /// It can enforce a bound on memory; on memory and swap; on processors; on processes.
+    pub enforces: Enforces,
+    /// Security options, such as `name=seccomp,profile=default`.
+    pub security_options: Vec<String>,
+    /// Where it keeps its data, on its own host.
+    pub data_root: String,
+    /// Bytes of memory of its host.
+    pub memory: u64,
+    /// Processors of its host.
+    pub cpus: u64,
+    /// Seconds since the epoch, by its clock; 0 where it does not say.
+    pub time: i64,
+}
+
+/// Which bounds an engine can enforce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enforces {
+    /// Memory.
+    pub memory: bool,
+    /// Memory and swap together.
+    pub swap: bool,
+    /// Processors.
+    pub cpus: bool,
+    /// Processes.
+    pub pids: bool,
+}
+
+/// A container to be created. All capabilities are dropped but `security.cap_add`, new privileges
+/// are refused and the engine's default seccomp profile holds, always.
+#[derive(Clone, Debug)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: String,
+    /// The image, by the engine's ID or a name.
+    pub image: String,
+    /// `None` is the image's own; an empty list clears it.
+    pub entrypoint: Option<Vec<String>>,
+    /// `None` is the image's own.
+    pub command: Option<Vec<String>>,
+    /// Variables.
+    pub environment: BTreeMap<String, String>,
+    /// `None` is the image's own.
+    pub working_dir: Option<String>,
+    /// `None` is the image's own.
+    pub user: Option<String>,
+    /// Labels.
+    pub labels: Labels,
+    /// Networks.
+    pub network: Attachment,
+    /// What it may do.
+    pub security: Security,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Memory file systems.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Volumes.
+    pub mounts: Vec<Mount>,
+    /// Published ports.
+    pub ports: Vec<PortMapping>,
+    /// How its health is told; `None` is the image's own.
+    pub healthcheck: Option<Healthcheck>,
+    /// What the engine does when it exits.
+    pub restart: Restart,
+    /// Whether the engine keeps its output; attaching works either way.
+    pub logs: Logs,
+    /// Grace that the engine gives on stop; its own default where absent.
+    pub stop_grace_period: Option<Duration>,
+}
+
+/// Which networks a container is on.
+#[derive(Clone, Debug)]
+pub enum Attachment {
+    /// Loopback only.
+    None,
+    /// The engine's default bridge.
+    Bridge,
+    /// These, the first before the start, the others connected before it too.
+    Networks(Vec<Endpoint>),
+}
+
+impl From<Network> for Attachment {
+    fn from(network: Network) -> Self {
+        match network {
+            Network::None => Self::None,
+            Network::Bridge => Self::Bridge,
+        }
+    }
+}
+
+/// A container's place in a network.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// The network's ID or name.
+    pub network: String,
+    /// Names by which others there find it.
+    pub aliases: Vec<String>,
+    /// A fixed address; chosen by the engine where absent.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// A named volume in a container.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    /// The volume's name.
+    pub volume: String,
+    /// An absolute path.
+    pub target: String,
+    /// Cannot be written to.
+    pub read_only: bool,
+}
+
+/// Whether the engine keeps a container's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// It does not; only who is attached sees it.
+    Discard,
+    /// It keeps the last of it, capped.
+    Keep,
+}
+
+/// A piece of a container's output.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// Which stream.
+    pub stream: OutputStream,
+    /// Its bytes, split anywhere.
+    pub bytes: Bytes,
+}
+
+/// A container as the engine knows it.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerInfo {
+    /// Its ID.
+    pub id: String,
+    /// Its name, without a slash.
+    pub name: String,
+    /// The engine's ID of its image.
+    pub image: String,
+    /// Labels.
+    pub labels: Labels,
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
+    pub status: String,
+    /// Of the last time that it ran.
+    pub exit_code: i64,
+    /// The kernel killed one of its processes for memory.
+    pub oom_killed: bool,
+    /// The engine's words when it could not start.
+    pub error: String,
+    /// Its health, where it has a check.
+    pub health: Option<Health>,
+    /// When it started last, RFC 3339.
+    pub started_at: String,
+    /// How often the engine started it again.
+    pub restart_count: u64,
+    /// Addresses by network name.
+    pub addresses: BTreeMap<String, String>,
+    /// Published ports as `address:port->port/protocol`.
+    pub ports: Vec<String>,
+    /// What the engine does when it exits.
+    pub restart: Restart,
+    /// Named volumes.
+    pub mounts: Vec<Mount>,
+}
+
+impl ContainerInfo {
+    /// It runs.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.status == "running"
+    }
+}
+
+/// What a container's health check says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Where it stands.
+    pub status: HealthStatus,
+    /// Failures in a row.
+    pub failing_streak: u64,
+    /// What the last probe printed.
+    pub last_output: String,
+}
+
+/// Where a container's health stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthStatus {
+    /// Not known yet.
+    Starting,
+    /// Good.
+    Healthy,
+    /// Bad.
+    Unhealthy,
+}
+
+/// A network to be created.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkSpec {
+    /// Its name. Engines allow duplicates: keep the ID.
+    pub name: String,
+    /// Labels.
+    pub labels: Labels,
+    /// No way out.
+    pub internal: bool,
+    /// In CIDR form; chosen by the engine where absent.
+    pub subnet: Option<String>,
+    /// Of the subnet.
+    pub gateway: Option<String>,
+    /// The part of the subnet that the engine hands out by itself, in CIDR form.
+    pub ip_range: Option<String>,
+    /// Options of the bridge driver.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A network as the engine knows it.
+#[derive(Clone, Debug, Default)]
+pub struct NetworkInfo {
+    /// Its ID.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Labels.
+    pub labels: Labels,
+    /// Its subnets in CIDR form.
+    pub subnets: Vec<String>,
+    /// Its first `ip_range`.
+    pub ip_range: Option<String>,
+    /// No way out.
+    pub internal: bool,
+}
+
+/// A volume as the engine knows it.
+#[derive(Clone, Debug, Default)]
+pub struct VolumeInfo {
+    /// Its name.
+    pub name: String,
+    /// Labels.
+    pub labels: Labels,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+}
+
+/// A login for a registry.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// The registry's host as it stands in image names, port included.
+    pub registry: String,
+    /// Who.
+    pub username: String,
+    /// The password or token.
+    pub password: SecretString,
+}
+
+/// An image to be built.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The context's folder.
+    pub context: PathBuf,
+    /// What of the context is left out.
+    pub ignore: Arc<IgnoreFile>,
+    /// The Dockerfile's path on this machine.
+    pub dockerfile: PathBuf,
+    /// How messages name the Dockerfile.
+    pub dockerfile_shown: String,
+    /// The stage.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Names that the image gets.
+    pub tags: Vec<String>,
+    /// Labels of the image.
+    pub labels: Labels,
+    /// Ask the registry for newer base images.
+    pub pull: bool,
+    /// Run every instruction again.
+    pub no_cache: bool,
+    /// The engine's own choice where absent.
+    pub network: Option<Network>,
+    /// Logins from the file; the Docker configuration's come besides.
+    pub logins: Vec<Login>,
+}
+
+/// Something that happened to a container on the engine.
+#[derive(Clone, Debug)]
+pub struct EngineEvent {
+    /// The container's ID.
+    pub container: String,
+    /// `kill`, `die`, `oom`, `start`, ...
+    pub action: String,
+    /// The signal of a `kill`.
+    pub signal: Option<String>,
+}
+
+/// Which objects a listing holds: all of these labels, `None` for any value.
+pub type LabelFilter<'a> = &'a [(&'a str, Option<&'a str>)];
+
+/// A container engine. Every call may fail with [`BackendErrorKind::Unreachable`] or
+/// [`BackendErrorKind::Timeout`] besides what it says.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// What the engine says of itself; asked once and remembered.
+    async fn info(&self) -> Result<EngineInfo, BackendError>;
+
+    /// The image of that name or ID, or `None` if the engine has none.
+    async fn inspect_image(&self, reference: &str) -> Result<Option<ImageIdentity>, BackendError>;
+    /// Pulls an image. `progress` gets lines for people.
+    async fn pull_image(
+        &self,
+        reference: &str,
+        logins: &[Login],
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<(), BackendError>;
+    /// Gives an image another name.
+    async fn tag_image(&self, image: &str, tag: &str) -> Result<(), BackendError>;
+    /// Takes a name from an image; the image itself stays if anything else holds it. Missing is
+    /// fine.
+    async fn untag_image(&self, tag: &str) -> Result<(), BackendError>;
+    /// The image's archive, as `docker save` writes it.
+    async fn export_image(&self, image: &str) -> Result<ByteStream, BackendError>;
+    /// Pushes a tag to the registry in its name. Gives the digest by which the registry knows it.
+    async fn push_image(
+        &self,
+        tag: &str,
+        logins: &[Login],
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<String, BackendError>;
+    /// Builds an image. `progress` gets the builder's output as text. Dropping the future stops the
+    /// build on the engine.
+    async fn build_image(
+        &self,
+        request: BuildRequest,
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<ImageIdentity, BuildError>;
+
+    /// Creates a container and gives its ID. [`BackendErrorKind::Conflict`] if the name is taken,
+    /// [`BackendErrorKind::NotFound`] if the image is not there.
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<String, BackendError>;
+    /// Attaches to a created container: every byte that it will print, until it exits.
+    async fn attach(
+        &self,
+        id: &str,
+    ) -> Result<BoxStream<'static, Result<Chunk, BackendError>>, BackendError>;
+    /// Starts a container.
+    async fn start_container(&self, id: &str) -> Result<(), BackendError>;
+    /// Waits until a started container exits and gives its exit code. Has no time limit.
+    async fn wait_container(&self, id: &str) -> Result<i64, BackendError>;
+    /// Stops a container, with grace before the kill. One that is not running is fine.
+    async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), BackendError>;
+    /// Sends a signal, such as `KILL`. One that is not running is fine.
+    async fn kill_container(&self, id: &str, signal: &str) -> Result<(), BackendError>;
+    /// Gives a container another name.
+    async fn rename_container(&self, id: &str, name: &str) -> Result<(), BackendError>;
+    /// Changes what the engine does when a container exits.
+    async fn set_restart(&self, id: &str, restart: Restart) -> Result<(), BackendError>;
+    /// Removes a container with its anonymous volumes, running or not. Missing is fine.
+    async fn remove_container(&self, id: &str) -> Result<(), BackendError>;
+    /// The container, or `None` if it is not there.
+    async fn inspect_container(&self, id: &str) -> Result<Option<ContainerInfo>, BackendError>;
+    /// All containers with these labels, running or not. Only `id`, `name`, `image`, `labels`,
+    /// `status` and `ports` are filled in.
+    async fn list_containers(
+        &self,
+        labels: LabelFilter<'_>,
+    ) -> Result<Vec<ContainerInfo>, BackendError>;
+    /// Unpacks a tar into a container's folder. Into a read-only root only mounts can be written.
+    async fn upload(&self, id: &str, folder: &str, tar: ByteStream) -> Result<(), BackendError>;
+    /// A tar of a path in a container; [`BackendErrorKind::NotFound`] if it is not there.
+    async fn download(&self, id: &str, path: &str) -> Result<ByteStream, BackendError>;
+    /// The last lines that the engine kept of a container's output; all of them where `tail` is
+    /// absent.
+    async fn logs(&self, id: &str, tail: Option<usize>) -> Result<Vec<Chunk>, BackendError>;
+    /// What happens to containers with these labels from now on. Ends when the engine goes away.
+    async fn events(
+        &self,
+        labels: LabelFilter<'_>,
+    ) -> Result<BoxStream<'static, Result<EngineEvent, BackendError>>, BackendError>;
+
+    /// Creates a volume. One of that name that is there already is fine.
+    async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), BackendError>;
+    /// The volume, or `None` if it is not there.
+    async fn inspect_volume(&self, name: &str) -> Result<Option<VolumeInfo>, BackendError>;
+    /// Removes a volume. Missing is fine; [`BackendErrorKind::Conflict`] while in use.
+    async fn remove_volume(&self, name: &str) -> Result<(), BackendError>;
+    /// All volumes with these labels.
+    async fn list_volumes(&self, labels: LabelFilter<'_>)
+    -> Result<Vec<VolumeInfo>, BackendError>;
+
+    /// Creates a network and gives its ID.
+    async fn create_network(&self, spec: &NetworkSpec) -> Result<String, BackendError>;
+    /// Removes a network. Missing is fine.
+    async fn remove_network(&self, id: &str) -> Result<(), BackendError>;
+    /// All networks with these labels; with none, all networks.
+    async fn list_networks(
+        &self,
+        labels: LabelFilter<'_>,
+    ) -> Result<Vec<NetworkInfo>, BackendError>;
+}
+
+/// Makes backends from addresses. The command line hands one in, so that the engine crate need not
+/// know Docker.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// Connects and agrees on an API version. An address is what `DOCKER_HOST` takes, or
+    /// `context:NAME`; absent, it is the engine in use.
+    async fn connect(&self, address: Option<&str>) -> Result<Arc<dyn Backend>, BackendError>;
+}
+
+impl BackendError {
+    /// An error of that kind.
+    pub fn new(kind: BackendErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// The error as a sentence for people: `what` is what was being tried.
+    #[must_use]
+    pub fn trouble(&self, what: impl Into<String>) -> Trouble {
+        use BackendErrorKind as K;
+        let hint = match self.kind {
+            K::Unreachable => "start the engine, or name another with DOCKER_HOST; `hoist doctor` looks closer",
+            K::Permission => "add your user to the group `docker`, or name another engine with DOCKER_HOST",
+            K::TooOld => "hoist needs Docker 20.10 (API 1.41) or newer",
+            K::NotFound => "check the name",
+            K::Conflict => "see what holds the name with `docker ps -a`",
+            K::Unauthorized => "log in with `docker login`, or set [registries] in pipeline.toml",
+            K::PortTaken => "stop what listens there, or publish another port",
+            K::SubnetOverlap => "choose another subnet, or let hoist choose by leaving it out",
+            K::DiskFull => "free space on the engine's disk; `docker system df` shows what takes it",
+            K::CannotStart { .. } => "check that the command is in the image and executable",
+            K::Timeout | K::Broken => "see whether the engine is well with `hoist doctor`, and run again",
+            K::Registry => "try again later",
+            K::Unsupported | K::Engine => return Trouble::new(what).cause(&self.message),
+        };
+        Trouble::new(what).cause(&self.message).hint(hint)
+    }
+}

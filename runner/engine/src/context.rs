@@ -1,0 +1,152 @@
+//! What a unit is given to do its work with: the engine, its step, and the ways to speak. A unit
+//! has no other way out: it refuses to print, to read the environment and to know the terminal.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hoist_model::event::EventKind;
+use hoist_model::ids::{RunId, StepId, StepIx};
+use hoist_model::image::ImageIdentity;
+use hoist_model::plan::{Plan, PlannedStep};
+use hoist_model::text::{StepValue, Text};
+use tokio::sync::watch;
+
+use crate::backend::{Backend, Connector, Labels, Login};
+use crate::output::OutputWriter;
+use crate::reaper::UndoList;
+use crate::recorder::EventSender;
+use crate::secrets::Secrets;
+
+/// How a step is to stop. Severity only rises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// It is not.
+    #[default]
+    No,
+    /// With grace: the container's stop signal first.
+    Grace,
+    /// At once.
+    Kill,
+}
+
+/// What one execution of a unit is given.
+#[derive(Clone)]
+pub struct UnitContext {
+    /// The engine in use.
+    pub backend: Arc<dyn Backend>,
+    /// The way to other engines, for environments that name one.
+    pub connector: Arc<dyn Connector>,
+    /// The whole plan.
+    pub plan: Arc<Plan>,
+    /// This step's place in it.
+    pub ix: StepIx,
+    /// The run.
+    pub run: RunId,
+    /// The project's root.
+    pub root: PathBuf,
+    /// The folder for this step's artifacts, `.hoist/runs/<run>/artifacts/<step>`; made on demand.
+    pub artifacts: PathBuf,
+    /// The run folder, to which artifact paths are relative.
+    pub run_folder: PathBuf,
+    /// Where facts go.
+    pub events: EventSender,
+    /// Where the step's output goes: masked, kept and shown.
+    pub output: OutputWriter,
+    /// What earlier steps made.
+    pub made: Arc<Made>,
+    /// The values of secrets.
+    pub secrets: Arc<Secrets>,
+    /// Logins of `[registries]`.
+    pub logins: Arc<Vec<Login>>,
+    /// What must be undone should this process die.
+    pub undo: UndoList,
+    /// Labels for every object that this run puts on the engine.
+    pub labels: Labels,
+    /// How the step is to stop.
+    pub stop: watch::Receiver<Stop>,
+}
+
+impl UnitContext {
+    /// This step. A context is only made for a step that is in its plan.
+    #[must_use]
+    pub fn step(&self) -> Option<&PlannedStep> {
+        self.plan.steps.get(self.ix)
+    }
+
+    /// This step's name.
+    #[must_use]
+    pub fn id(&self) -> StepId {
+        self.step().map_or_else(|| StepId(String::new()), |step| step.id.clone())
+    }
+
+    /// Says what the step does now, for people.
+    pub fn phase(&self, phase: impl Into<String>) {
+        self.events.send(EventKind::StepPhase { step: self.id(), phase: phase.into() });
+    }
+
+    /// Says something that people should know.
+    pub fn warn(&self, message: impl Into<String>, hint: Option<String>) {
+        let message = message.into();
+        self.events.send(EventKind::Warning { step: Some(self.id()), message, hint });
+    }
+
+    /// Waits until the step is to stop, at least as severely as `at_least`.
+    pub async fn stopped(&self, at_least: Stop) -> Stop {
+        let mut stop = self.stop.clone();
+        match stop.wait_for(|stop| *stop >= at_least && *stop > Stop::No).await {
+            Ok(stop) => *stop,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+/// What steps made in this run, for those that refer to it.
+#[derive(Debug, Default)]
+pub struct Made {
+    steps: Mutex<BTreeMap<StepId, MadeByStep>>,
+}
+
+/// What one step made.
+#[derive(Clone, Debug, Default)]
+pub struct MadeByStep {
+    /// The image that it built.
+    pub image: Option<ImageIdentity>,
+    /// `repository@sha256:...` of what it pushed.
+    pub digest: Option<String>,
+}
+
+impl Made {
+    /// Remembers the image that a step built.
+    pub fn image(&self, step: &StepId, image: ImageIdentity) {
+        self.change(step, |made| made.image = Some(image));
+    }
+
+    /// Remembers what a step pushed.
+    pub fn digest(&self, step: &StepId, digest: String) {
+        self.change(step, |made| made.digest = Some(digest));
+    }
+
+    /// What a step made, if anything.
+    #[must_use]
+    pub fn get(&self, step: &StepId) -> Option<MadeByStep> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned()
+    }
+
+    /// Text with its references resolved; an image is named by the engine's ID.
+    #[must_use]
+    pub fn resolve(&self, text: &Text) -> Option<String> {
+        text.resolve(|step, value| {
+            let made = self.get(step)?;
+            match value {
+                StepValue::Image => made.image.map(|image| image.id),
+                StepValue::Digest => made.digest,
+            }
+        })
+    }
+
+    fn change(&self, step: &StepId, change: impl FnOnce(&mut MadeByStep)) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        change(steps.entry(step.clone()).or_default());
+    }
+}

@@ -1,0 +1,42 @@
+//! The labels by which hoist knows its own objects on an engine. What lacks them is never touched.
+
+/// The run that made the object and takes it away: a run ID.
+pub const RUN: &str = "dev.hoist.run";
+/// The project's name.
+pub const PROJECT: &str = "dev.hoist.project";
+/// The step's name.
+pub const STEP: &str = "dev.hoist.step";
+/// The process that answers for the object: see `owner`.
+pub const OWNER: &str = "dev.hoist.owner";
+/// When an object whose owner cannot be judged may go: seconds since the epoch, by the engine's
+/// clock.
+pub const EXPIRES: &str = "dev.hoist.expires";
+/// Data that hoist keeps between runs, such as a scanner's database: what it is.
+pub const KEPT: &str = "dev.hoist.kept";
+
+/// The environment of a deployed object. Deployed objects never carry [`RUN`].
+pub const ENVIRONMENT: &str = "dev.hoist.environment";
+/// The service of a deployed object.
+pub const SERVICE: &str = "dev.hoist.service";
+/// What a deployed object is for: `service`, `secrets`, `state`, `holder`.
+pub const ROLE: &str = "dev.hoist.role";
+/// The release that made a deployed object: a UUID.
+pub const RELEASE: &str = "dev.hoist.release";
+/// The release's sequence number in its environment, from 1.
+pub const SEQUENCE: &str = "dev.hoist.sequence";
+/// The number of a service's replica, from 1.
+pub const REPLICA: &str = "dev.hoist.replica";
+/// The fixed address of a deployed container in its environment's network.
+pub const ADDRESS: &str = "dev.hoist.address";
+/// The image's name as people know it.
+pub const IMAGE: &str = "dev.hoist.image";
+/// The digest of the image's config.
+pub const CONFIG_DIGEST: &str = "dev.hoist.config-digest";
+/// A keyed hash of the settings that a service was made with.
+pub const CONFIG_HASH: &str = "dev.hoist.config-hash";
+/// A random name for the secrets that a service was made with.
+pub const SECRETS_VERSION: &str = "dev.hoist.secrets-version";
+/// The version of these labels' meaning.
+pub const SPEC_VERSION: &str = "dev.hoist.spec-version";
+/// hoist's version and the user that deployed.
+pub const CREATED_BY: &str = "dev.hoist.created-by";
