@@ -1,0 +1,9 @@
+# Stands in for the official image; the context is this machine's Go.
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc g++ libc6-dev make pkg-config git \
+ && rm -rf /var/lib/apt/lists/*
+COPY . /usr/local/go
+ENV GOPATH=/go GOTOOLCHAIN=local PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+RUN mkdir -p /go/src /go/bin && chmod -R 1777 /go
+WORKDIR /go

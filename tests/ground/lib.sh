@@ -1,0 +1,90 @@
+# shellcheck shell=bash
+# Words that the scripts of this folder share. Sourced, never run.
+
+# shellcheck disable=SC2034 # read by the scripts that source this
+GROUND=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/hoist-ground
+GO=go1.26.8 # Trivy 0.74 builds with Go 1.26 and not with 1.27
+mkdir -p "$CACHE"
+
+say() { printf 'ground: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+# quietly COMMAND...: keeps the output to itself, unless the command fails.
+quietly() {
+  local log
+  log=$(mktemp "$CACHE/log.XXXXXX")
+  if "$@" >"$log" 2>&1; then rm -f "$log"; return; fi
+  tail -n 40 "$log" >&2
+  die "failed: $* (all of its output: $log)"
+}
+
+# lock NAME: until this script ends, others that take NAME wait.
+lock() {
+  exec 9>"$CACHE/$1.lock"
+  flock --nonblock 9 || { say "waiting for another set-up to finish ($1)"; flock 9; }
+}
+
+as_root() { [[ $(id -u) == 0 ]] || die "root is needed to $*: run this as root, or do it yourself"; }
+
+# packages ITEM...: each is a Debian package, or COMMAND:PACKAGE when having the command is enough.
+packages() {
+  local item missing=()
+  for item in "$@"; do
+    case $item in
+      *:*) command -v "${item%%:*}" >/dev/null || missing+=("${item#*:}") ;;
+      *) [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$item" 2>/dev/null) == installed ]] ||
+        missing+=("$item") ;;
+    esac
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  as_root "install ${missing[*]}"
+  command -v apt-get >/dev/null || die "needs ${missing[*]}, which this script can only install on Debian"
+  say "installing ${missing[*]}"
+  (
+    # A package's own script would start its daemon where a service manager runs.
+    if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+      printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+      chmod 0755 /usr/sbin/policy-rc.d
+      trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt=(apt-get --quiet --yes --no-install-recommends -o DPkg::Lock::Timeout=300)
+    "${apt[@]}" install "${missing[@]}" >/dev/null 2>&1 ||
+      { quietly "${apt[@]}" update && quietly "${apt[@]}" install "${missing[@]}"; }
+  )
+}
+
+# need_go: puts the pinned Go first in PATH; any Go from 1.21 on fetches it by itself.
+need_go() {
+  export GOTOOLCHAIN=$GO GOFLAGS=-buildvcs=false
+  PATH=$PATH:/usr/local/go/bin:/usr/lib/go-1.23/bin
+  [[ $(go version 2>/dev/null) != *" $GO "* ]] || return 0
+  as_root "install Go"
+  say "installing Go 1.23 from Debian's backports, to fetch $GO"
+  local lists=$CACHE/backports
+  mkdir -p "$lists/partial"
+  printf 'deb http://deb.debian.org/debian %s main\n' bookworm bookworm-backports >"$lists.list"
+  local apt=(apt-get --quiet --yes --no-install-recommends -o Dir::Etc::SourceList="$lists.list"
+    -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$lists" -o DPkg::Lock::Timeout=300)
+  quietly "${apt[@]}" update
+  quietly "${apt[@]}" install golang-1.23-go
+  PATH=/usr/lib/go-1.23/bin:$PATH
+  [[ $(go version) == *" $GO "* ]] || die "no Go here can become $GO: $(go version)"
+}
+
+# answers: a Docker engine answers where the docker command looks for one.
+answers() { command -v docker >/dev/null && timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
+
+has_image() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# registry_answers: Docker's registry can be reached. Asked once; children inherit the answer.
+registry_answers() {
+  if [[ -z ${HOIST_GROUND_REGISTRY:-} ]]; then
+    HOIST_GROUND_REGISTRY=no
+    ! curl --silent --max-time 5 --output /dev/null https://registry-1.docker.io/v2/ || HOIST_GROUND_REGISTRY=yes
+    export HOIST_GROUND_REGISTRY
+    [[ $HOIST_GROUND_REGISTRY == yes ]] || say "no image registry answers: images are made here"
+  fi
+  [[ $HOIST_GROUND_REGISTRY == yes ]]
+}
