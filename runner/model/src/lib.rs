@@ -7,10 +7,12 @@
 
 pub mod event;
 pub mod ids;
+pub mod ignore;
 pub mod image;
 mod millis;
 pub mod plan;
 pub mod reason;
+pub mod redact;
 pub mod reporter;
 pub mod results;
 pub mod state;

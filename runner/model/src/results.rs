@@ -1,6 +1,9 @@
 //! What steps bring home: test cases, findings, artifacts. Every reader of a foreign format is a
 //! module below; here are only the shapes that all renderers see.
 
+pub mod junit;
+pub mod trivy;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
