@@ -5,6 +5,7 @@
 //! `state::RunState` -> renderers. This crate refuses to do I/O, to be async, to know colours, and
 //! to read the clock or the environment: whatever it needs of the world is handed in.
 
+pub mod diag;
 pub mod event;
 pub mod ids;
 pub mod ignore;
@@ -15,6 +16,8 @@ pub mod reason;
 pub mod redact;
 pub mod reporter;
 pub mod results;
+pub mod schema;
+pub mod spec;
 pub mod state;
 pub mod step;
 pub mod text;

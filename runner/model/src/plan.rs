@@ -1,10 +1,16 @@
 //! The validated graph of a pipeline: names resolved, edges found, kinds lowered to units. A plan
 //! has no spans and touches nothing; making one is `crate::plan`'s part, running it the engine's.
 
+mod make;
+mod surroundings;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use make::{Planned, UnknownStep, make, select};
+pub use surroundings::{Entry, Git, ProjectFiles, Surroundings, ToolSettings};
 
 use crate::ids::{StepId, StepIx};
 use crate::step::StepKind;
@@ -101,7 +107,10 @@ impl Plan {
     /// The step of that name and its place.
     #[must_use]
     pub fn find(&self, id: &StepId) -> Option<(StepIx, &PlannedStep)> {
-        self.steps.iter().enumerate().find(|(_, step)| step.id == *id)
+        self.steps
+            .iter()
+            .enumerate()
+            .find(|(_, step)| step.id == *id)
     }
 
     /// The names of the secrets that the steps of this plan and its logins use.
@@ -112,12 +121,18 @@ impl Plan {
             match &step.unit {
                 Unit::Container(unit) => names.extend(unit.secrets.iter().map(String::as_str)),
                 Unit::Release(unit) => names.extend(
-                    unit.services.iter().flat_map(|s| s.secrets.iter().map(String::as_str)),
+                    unit.services
+                        .iter()
+                        .flat_map(|s| s.secrets.iter().map(String::as_str)),
                 ),
                 Unit::Build(_) | Unit::Push(_) => {}
             }
         }
-        names.extend(self.registries.values().map(|login| login.password.as_str()));
+        names.extend(
+            self.registries
+                .values()
+                .map(|login| login.password.as_str()),
+        );
         names.sort_unstable();
         names.dedup();
         names

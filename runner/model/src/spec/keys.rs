@@ -1,0 +1,2 @@
+//! Where keys are.
+pub(crate) struct Keys;

@@ -1,0 +1,197 @@
+//! A deployed service and the artifacts of a step, as written. The keys are those of Compose.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+
+use super::leaf::{At, CommandSpec, OneOrMany, Scalar, Table, Word};
+use super::step::Resources;
+
+/// What is kept of what a command leaves.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Artifacts {
+    /// Files and folders of the container by the names that they get; a folder's path ends with
+    /// `/`.
+    pub paths: Option<BTreeMap<At<String>, At<String>>>,
+    /// Reports that hoist reads.
+    pub reports: Option<ArtifactReports>,
+}
+
+/// Reports that hoist reads.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ArtifactReports {
+    /// JUnit files of the container, such as `/reports/*.xml`.
+    pub junit: Option<OneOrMany>,
+}
+
+/// A service of a release.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ServiceSpec {
+    /// The image that it runs on.
+    #[schemars(required)]
+    pub image: Option<At<String>>,
+    /// Instead of the image's CMD: an array, or a string that is split into words. No shell reads
+    /// it, and it is never interpolated.
+    pub command: Option<CommandSpec>,
+    /// Instead of the image's ENTRYPOINT: an array, or a string that is split into words. It is
+    /// never interpolated.
+    pub entrypoint: Option<CommandSpec>,
+    /// Variables of the container.
+    pub environment: Option<Table>,
+    /// An absolute path in the container.
+    pub working_dir: Option<At<String>>,
+    /// The user that it runs as; the image's own if nothing is said.
+    #[schemars(with = "Option<Scalar>")]
+    pub user: Option<At<Scalar>>,
+    /// Names of secrets, each a file under /run/secrets.
+    pub secrets: Option<Vec<At<String>>>,
+    /// Named volumes, such as `data:/var/lib/data` or `data:/data:ro`.
+    pub volumes: Option<Vec<At<String>>>,
+    /// Ports published on the host, such as `8080:3000`, `127.0.0.1:8080:3000` or `53:53/udp`.
+    #[schemars(with = "Option<Vec<Scalar>>")]
+    pub ports: Option<Vec<At<Scalar>>>,
+    /// Networks of the environment; `default` if nothing is said.
+    pub networks: Option<Vec<At<String>>>,
+    /// How its health is told.
+    pub healthcheck: Option<HealthcheckSpec>,
+    /// What the engine does when it exits; `unless-stopped` if nothing is said.
+    #[schemars(with = "Option<Word<RestartWord>>")]
+    pub restart: Option<At<String>>,
+    /// Services that come first: an array of names, or a table with a condition for each.
+    pub depends_on: Option<DependsOnSpec>,
+    /// Bounds of the container.
+    pub resources: Option<Resources>,
+    /// The container cannot write to its root file system.
+    pub read_only: Option<At<bool>>,
+    /// Memory file systems, such as `/run` or `/tmp:size=64m`.
+    pub tmpfs: Option<OneOrMany>,
+    /// Capabilities beside CHOWN, DAC_OVERRIDE, FOWNER, SETGID and SETUID.
+    pub cap_add: Option<Vec<At<String>>>,
+    /// The size of /dev/shm, such as `256m`.
+    #[schemars(with = "Option<String>")]
+    pub shm_size: Option<At<Scalar>>,
+    /// Labels of the container.
+    pub labels: Option<Table>,
+    /// Grace between the stop signal and the kill; `10s` if nothing is said.
+    #[schemars(with = "Option<String>")]
+    pub stop_grace_period: Option<At<Scalar>>,
+    /// How a new release takes the place of the one before.
+    #[schemars(with = "Option<Word<StrategyWord>>")]
+    pub strategy: Option<At<String>>,
+    /// How many containers; 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub replicas: Option<At<u32>>,
+}
+
+/// What the engine does when a service exits.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case", inline)]
+#[expect(dead_code, reason = "only the schema is made from it")]
+enum RestartWord {
+    No,
+    Always,
+    OnFailure,
+    UnlessStopped,
+}
+
+/// How a new release takes the place of the one before.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case", inline)]
+#[expect(dead_code, reason = "only the schema is made from it")]
+enum StrategyWord {
+    Recreate,
+}
+
+/// When a dependency counts as there.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case", inline)]
+#[expect(dead_code, reason = "only the schema is made from it")]
+enum ConditionWord {
+    ServiceStarted,
+    ServiceHealthy,
+}
+
+/// How a service's health is told.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct HealthcheckSpec {
+    /// The probe: a string goes to a shell, an array begins with `CMD` or `CMD-SHELL`. It is never
+    /// interpolated.
+    pub test: Option<CommandSpec>,
+    /// Between two probes, such as `2s`; the engine's default is `30s`.
+    #[schemars(with = "Option<String>")]
+    pub interval: Option<At<Scalar>>,
+    /// For one probe; the engine's default is `30s`.
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<At<Scalar>>,
+    /// Failures in a row that make it unhealthy; the engine's default is 3.
+    pub retries: Option<At<u32>>,
+    /// Failures in it do not count.
+    #[schemars(with = "Option<String>")]
+    pub start_period: Option<At<Scalar>>,
+    /// Take no notice of the image's own health check.
+    pub disable: Option<At<bool>>,
+}
+
+/// Services that come first, with the condition of each.
+#[derive(Debug, Default)]
+pub struct DependsOnSpec(pub Vec<(At<String>, DependsOn)>);
+
+/// When a dependency counts as there.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DependsOn {
+    /// `service_started`, or `service_healthy`.
+    #[schemars(with = "Option<Word<ConditionWord>>")]
+    pub condition: Option<At<String>>,
+}
+
+impl<'de> Deserialize<'de> for DependsOnSpec {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = DependsOnSpec;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of services or a table with a condition for each")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<DependsOnSpec, A::Error> {
+                let names = Vec::deserialize(de::value::SeqAccessDeserializer::new(seq))?;
+                let plain = |name| (name, DependsOn::default());
+                Ok(DependsOnSpec(names.into_iter().map(plain).collect()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<DependsOnSpec, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(DependsOnSpec(all))
+            }
+        }
+        from.deserialize_any(Either)
+    }
+}
+
+impl JsonSchema for DependsOnSpec {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "DependsOn".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let each = generator.subschema_for::<DependsOn>();
+        json_schema!({
+            "anyOf": [
+                { "type": "array", "items": { "type": "string" } },
+                { "type": "object", "additionalProperties": each },
+            ]
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! A step as written: one flat struct for all kinds, so that every fault keeps its place. Which
+//! keys go with which kind is checked when the plan is made.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::leaf::{At, CommandSpec, OneOrMany, Scalar, Table, Word};
+use super::service::{Artifacts, ServiceSpec};
+
+/// A step. Exactly one of `run`, `build`, `scan`, `push` and `deploy` makes its kind; the keys
+/// from `image` to `artifacts` are those of a `run` step.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct StepSpec {
+    /// Steps that must have ended well before this one starts. A reference such as
+    /// `${steps.image.image}` says the same.
+    pub needs: Option<Vec<At<String>>>,
+    /// The longest that this step may take, such as `90s` or `15m`.
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<At<Scalar>>,
+
+    /// The image that the container runs on.
+    pub image: Option<At<String>>,
+    /// The command: a string goes to `sh -ec`, an array is executed as it is. It is never
+    /// interpolated; give it values through `environment`. The image's ENTRYPOINT is cleared.
+    pub run: Option<CommandSpec>,
+    /// Variables of the container. `CI=true` is set unless it says otherwise.
+    pub environment: Option<Table>,
+    /// An absolute path in the container.
+    pub working_dir: Option<At<String>>,
+    /// The user that the command runs as; the image's own if nothing is said.
+    #[schemars(with = "Option<Scalar>")]
+    pub user: Option<At<Scalar>>,
+    /// Memory file systems, such as `/run` or `/tmp:size=64m`.
+    pub tmpfs: Option<OneOrMany>,
+    /// The container cannot write to its root file system.
+    pub read_only: Option<At<bool>>,
+    /// The container's way out; it has none if nothing is said.
+    #[schemars(with = "Option<Word<NetworkWord>>")]
+    pub network: Option<At<String>>,
+    /// Capabilities that the container keeps, such as `NET_BIND_SERVICE`; none if nothing is said.
+    pub cap_add: Option<Vec<At<String>>>,
+    /// The size of /dev/shm, such as `256m`.
+    #[schemars(with = "Option<String>")]
+    pub shm_size: Option<At<Scalar>>,
+    /// Bounds of the container.
+    pub resources: Option<Resources>,
+    /// Put a copy of the project into /workspace and start there. True unless the image is one
+    /// that this pipeline builds.
+    pub source: Option<At<bool>>,
+    /// The ignore file of that copy, instead of `.dockerignore`.
+    pub source_ignorefile: Option<At<String>>,
+    /// Names of secrets, each a file under /run/secrets.
+    pub secrets: Option<Vec<At<String>>>,
+    /// What is kept of what the command leaves.
+    pub artifacts: Option<Artifacts>,
+
+    /// Builds an image from a Dockerfile.
+    pub build: Option<Box<BuildSpec>>,
+    /// Looks for vulnerabilities and secrets in an image with Trivy. Whatever pushes or deploys
+    /// the same image waits for it.
+    pub scan: Option<Box<ScanSpec>>,
+    /// Sends an image to a registry.
+    pub push: Option<Box<PushSpec>>,
+    /// Puts a release on an engine.
+    pub deploy: Option<Box<DeploySpec>>,
+}
+
+/// A container's way out.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+#[expect(dead_code, reason = "only the schema is made from it")]
+enum NetworkWord {
+    None,
+    Bridge,
+}
+
+/// Bounds of a container.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Resources {
+    /// Upper bounds.
+    pub limits: Option<LimitsSpec>,
+}
+
+/// Upper bounds of a container.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct LimitsSpec {
+    /// Processors, such as `"1.5"`.
+    #[schemars(with = "Option<String>")]
+    pub cpus: Option<At<Scalar>>,
+    /// Memory, such as `512m` or `1g`; swap is no addition to it.
+    #[schemars(with = "Option<String>")]
+    pub memory: Option<At<Scalar>>,
+    /// Processes and threads.
+    pub pids: Option<At<u32>>,
+}
+
+/// Builds an image from a Dockerfile.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct BuildSpec {
+    /// The folder that is sent to the engine; `.` if nothing is said.
+    pub context: Option<At<String>>,
+    /// The Dockerfile, relative to the project's root; the context's `Dockerfile` if nothing is
+    /// said.
+    pub dockerfile: Option<At<String>>,
+    /// The stage to build; the last one if nothing is said.
+    pub target: Option<At<String>>,
+    /// Build arguments.
+    pub args: Option<Table>,
+    /// Names that the image gets.
+    pub tags: Option<Vec<At<String>>>,
+    /// Labels of the image. The commit's time, revision, version and origin are added by their
+    /// OCI names.
+    pub labels: Option<Table>,
+    /// Ask the registry for newer base images.
+    pub pull: Option<At<bool>>,
+    /// Run every instruction again.
+    pub no_cache: Option<At<bool>>,
+    /// The way out of RUN instructions; the engine's own choice if nothing is said.
+    #[schemars(with = "Option<Word<NetworkWord>>")]
+    pub network: Option<At<String>>,
+}
+
+/// Looks for vulnerabilities and secrets in an image.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ScanSpec {
+    /// The image.
+    #[schemars(required)]
+    pub image: Option<At<String>>,
+    /// What to look for; both if nothing is said.
+    #[schemars(with = "Option<Vec<Word<ScannerWord>>>")]
+    pub scanners: Option<Vec<At<String>>>,
+    /// What fails the gate; `HIGH` and `CRITICAL` if nothing is said. Everything found is
+    /// reported.
+    #[schemars(with = "Option<Vec<Word<SeverityWord>>>")]
+    pub severity: Option<Vec<At<String>>>,
+    /// Vulnerabilities without a fix do not fail the gate.
+    pub ignore_unfixed: Option<At<bool>>,
+}
+
+/// What Trivy looks for.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase", inline)]
+#[expect(dead_code, reason = "only the schema is made from it")]
+enum ScannerWord {
+    Vuln,
+    Secret,
+}
+
+/// How bad a finding is.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "UPPERCASE", inline)]
+#[expect(dead_code, reason = "only the schema is made from it")]
+enum SeverityWord {
+    Unknown,
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// Sends an image to a registry.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct PushSpec {
+    /// The image.
+    #[schemars(required)]
+    pub image: Option<At<String>>,
+    /// Where to: full references, such as `registry.example.com/shop:1.2`.
+    #[schemars(required)]
+    pub tags: Option<Vec<At<String>>>,
+}
+
+/// Puts a release on an engine.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct DeploySpec {
+    /// The environment that it goes to.
+    #[schemars(required)]
+    pub environment: Option<At<String>>,
+    /// How long the release may take to become healthy, all services together; `5m` if nothing is
+    /// said.
+    #[schemars(with = "Option<String>")]
+    pub wait_timeout: Option<At<Scalar>>,
+    /// The services, by name.
+    #[serde(default)]
+    #[schemars(required)]
+    pub services: BTreeMap<At<String>, ServiceSpec>,
+}
