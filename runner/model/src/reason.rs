@@ -135,7 +135,11 @@ impl Trouble {
     /// Says what did not work.
     #[must_use]
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: None, hint: None }
+        Self {
+            what: what.into(),
+            cause: None,
+            hint: None,
+        }
     }
 
     /// Adds why.

@@ -138,7 +138,11 @@ impl RunState {
     /// The verdict that the endings so far make.
     #[must_use]
     pub fn verdict_so_far(&self) -> Verdict {
-        let steps = self.steps.iter().filter_map(StepState::ending).map(Ending::verdict);
+        let steps = self
+            .steps
+            .iter()
+            .filter_map(StepState::ending)
+            .map(Ending::verdict);
         let stopping = self.stopping.iter().map(CancelReason::verdict);
         steps.chain(stopping).max().unwrap_or(Verdict::Passed)
     }
@@ -147,7 +151,12 @@ impl RunState {
     pub fn apply(&mut self, event: &RunEvent) {
         self.elapsed = event.elapsed;
         match &event.kind {
-            EventKind::RunStarted { project, steps, commit, .. } => {
+            EventKind::RunStarted {
+                project,
+                steps,
+                commit,
+                ..
+            } => {
                 self.run = Some(event.run);
                 self.project.clone_from(project);
                 self.commit.clone_from(commit);
@@ -176,14 +185,25 @@ impl RunState {
             EventKind::ImageBuilt { step, image } => {
                 self.with(step, |s| s.image = Some(image.clone()));
             }
-            EventKind::ImagePushed { step, reference, digest } => {
+            EventKind::ImagePushed {
+                step,
+                reference,
+                digest,
+            } => {
                 self.with(step, |s| s.pushed.push((reference.clone(), digest.clone())));
             }
             EventKind::ServiceReleased { step, service } => {
                 self.with(step, |s| s.released.push(service.clone()));
             }
-            EventKind::Warning { step, message, hint } => {
-                let note = Note { message: message.clone(), hint: hint.clone() };
+            EventKind::Warning {
+                step,
+                message,
+                hint,
+            } => {
+                let note = Note {
+                    message: message.clone(),
+                    hint: hint.clone(),
+                };
                 match step {
                     Some(step) => self.with(step, |s| s.warnings.push(note)),
                     None => self.warnings.push(note),
@@ -194,7 +214,11 @@ impl RunState {
                     self.stopping = Some(reason.clone());
                 }
             }
-            EventKind::StepEnded { step, ending, duration } => self.with(step, |s| {
+            EventKind::StepEnded {
+                step,
+                ending,
+                duration,
+            } => self.with(step, |s| {
                 s.status = StepStatus::Ended(ending.clone());
                 s.duration = *duration;
                 s.phase = None;

@@ -68,9 +68,11 @@ impl StepKind {
     pub fn read(&self, outcome: &ContainerOutcome) -> Reading {
         match self {
             Self::Scan(gate) => scan::read::read(gate, outcome),
-            Self::Run | Self::Build | Self::Push | Self::Deploy => {
-                Reading { ending: exit(outcome), findings: Vec::new(), warnings: Vec::new() }
-            }
+            Self::Run | Self::Build | Self::Push | Self::Deploy => Reading {
+                ending: exit(outcome),
+                findings: Vec::new(),
+                warnings: Vec::new(),
+            },
         }
     }
 }

@@ -78,8 +78,14 @@ impl std::fmt::Display for Text {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => f.write_str(text)?,
-                Piece::Step { step, value: StepValue::Image } => write!(f, "${{steps.{step}.image}}")?,
-                Piece::Step { step, value: StepValue::Digest } => write!(f, "${{steps.{step}.digest}}")?,
+                Piece::Step {
+                    step,
+                    value: StepValue::Image,
+                } => write!(f, "${{steps.{step}.image}}")?,
+                Piece::Step {
+                    step,
+                    value: StepValue::Digest,
+                } => write!(f, "${{steps.{step}.digest}}")?,
             }
         }
         Ok(())

@@ -70,10 +70,19 @@ pub struct Limits {
 
 impl Limits {
     /// What a test container has unless the file says otherwise: 1 GiB and 512 processes.
-    pub const SEALED: Self =
-        Self { cpus: None, memory: Some(1 << 30), pids: Some(512), shm_size: None };
+    pub const SEALED: Self = Self {
+        cpus: None,
+        memory: Some(1 << 30),
+        pids: Some(512),
+        shm_size: None,
+    };
     /// What a deployed service has unless the file says otherwise: 512 processes.
-    pub const SERVICE: Self = Self { cpus: None, memory: None, pids: Some(512), shm_size: None };
+    pub const SERVICE: Self = Self {
+        cpus: None,
+        memory: None,
+        pids: Some(512),
+        shm_size: None,
+    };
 }
 
 /// What a container may do beyond the minimum. The default is the minimum.
