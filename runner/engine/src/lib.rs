@@ -12,5 +12,7 @@ pub mod output;
 pub mod reaper;
 pub mod recorder;
 pub mod release;
+pub mod run;
 pub mod secrets;
+pub mod store;
 pub mod unit;

@@ -1,6 +1,11 @@
 //! The reaper: a small child on a pipe that undoes what this process would have, should it die.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncRead;
+
+use crate::backend::Connector;
 
 /// What to do if the runner dies before it takes the entry back, in the order of the list's end to
 /// its start. What carries the run's label is removed besides.
@@ -62,4 +67,10 @@ impl UndoList {
 
     /// Takes an entry back: it was done, or is no longer wanted.
     pub async fn take_back(&self, _ticket: UndoTicket) {}
+}
+
+/// The reaper's whole life: reads the list from `input`, this process's standard input, until its
+/// end, and undoes what is on it then. A list that ends with a farewell leaves nothing to do.
+pub async fn reap(input: impl AsyncRead + Unpin, connector: Arc<dyn Connector>) {
+    let _ = (input, connector);
 }

@@ -1,0 +1,120 @@
+//! A run from its start to its verdict: open, do, close.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hoist_model::ids::RunId;
+use hoist_model::plan::Plan;
+use hoist_model::reason::{Signal, Trouble, Verdict};
+use hoist_model::redact::Redactor;
+use hoist_model::reporter::Reporter;
+use hoist_model::state::RunState;
+use tokio::sync::mpsc;
+
+use crate::backend::{BackendError, Connector};
+use crate::secrets::Secrets;
+
+/// What is to be run, and by what means.
+pub struct RunRequest {
+    /// What is to be done.
+    pub plan: Arc<Plan>,
+    /// The project's root.
+    pub root: PathBuf,
+    /// The values of the secrets that the plan uses.
+    pub secrets: Arc<Secrets>,
+    /// Masks whatever is kept or shown; made from `secrets`, and more where the caller knows more.
+    pub redactor: Redactor,
+    /// How many steps may run at once; 0 is taken as 1.
+    pub jobs: usize,
+    /// Stop at the first step that fails.
+    pub fail_fast: bool,
+    /// How long the run may take, where bounded.
+    pub timeout: Option<Duration>,
+    /// Who is told of what happens.
+    pub reporters: Vec<Box<dyn Reporter>>,
+    /// The way to engines.
+    pub connector: Arc<dyn Connector>,
+    /// The address of the engine; the one in use where absent.
+    pub engine: Option<String>,
+    /// Signals that the process gets. A closed channel is fine: there are none then.
+    pub signals: mpsc::Receiver<Signal>,
+    /// How to start the reaper. Absent, there is none, and only the next run cleans up after a
+    /// process that was killed.
+    pub reaper: Option<ReaperCommand>,
+    /// hoist's version.
+    pub version: String,
+    /// The commit, where the project is in one.
+    pub commit: Option<String>,
+}
+
+/// A command that calls [`crate::reaper::reap`] with its standard input.
+#[derive(Clone, Debug)]
+pub struct ReaperCommand {
+    /// The program: hoist itself.
+    pub program: PathBuf,
+    /// What makes it a reaper.
+    pub arguments: Vec<OsString>,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug)]
+pub struct RunSummary {
+    /// Its ID.
+    pub run: RunId,
+    /// All that its events say, masked.
+    pub state: RunState,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// It was left in the middle, on the third signal: the process is to exit at once, and what is
+    /// left on the engine is the reaper's.
+    pub abandoned: bool,
+}
+
+/// Why a run could not begin. Nothing was written and nothing was put on the engine.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RunError {
+    /// The engine could not be connected to.
+    #[error("no engine could be connected to: {0}")]
+    Engine(#[source] BackendError),
+    /// The run folder could not be made.
+    #[error("{0}")]
+    Folder(Trouble),
+    /// A signal came before the run began.
+    #[error("interrupted before the run began")]
+    Interrupted(Signal),
+}
+
+impl RunError {
+    /// What it makes of the command.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Engine(_) | Self::Folder(_) => Verdict::Surroundings,
+            Self::Interrupted(signal) => Verdict::Interrupted(*signal),
+        }
+    }
+
+    /// The error as sentences for people.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Engine(error) => error.trouble("no engine could be connected to"),
+            Self::Folder(trouble) => trouble.clone(),
+            Self::Interrupted(_) => Trouble::new("interrupted before the run began"),
+        }
+    }
+}
+
+/// Runs a plan. Whatever happens to its steps, this is `Ok`: the verdict tells.
+///
+/// # Errors
+/// When the run could not begin.
+pub async fn run(request: RunRequest) -> Result<RunSummary, RunError> {
+    let connected = request.connector.connect(request.engine.as_deref()).await;
+    connected.map(drop).map_err(RunError::Engine)?;
+    Err(RunError::Folder(Trouble::new("runs cannot be made yet")))
+}
