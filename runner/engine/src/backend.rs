@@ -492,8 +492,7 @@ pub trait Backend: Send + Sync {
     /// Removes a volume. Missing is fine; [`BackendErrorKind::Conflict`] while in use.
     async fn remove_volume(&self, name: &str) -> Result<(), BackendError>;
     /// All volumes with these labels.
-    async fn list_volumes(&self, labels: LabelFilter<'_>)
-    -> Result<Vec<VolumeInfo>, BackendError>;
+    async fn list_volumes(&self, labels: LabelFilter<'_>) -> Result<Vec<VolumeInfo>, BackendError>;
 
     /// Creates a network and gives its ID.
     async fn create_network(&self, spec: &NetworkSpec) -> Result<String, BackendError>;
@@ -518,7 +517,10 @@ pub trait Connector: Send + Sync {
 impl BackendError {
     /// An error of that kind.
     pub fn new(kind: BackendErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// The error as a sentence for people: `what` is what was being tried.
@@ -526,17 +528,25 @@ impl BackendError {
     pub fn trouble(&self, what: impl Into<String>) -> Trouble {
         use BackendErrorKind as K;
         let hint = match self.kind {
-            K::Unreachable => "start the engine, or name another with DOCKER_HOST; `hoist doctor` looks closer",
-            K::Permission => "add your user to the group `docker`, or name another engine with DOCKER_HOST",
+            K::Unreachable => {
+                "start the engine, or name another with DOCKER_HOST; `hoist doctor` looks closer"
+            }
+            K::Permission => {
+                "add your user to the group `docker`, or name another engine with DOCKER_HOST"
+            }
             K::TooOld => "hoist needs Docker 20.10 (API 1.41) or newer",
             K::NotFound => "check the name",
             K::Conflict => "see what holds the name with `docker ps -a`",
             K::Unauthorized => "log in with `docker login`, or set [registries] in pipeline.toml",
             K::PortTaken => "stop what listens there, or publish another port",
             K::SubnetOverlap => "choose another subnet, or let hoist choose by leaving it out",
-            K::DiskFull => "free space on the engine's disk; `docker system df` shows what takes it",
+            K::DiskFull => {
+                "free space on the engine's disk; `docker system df` shows what takes it"
+            }
             K::CannotStart { .. } => "check that the command is in the image and executable",
-            K::Timeout | K::Broken => "see whether the engine is well with `hoist doctor`, and run again",
+            K::Timeout | K::Broken => {
+                "see whether the engine is well with `hoist doctor`, and run again"
+            }
             K::Registry => "try again later",
             K::Unsupported | K::Engine => return Trouble::new(what).cause(&self.message),
         };

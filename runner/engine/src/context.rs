@@ -77,24 +77,35 @@ impl UnitContext {
     /// This step's name.
     #[must_use]
     pub fn id(&self) -> StepId {
-        self.step().map_or_else(|| StepId(String::new()), |step| step.id.clone())
+        self.step()
+            .map_or_else(|| StepId(String::new()), |step| step.id.clone())
     }
 
     /// Says what the step does now, for people.
     pub fn phase(&self, phase: impl Into<String>) {
-        self.events.send(EventKind::StepPhase { step: self.id(), phase: phase.into() });
+        self.events.send(EventKind::StepPhase {
+            step: self.id(),
+            phase: phase.into(),
+        });
     }
 
     /// Says something that people should know.
     pub fn warn(&self, message: impl Into<String>, hint: Option<String>) {
         let message = message.into();
-        self.events.send(EventKind::Warning { step: Some(self.id()), message, hint });
+        self.events.send(EventKind::Warning {
+            step: Some(self.id()),
+            message,
+            hint,
+        });
     }
 
     /// Waits until the step is to stop, at least as severely as `at_least`.
     pub async fn stopped(&self, at_least: Stop) -> Stop {
         let mut stop = self.stop.clone();
-        match stop.wait_for(|stop| *stop >= at_least && *stop > Stop::No).await {
+        match stop
+            .wait_for(|stop| *stop >= at_least && *stop > Stop::No)
+            .await
+        {
             Ok(stop) => *stop,
             Err(_) => std::future::pending().await,
         }
@@ -130,7 +141,11 @@ impl Made {
     /// What a step made, if anything.
     #[must_use]
     pub fn get(&self, step: &StepId) -> Option<MadeByStep> {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner).get(step).cloned()
+        self.steps
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(step)
+            .cloned()
     }
 
     /// Text with its references resolved; an image is named by the engine's ID.

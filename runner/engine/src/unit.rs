@@ -12,7 +12,9 @@ pub mod push;
 
 /// Executes the step's unit to its end and leaves nothing on the engine but what it made.
 pub async fn execute(context: UnitContext) -> Ending {
-    let Some(step) = context.step().cloned() else { return Ending::Passed };
+    let Some(step) = context.step().cloned() else {
+        return Ending::Passed;
+    };
     match &step.unit {
         Unit::Container(unit) => container::execute(&context, &step, unit).await,
         Unit::Build(unit) => build::execute(&context, &step, unit).await,
