@@ -1,0 +1,396 @@
+//! A run as JUnit XML: one suite a step, the tests that ran inside it, one case for a step that had
+//! none, findings as failures. Written with the junit-report crate, which writes whatever it is
+//! given; so every string is made legal for XML here first.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hoist_model::reason::{Ending, FailureReason};
+use hoist_model::reporter::{ReportError, Reporter};
+use hoist_model::results::{Finding, TestCase, TestFailure, TestOutcome};
+use hoist_model::state::{RunState, StepState};
+use junit_report as xml;
+
+use crate::words;
+
+/// Writes a run to a file at its end.
+pub struct Junit {
+    path: PathBuf,
+}
+
+impl Junit {
+    /// To that file; its folders are made.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+}
+
+impl Reporter for Junit {
+    fn name(&self) -> &'static str {
+        "the JUnit report"
+    }
+
+    fn on_event(
+        &mut self,
+        _: &RunState,
+        _: &hoist_model::event::RunEvent,
+    ) -> Result<(), ReportError> {
+        Ok(())
+    }
+
+    fn finish(&mut self, state: &RunState) -> Result<(), ReportError> {
+        let shown = self.path.display();
+        let said = |error: std::io::Error| ReportError(format!("cannot write {shown}: {error}"));
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).map_err(said)?;
+        }
+        let mut text = Vec::new();
+        write(state, &mut text)?;
+        // A reader must never see half a report.
+        let partial = self.path.with_extension("xml.part");
+        std::fs::write(&partial, text).map_err(said)?;
+        std::fs::rename(&partial, &self.path).map_err(said)
+    }
+}
+
+/// Writes a run.
+///
+/// # Errors
+/// When `out` refuses.
+pub fn write(state: &RunState, out: impl std::io::Write) -> Result<(), ReportError> {
+    let mut report = xml::ReportBuilder::new();
+    for step in &state.steps {
+        report.add_testsuite(suite(state, step));
+    }
+    report
+        .build()
+        .write_xml(out)
+        .map_err(|error| ReportError(error.to_string()))
+}
+
+fn suite(state: &RunState, step: &StepState) -> xml::TestSuite {
+    let mut suite = xml::TestSuiteBuilder::new(&legal(step.id().as_str()));
+    if let Some(at) = state.started_at {
+        let at = at
+            .as_second()
+            .saturating_add_unsigned(step.started.unwrap_or_default().as_secs());
+        if let Ok(at) = xml::OffsetDateTime::from_unix_timestamp(at) {
+            suite.set_timestamp(at);
+        }
+    }
+    let mut names = std::collections::HashMap::new();
+    for case in &step.tests {
+        suite.add_testcase(test(step, case, &mut names));
+    }
+    for finding in &step.findings {
+        suite.add_testcase(found(step, finding));
+    }
+    let told = step.tests.iter().any(TestCase::is_failure)
+        || step.findings.iter().any(|finding| finding.failing);
+    let failed = matches!(step.ending(), Some(Ending::Failed(_)));
+    if (step.tests.is_empty() && step.findings.is_empty()) || (failed && !told) {
+        suite.add_testcase(whole(step));
+    }
+    suite.build()
+}
+
+/// The case of a step itself.
+fn whole(step: &StepState) -> xml::TestCase {
+    let (name, time) = (legal(step.id().as_str()), time(step.duration));
+    let mut case = match step.ending() {
+        Some(Ending::Passed | Ending::Cached) => xml::TestCaseBuilder::success(&name, time),
+        Some(Ending::Failed(reason)) => {
+            let message = legal(&words::failure(reason));
+            let mut text = vec![
+                format!("step {} ({})", step.id(), step.outline.kind),
+                words::failure(reason),
+            ];
+            text.extend(words::details(reason));
+            let mut case = match reason {
+                FailureReason::Configuration(_) | FailureReason::Surroundings(_) => {
+                    xml::TestCaseBuilder::error(&name, time, "error", &message)
+                }
+                FailureReason::Exit { .. }
+                | FailureReason::OutOfMemory { .. }
+                | FailureReason::TimedOut { .. }
+                | FailureReason::CannotStart { .. }
+                | FailureReason::Build { .. }
+                | FailureReason::Gate { .. }
+                | FailureReason::Deploy { .. } => {
+                    xml::TestCaseBuilder::failure(&name, time, "failure", &message)
+                }
+            };
+            case.set_trace(&legal(&text.join("\n")));
+            case
+        }
+        Some(ending @ (Ending::Skipped(_) | Ending::Cancelled(_))) => {
+            let message = legal(&words::ending(ending));
+            xml::TestCaseBuilder::skipped_with_cause(&name, "skipped", &message)
+        }
+        None => xml::TestCaseBuilder::skipped_with_cause(&name, "skipped", "did not end"),
+    };
+    case.set_classname(&name);
+    case.build()
+}
+
+/// A test from inside a step. Readers drop a second case of the same class and name, so a repeated
+/// one is numbered.
+fn test(
+    step: &StepState,
+    case: &TestCase,
+    names: &mut std::collections::HashMap<(String, String), usize>,
+) -> xml::TestCase {
+    let group = if case.class.is_empty() {
+        &case.suite
+    } else {
+        &case.class
+    };
+    let class = match group.as_str() {
+        "" => legal(step.id().as_str()),
+        group => legal(&format!("{}.{group}", step.id())),
+    };
+    let seen = names.entry((class.clone(), case.name.clone())).or_insert(0);
+    *seen += 1;
+    let name = match *seen {
+        1 => legal(&case.name),
+        n => legal(&format!("{} ({n})", case.name)),
+    };
+    let time = time(case.duration);
+    let failed = |failure: &TestFailure| {
+        let message = legal(failure.message.lines().next().unwrap_or_default());
+        let kind = if failure.kind.is_empty() {
+            "failure".to_owned()
+        } else {
+            legal(&failure.kind)
+        };
+        (kind, message, legal(&trace(case, failure)))
+    };
+    let mut out = match &case.outcome {
+        TestOutcome::Passed => xml::TestCaseBuilder::success(&name, time),
+        TestOutcome::Failed(failure) => {
+            let (kind, message, trace) = failed(failure);
+            let mut out = xml::TestCaseBuilder::failure(&name, time, &kind, &message);
+            out.set_trace(&trace);
+            out
+        }
+        TestOutcome::Errored(failure) => {
+            let (kind, message, trace) = failed(failure);
+            let mut out = xml::TestCaseBuilder::error(&name, time, &kind, &message);
+            out.set_trace(&trace);
+            out
+        }
+        TestOutcome::Skipped { message } => {
+            let message = legal(message.as_deref().unwrap_or("skipped"));
+            xml::TestCaseBuilder::skipped_with_cause(&name, "skipped", &message)
+        }
+    };
+    out.set_classname(&class);
+    if let Some(file) = &case.file {
+        out.set_filepath(&legal(file));
+    }
+    if let Some(output) = &case.output {
+        out.set_system_out(&legal(output));
+    }
+    out.build()
+}
+
+/// The text of a failure; some readers see nothing else, so place and message are in it.
+fn trace(case: &TestCase, failure: &TestFailure) -> String {
+    let mut text = String::new();
+    if let Some(file) = &case.file {
+        let line = case.line.map(|line| format!(":{line}")).unwrap_or_default();
+        text.push_str(&format!("{file}{line}\n"));
+    }
+    if !failure.text.contains(&failure.message) {
+        text.push_str(&failure.message);
+        text.push('\n');
+    }
+    text.push_str(&failure.text);
+    text
+}
+
+fn found(step: &StepState, finding: &Finding) -> xml::TestCase {
+    let what = match &finding.package {
+        Some(package) => format!("{} {}", package.name, package.installed),
+        None => match finding.line {
+            Some(line) => format!("{}:{line}", finding.target),
+            None => finding.target.clone(),
+        },
+    };
+    let name = legal(&format!("{} {what}", finding.id));
+    let severity = finding.severity.name();
+    let mut case = if finding.failing {
+        let message = legal(&format!("{severity} {}", finding.title));
+        let mut case =
+            xml::TestCaseBuilder::failure(&name, xml::Duration::ZERO, severity, &message);
+        let fixed = finding
+            .package
+            .as_ref()
+            .and_then(|package| package.fixed.as_ref());
+        let mut text = vec![
+            format!("{severity} {} in {what}", finding.id),
+            finding.title.clone(),
+            format!("target: {}", finding.target),
+            fixed.map_or_else(
+                || "fixed in: -".to_owned(),
+                |fixed| format!("fixed in: {fixed}"),
+            ),
+        ];
+        text.extend(finding.url.clone());
+        case.set_trace(&legal(&text.join("\n")));
+        case
+    } else {
+        xml::TestCaseBuilder::success(&name, xml::Duration::ZERO)
+    };
+    case.set_classname(&legal(&format!("{}.{}", step.id(), finding.target)));
+    case.build()
+}
+
+fn time(duration: Duration) -> xml::Duration {
+    xml::Duration::try_from(duration).unwrap_or(xml::Duration::ZERO)
+}
+
+/// Text that XML 1.0 may hold anywhere, CDATA sections too: escape sequences, control characters
+/// and noncharacters are left out, and a CDATA section's end is broken up.
+#[must_use]
+pub fn legal(text: &str) -> String {
+    let stripped = anstream::adapter::strip_str(text).to_string();
+    let legal = |c: &char| match c {
+        '\t' | '\n' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        c => !c.is_control(),
+    };
+    stripped
+        .chars()
+        .filter(legal)
+        .collect::<String>()
+        .replace("]]>", "]] >")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hoist_model::event::{EventKind, RunEvent, StepOutline};
+    use hoist_model::ids::{RunId, StepId};
+    use hoist_model::reason::SkipReason;
+    use proptest::prelude::*;
+
+    fn case(name: &str, outcome: TestOutcome) -> TestCase {
+        TestCase {
+            suite: "s".into(),
+            class: "c".into(),
+            name: name.into(),
+            outcome,
+            duration: Duration::from_millis(1234),
+            file: Some("tests/a.py".into()),
+            line: Some(7),
+            output: None,
+        }
+    }
+
+    fn state(cases: Vec<TestCase>) -> RunState {
+        let outline = |id: &str| StepOutline {
+            id: StepId::from(id),
+            kind: "run".into(),
+            needs: Vec::new(),
+            relaxations: Vec::new(),
+        };
+        let unit = StepId::from("unit");
+        let kinds = [
+            EventKind::RunStarted {
+                project: "p".into(),
+                version: "0".into(),
+                steps: vec![outline("unit"), outline("after")],
+                jobs: 1,
+                commit: None,
+            },
+            EventKind::StepStarted {
+                step: unit.clone(),
+                attempt: 1,
+            },
+            EventKind::TestsFound {
+                step: unit.clone(),
+                cases,
+            },
+            EventKind::StepEnded {
+                step: unit.clone(),
+                ending: Ending::Failed(FailureReason::Exit { code: 1 }),
+                duration: Duration::from_secs(2),
+            },
+            EventKind::StepEnded {
+                step: StepId::from("after"),
+                ending: Ending::Skipped(SkipReason::NeedFailed { step: unit }),
+                duration: Duration::ZERO,
+            },
+        ];
+        let mut state = RunState::default();
+        for (seq, kind) in (0u64..).zip(kinds) {
+            let (run, at) = (RunId(uuid::Uuid::nil()), jiff::Timestamp::UNIX_EPOCH);
+            state.apply(&RunEvent {
+                run,
+                seq,
+                at,
+                elapsed: Duration::ZERO,
+                kind,
+            });
+        }
+        state
+    }
+
+    fn rendered(state: &RunState) -> String {
+        let mut out = Vec::new();
+        write(state, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_second_reader_sees_the_same_counts() {
+        let failure = TestFailure {
+            message: "assert 1 == 2".into(),
+            kind: "AssertionError".into(),
+            text: "trace".into(),
+        };
+        let text = rendered(&state(vec![
+            case("good", TestOutcome::Passed),
+            case("bad", TestOutcome::Failed(failure)),
+            case("good", TestOutcome::Passed),
+            case("later", TestOutcome::Skipped { message: None }),
+        ]));
+        let document = roxmltree::Document::parse(&text).unwrap();
+        let count = |tag: &str| {
+            document
+                .descendants()
+                .filter(|n| n.has_tag_name(tag))
+                .count()
+        };
+        assert_eq!(
+            (count("testsuite"), count("testcase"), count("failure")),
+            (2, 5, 1)
+        );
+        assert_eq!(count("skipped"), 2);
+        let failed = document
+            .descendants()
+            .find(|n| n.has_tag_name("failure"))
+            .unwrap();
+        let body = failed.text().unwrap();
+        assert!(
+            body.contains("tests/a.py:7") && body.contains("assert 1 == 2"),
+            "{body}"
+        );
+        assert!(text.contains("name=\"good (2)\""), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_test_says_the_report_is_xml(
+            name: String, message: String, output: String
+        ) {
+            let failure = TestFailure { message, kind: name.clone(), text: output.clone() };
+            let mut bad = case(&name, TestOutcome::Failed(failure));
+            bad.output = Some(output + "]]>\u{1b}[31m\u{fffe}");
+            let text = rendered(&state(vec![bad]));
+            prop_assert!(roxmltree::Document::parse(&text).is_ok(), "{}", text);
+        }
+    }
+}

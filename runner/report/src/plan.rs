@@ -1,0 +1,166 @@
+//! A plan as people and programs read it before anything runs: text, JSON, and Graphviz' dot. What
+//! a step relaxes of its sealing is always said. Values of secrets are not in a plan and so not here.
+
+use std::fmt::Write;
+
+use hoist_model::image::ImageSource;
+use hoist_model::plan::{Edge, Plan, PlannedStep};
+use hoist_model::unit::{Command, ContainerUnit, ReleaseUnit, Unit};
+
+use crate::style::{BOLD, DIM, Paint, WARN};
+use crate::words;
+
+/// The plan as text, each step after those that it needs.
+#[must_use]
+pub fn text(plan: &Plan, colour: bool) -> String {
+    let paint = Paint { colour };
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{}: {}",
+        plan.name,
+        words::count(plan.steps.len(), "step")
+    );
+    for step in &plan.steps {
+        let head = paint.paint(BOLD, step.id.as_str());
+        let _ = writeln!(out, "\n{head} ({})", step.kind.name());
+        for line in about(step) {
+            let _ = writeln!(out, "  {line}");
+        }
+        if !step.needs.is_empty() {
+            let needs: Vec<_> = step
+                .needs
+                .iter()
+                .map(|need| name(plan, need.step, need.why))
+                .collect();
+            let _ = writeln!(out, "  after {}", paint.paint(DIM, &needs.join(", ")));
+        }
+        for relaxation in &step.relaxations {
+            let _ = writeln!(out, "  {}", paint.paint(WARN, &format!("! {relaxation}")));
+        }
+    }
+    out
+}
+
+fn name(plan: &Plan, ix: usize, why: Edge) -> String {
+    let id = plan
+        .steps
+        .get(ix)
+        .map(|step| step.id.as_str())
+        .unwrap_or_default();
+    match why {
+        Edge::Needs | Edge::Reference => id.to_owned(),
+        Edge::Gate => format!("{id} (gate)"),
+    }
+}
+
+fn about(step: &PlannedStep) -> Vec<String> {
+    match &step.unit {
+        Unit::Container(unit) => container(unit),
+        Unit::Build(unit) => {
+            let target = unit
+                .target
+                .iter()
+                .map(|t| format!(", target {t}"))
+                .collect::<String>();
+            let mut out = vec![format!("{} in {}{target}", unit.dockerfile, unit.context)];
+            out.extend(unit.tags.iter().map(|tag| format!("tag {tag}")));
+            out
+        }
+        Unit::Push(unit) => {
+            let to = unit.tags.iter().map(|tag| format!("to {tag}"));
+            std::iter::once(format!("image {}", image(&unit.image)))
+                .chain(to)
+                .collect()
+        }
+        Unit::Release(unit) => release(unit),
+    }
+}
+
+fn image(image: &ImageSource) -> String {
+    match image {
+        ImageSource::Step(step) => format!("of {step}"),
+        ImageSource::Name(name) => name.to_string(),
+    }
+}
+
+fn container(unit: &ContainerUnit) -> Vec<String> {
+    let mut out = vec![format!("image {}", image(&unit.image))];
+    if let Some(archive) = &unit.image_archive {
+        out.push(format!("scans image {}", image(&archive.image)));
+    }
+    out.push(match &unit.command {
+        Command::Shell(script) => {
+            let mut lines = script.trim().lines();
+            let first = lines.next().unwrap_or_default();
+            let more = if lines.next().is_some() { " ..." } else { "" };
+            format!("$ {first}{more}")
+        }
+        Command::Exec(argv) => format!("$ {}", argv.join(" ")),
+    });
+    if !unit.secrets.is_empty() {
+        out.push(format!("secrets {}", unit.secrets.join(", ")));
+    }
+    out
+}
+
+fn release(unit: &ReleaseUnit) -> Vec<String> {
+    let mut out = vec![format!("to environment {}", unit.environment.name)];
+    for service in &unit.services {
+        let ports = service.ports.iter().map(|port| {
+            let ip = port
+                .host_ip
+                .as_ref()
+                .map(|ip| format!("{ip}:"))
+                .unwrap_or_default();
+            let published = port
+                .published
+                .map_or_else(|| "free".to_owned(), |p| p.to_string());
+            format!(" {ip}{published}->{}", port.target)
+        });
+        let ports = ports.collect::<String>();
+        out.push(format!(
+            "service {}: image {}{ports}",
+            service.name,
+            image(&service.image)
+        ));
+        if !service.secrets.is_empty() {
+            let names = service.secrets.join(", ");
+            out.push(format!(
+                "  secrets {names}, kept in a volume on the engine's disk"
+            ));
+        }
+    }
+    out.push("a changed service is down while it is recreated".to_owned());
+    out
+}
+
+/// The plan as JSON.
+#[must_use]
+pub fn json(plan: &Plan) -> String {
+    serde_json::to_string_pretty(plan).unwrap_or_default() + "\n"
+}
+
+/// The plan's graph for Graphviz.
+#[must_use]
+pub fn dot(plan: &Plan) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let mut out = format!("digraph {} {{\n  rankdir=LR;\n", quoted(&plan.name));
+    for step in &plan.steps {
+        let label = quoted(&format!("{}\n{}", step.id, step.kind.name()));
+        let _ = writeln!(out, "  {} [label={label}];", quoted(step.id.as_str()));
+        for need in &step.needs {
+            let Some(from) = plan.steps.get(need.step) else {
+                continue;
+            };
+            let style = match need.why {
+                Edge::Needs | Edge::Reference => "",
+                Edge::Gate => " [style=dashed]",
+            };
+            let (from, to) = (quoted(from.id.as_str()), quoted(step.id.as_str()));
+            let _ = writeln!(out, "  {from} -> {to}{style};");
+        }
+    }
+    out.push_str("}\n");
+    out
+}

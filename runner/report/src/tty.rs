@@ -1,0 +1,268 @@
+//! The run on a terminal: ended steps become permanent lines, running ones live beneath with timers
+//! and the last of their output. Drawn at ticks only, ten times a second at the most, however much
+//! output there is. It draws inline, never on another screen, and asks nothing of the terminal but
+//! its size.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hoist_model::event::{EventKind, Output, RunEvent};
+use hoist_model::ids::StepId;
+use hoist_model::reporter::{ReportError, Reporter};
+use hoist_model::state::{RunState, StepState, StepStatus};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::lines::{Lines, clean};
+use crate::style::{DIM, Paint, WARN, fit};
+use crate::{summary, words};
+
+/// Lines of a failed step's output that are printed after the last frame.
+const TAIL: usize = 30;
+/// Fewer columns than this show no live region.
+const NARROW: usize = 12;
+const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
+/// A terminal's size, asked for at each frame.
+pub type Size = Box<dyn Fn() -> (usize, usize) + Send>;
+
+/// Draws a run on a terminal.
+pub struct Tty {
+    bar: ProgressBar,
+    /// Columns and rows.
+    size: Size,
+    options: summary::Options,
+    paint: Paint,
+    lines: Lines,
+    tails: HashMap<StepId, Tail>,
+    permanent: Vec<String>,
+    frame: usize,
+}
+
+/// The last lines of a step, and how many it had.
+#[derive(Debug, Default)]
+struct Tail {
+    lines: std::collections::VecDeque<String>,
+    noise: usize,
+}
+
+impl Tty {
+    /// Draws to `target`, which must not be hidden, and writes the end block there too.
+    #[must_use]
+    pub fn new(target: ProgressDrawTarget, size: Size, options: summary::Options) -> Self {
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{msg}") {
+            bar.set_style(style);
+        }
+        let paint = Paint {
+            colour: options.colour,
+        };
+        Self {
+            bar,
+            size,
+            options,
+            paint,
+            lines: Lines::default(),
+            tails: HashMap::new(),
+            permanent: Vec::new(),
+            frame: 0,
+        }
+    }
+
+    fn keep(&mut self, output: &Output) {
+        let tail = self.tails.entry(output.step.clone()).or_default();
+        let colour = self.paint.colour;
+        self.lines.push(output, |line| tail.push(line, colour));
+    }
+
+    /// The permanent line of a step that ended.
+    fn ended(&mut self, step: &StepState) {
+        let Some(ending) = step.ending() else { return };
+        let tail = self.tails.entry(step.id().clone()).or_default();
+        let colour = self.paint.colour;
+        self.lines.end(step.id(), |line| tail.push(line, colour));
+        if ending.is_good() {
+            self.tails.remove(step.id());
+        }
+        let (columns, _) = (self.size)();
+        let (sign, style) = words::sign(&step.status);
+        let mut said = vec![words::ending(ending)];
+        said.extend(words::results(step));
+        let text = if step.started.is_some() {
+            let time = words::duration(step.duration);
+            format!("{} {time:>7}  {}", step.id(), said.join(", "))
+        } else {
+            format!("{}  {}", step.id(), said.join(", "))
+        };
+        let text = fit(&text, columns.saturating_sub(3));
+        let rest = text.strip_prefix(step.id().as_str()).unwrap_or_default();
+        let name = text.strip_suffix(rest).unwrap_or(&text);
+        let rest = self.paint.paint(DIM, rest);
+        self.permanent
+            .push(format!("{} {name}{rest}", self.paint.paint(style, sign)));
+    }
+
+    /// The live region: a header, a row for each running step, the noisiest one's last lines.
+    fn region(&self, state: &RunState, elapsed: Duration) -> String {
+        let (columns, rows) = (self.size)();
+        let columns = columns.saturating_sub(1);
+        if columns < NARROW {
+            return String::new();
+        }
+        let room = rows.saturating_sub(2).max(1);
+        let done = state
+            .steps
+            .iter()
+            .filter(|step| step.ending().is_some())
+            .count();
+        let spin = FRAMES
+            .get(self.frame % FRAMES.len())
+            .copied()
+            .unwrap_or_default();
+        let stopping = state
+            .stopping
+            .as_ref()
+            .map(|reason| format!("  stopping: {} (again to kill)", words::cancel(reason)));
+        let header = format!(
+            "{spin} {}  {done}/{} done{}",
+            words::duration(elapsed),
+            state.steps.len(),
+            stopping.unwrap_or_default()
+        );
+        let mut out = vec![fit(&header, columns)];
+        let running: Vec<_> = state
+            .steps
+            .iter()
+            .filter(|step| matches!(step.status, StepStatus::Running { .. }))
+            .collect();
+        let shown = running.len().min(room.saturating_sub(1));
+        let spare = room.saturating_sub(1 + shown).min(8);
+        let tails = self.shares(&running, spare);
+        for step in running.iter().take(shown) {
+            let since = elapsed.saturating_sub(step.started.unwrap_or(elapsed));
+            let phase = step.phase.as_deref().unwrap_or("running");
+            let row = format!("• {} {:>7}  {phase}", step.id(), words::duration(since));
+            out.push(fit(&row, columns));
+            let count = tails.get(step.id()).copied().unwrap_or(0);
+            if let Some(tail) = self.tails.get(step.id()) {
+                let skip = tail.lines.len().saturating_sub(count);
+                out.extend(tail.lines.iter().skip(skip).map(|line| {
+                    let plain = clean(line.as_bytes(), false).replace('\t', "    ");
+                    self.paint
+                        .paint(DIM, &fit(&format!("    {plain}"), columns))
+                }));
+            }
+        }
+        out.join("\n")
+    }
+
+    /// How many tail lines each running step gets: one each, the rest to the noisiest.
+    fn shares(&self, running: &[&StepState], mut spare: usize) -> HashMap<StepId, usize> {
+        let mut by_noise: Vec<_> = running
+            .iter()
+            .filter_map(|step| Some((self.tails.get(step.id())?.noise, step.id().clone())))
+            .collect();
+        by_noise.sort_by(|a, b| b.0.cmp(&a.0));
+        let mut shares = HashMap::new();
+        for round in 0..4 {
+            for (noise, id) in &by_noise {
+                if spare > 0 && *noise > round {
+                    *shares.entry(id.clone()).or_insert(0) += 1;
+                    spare -= 1;
+                }
+            }
+        }
+        shares
+    }
+
+    fn draw(&mut self, state: &RunState, elapsed: Duration) {
+        if !self.permanent.is_empty() {
+            let batch = self.permanent.join("\n");
+            self.permanent.clear();
+            self.bar.println(batch);
+        }
+        self.frame += 1;
+        self.bar.set_message(self.region(state, elapsed));
+        self.bar.tick();
+    }
+}
+
+impl Tail {
+    fn push(&mut self, line: &[u8], colour: bool) {
+        if self.lines.len() == TAIL {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(clean(line, colour));
+        self.noise += 1;
+    }
+}
+
+impl Reporter for Tty {
+    fn name(&self) -> &'static str {
+        "the terminal"
+    }
+
+    fn on_event(&mut self, state: &RunState, event: &RunEvent) -> Result<(), ReportError> {
+        match &event.kind {
+            EventKind::StepEnded { step, .. } => {
+                if let Some(step) = state.step(step) {
+                    self.ended(step);
+                }
+            }
+            EventKind::Warning {
+                step: None,
+                message,
+                ..
+            } => {
+                self.permanent
+                    .push(self.paint.paint(WARN, &format!("! {message}")));
+            }
+            EventKind::RunStarted { .. }
+            | EventKind::EngineConnected { .. }
+            | EventKind::StepStarted { .. }
+            | EventKind::StepPhase { .. }
+            | EventKind::TestsFound { .. }
+            | EventKind::FindingsFound { .. }
+            | EventKind::ArtifactKept { .. }
+            | EventKind::ImageBuilt { .. }
+            | EventKind::ImagePushed { .. }
+            | EventKind::ServiceReleased { .. }
+            | EventKind::Warning { .. }
+            | EventKind::Stopping { .. }
+            | EventKind::RunEnded { .. }
+            | EventKind::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn on_output(&mut self, _: &RunState, output: &Output) -> Result<(), ReportError> {
+        self.keep(output);
+        Ok(())
+    }
+
+    fn on_tick(&mut self, state: &RunState, elapsed: Duration) -> Result<(), ReportError> {
+        self.draw(state, elapsed);
+        Ok(())
+    }
+
+    fn finish(&mut self, state: &RunState) -> Result<(), ReportError> {
+        let mut last = std::mem::take(&mut self.permanent);
+        for step in &state.steps {
+            let failed = step.ending().is_some_and(|ending| !ending.is_good());
+            let Some(tail) = self
+                .tails
+                .get(step.id())
+                .filter(|tail| failed && tail.noise > 0)
+            else {
+                continue;
+            };
+            last.push(self.paint.paint(DIM, &format!("─── {} ───", step.id())));
+            last.extend(tail.lines.iter().cloned());
+        }
+        last.push(String::new());
+        let block = summary::render(state, &self.options);
+        last.extend(block.lines().map(str::to_owned));
+        self.bar.println(last.join("\n"));
+        self.bar.finish_and_clear();
+        Ok(())
+    }
+}

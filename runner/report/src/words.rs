@@ -1,0 +1,322 @@
+//! How things are said to people: durations, sizes, endings. One place, so that terminal, JUnit and
+//! later pages say the same. It knows no colour and no layout.
+
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use hoist_model::event::ReleasedService;
+use hoist_model::reason::{
+    CancelReason, Ending, FailureReason, Fallback, Signal, SkipReason, Trouble, Verdict,
+};
+use hoist_model::results::{Severity, TestCase, TestOutcome};
+use hoist_model::state::{StepState, StepStatus};
+
+/// A duration with three digits at the most: `0.04s`, `4.2s`, `1m12s`, `2h05m`.
+#[must_use]
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let whole = duration.as_secs();
+    match whole {
+        0 => format!("{seconds:.2}s"),
+        1..60 => format!("{seconds:.1}s"),
+        60..3600 => format!("{}m{:02}s", whole / 60, whole % 60),
+        _ => format!("{}h{:02}m", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// Bytes in binary units: `512 B`, `1.5 KiB`, `180 MiB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+    let mut value = bytes as f64 / 1024.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next().copied().unwrap_or_default();
+    for larger in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    if value < 10.0 {
+        format!("{value:.1} {unit}")
+    } else {
+        format!("{value:.0} {unit}")
+    }
+}
+
+/// `1 test`, `3 tests`.
+#[must_use]
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 {
+        format!("1 {noun}")
+    } else {
+        format!("{number} {noun}s")
+    }
+}
+
+/// The sign and the colour of a step's state.
+#[must_use]
+pub fn sign(status: &StepStatus) -> (&'static str, Style) {
+    let colour = |colour: AnsiColor| colour.on_default();
+    match status {
+        StepStatus::Pending => ("·", Style::new().dimmed()),
+        StepStatus::Running { .. } => ("•", colour(AnsiColor::Cyan)),
+        StepStatus::Ended(Ending::Passed) => ("✓", colour(AnsiColor::Green)),
+        StepStatus::Ended(Ending::Cached) => ("✓", colour(AnsiColor::Green).dimmed()),
+        StepStatus::Ended(Ending::Failed(_)) => ("✗", colour(AnsiColor::Red).bold()),
+        StepStatus::Ended(Ending::Skipped(_)) => ("○", Style::new().dimmed()),
+        StepStatus::Ended(Ending::Cancelled(_)) => ("○", colour(AnsiColor::Yellow)),
+    }
+}
+
+/// How a step ended, in a few words and without its time.
+#[must_use]
+pub fn ending(ending: &Ending) -> String {
+    match ending {
+        Ending::Passed => "passed".to_owned(),
+        Ending::Cached => "cached".to_owned(),
+        Ending::Failed(reason) => failure(reason),
+        Ending::Skipped(SkipReason::NeedFailed { step }) => format!("skipped: needs {step}"),
+        Ending::Cancelled(reason) => format!("cancelled: {}", cancel(reason)),
+    }
+}
+
+/// Why a step failed, in a few words.
+#[must_use]
+pub fn failure(reason: &FailureReason) -> String {
+    match reason {
+        FailureReason::Exit { code } => format!("exit {code}"),
+        FailureReason::OutOfMemory { code, limit } => {
+            let bound = limit
+                .map(|l| format!(" (limit {})", bytes(l)))
+                .unwrap_or_default();
+            format!("out of memory{bound}, exit {code}")
+        }
+        FailureReason::TimedOut { after } => format!("timed out after {}", duration(*after)),
+        FailureReason::CannotStart { code, .. } => match code {
+            126 => "the command cannot be executed".to_owned(),
+            _ => "the command was not found".to_owned(),
+        },
+        FailureReason::Build { instruction, .. } => match instruction {
+            Some(at) => match at.line {
+                Some(line) => format!("build failed at {}:{line}", at.file),
+                None => format!("build failed in {}", at.file),
+            },
+            None => "build failed".to_owned(),
+        },
+        FailureReason::Gate { failing } => {
+            let counts: Vec<_> = failing
+                .iter()
+                .map(|(severity, n)| format!("{n} {}", severity.name()))
+                .collect();
+            format!("gate failed: {}", counts.join(", "))
+        }
+        FailureReason::Deploy {
+            fallback: after, ..
+        } => {
+            format!("deploy failed, {}", fallback(after))
+        }
+        FailureReason::Configuration(trouble) | FailureReason::Surroundings(trouble) => {
+            trouble.what.clone()
+        }
+    }
+}
+
+/// What serves after a failed deploy.
+#[must_use]
+pub fn fallback(fallback: &Fallback) -> String {
+    match fallback {
+        Fallback::NothingBefore => "nothing had been deployed before".to_owned(),
+        Fallback::Untouched => "nothing was changed".to_owned(),
+        Fallback::RolledBack { release } => format!("release {release} serves again"),
+        Fallback::Broken { message } => {
+            format!("and the release before could not be brought back: {message}")
+        }
+    }
+}
+
+/// The sentences behind a failure: what its few words leave out.
+#[must_use]
+pub fn details(reason: &FailureReason) -> Vec<String> {
+    match reason {
+        FailureReason::Exit { .. }
+        | FailureReason::TimedOut { .. }
+        | FailureReason::Gate { .. } => Vec::new(),
+        FailureReason::OutOfMemory { .. } => {
+            vec!["try: raise resources.limits.memory of the step".to_owned()]
+        }
+        FailureReason::CannotStart { message, .. } => vec![message.clone()],
+        FailureReason::Build {
+            message,
+            instruction,
+        } => {
+            let instruction = instruction.iter().map(|at| at.text.clone());
+            instruction
+                .chain(message.lines().map(str::to_owned))
+                .collect()
+        }
+        FailureReason::Deploy { message, .. } => message.lines().map(str::to_owned).collect(),
+        FailureReason::Configuration(trouble) | FailureReason::Surroundings(trouble) => {
+            trouble_details(trouble)
+        }
+    }
+}
+
+/// The lines under a trouble's sentence.
+#[must_use]
+pub fn trouble_details(trouble: &Trouble) -> Vec<String> {
+    let cause = trouble.cause.iter().flat_map(|cause| {
+        cause.lines().enumerate().map(|(i, line)| {
+            if i == 0 {
+                format!("cause: {line}")
+            } else {
+                format!("       {line}")
+            }
+        })
+    });
+    cause
+        .chain(trouble.hint.iter().map(|hint| format!("try:   {hint}")))
+        .collect()
+}
+
+/// Why something was stopped.
+#[must_use]
+pub fn cancel(reason: &CancelReason) -> String {
+    match reason {
+        CancelReason::FailFast { step } => format!("{step} failed"),
+        CancelReason::RunTimedOut => "the run timed out".to_owned(),
+        CancelReason::Requested => "asked for".to_owned(),
+        CancelReason::Interrupted(Signal::Interrupt) => "interrupted".to_owned(),
+        CancelReason::Interrupted(Signal::Terminate) => "terminated".to_owned(),
+    }
+}
+
+/// The one word for how a run ended.
+#[must_use]
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "PASSED",
+        Verdict::StepFailed
+        | Verdict::GateFailed
+        | Verdict::Configuration
+        | Verdict::Surroundings
+        | Verdict::DeployFailed => "FAILED",
+        Verdict::NotApproved => "NOT APPROVED",
+        Verdict::TimedOut => "TIMED OUT",
+        Verdict::Interrupted(Signal::Interrupt) => "INTERRUPTED",
+        Verdict::Interrupted(Signal::Terminate) => "TERMINATED",
+    }
+}
+
+/// What a step brought home, in a few words, most telling first; empty if nothing.
+#[must_use]
+pub fn results(step: &StepState) -> Vec<String> {
+    let mut words = Vec::new();
+    if !step.tests.is_empty() {
+        words.push(tests(&step.tests));
+    }
+    if !step.findings.is_empty() {
+        words.push(findings(
+            step.findings.iter().map(|finding| finding.severity),
+        ));
+    }
+    if let Some(image) = &step.image {
+        let name = image
+            .tags
+            .first()
+            .map_or_else(|| image.short().to_owned(), Clone::clone);
+        words.push(format!("{name} ({})", bytes(image.size)));
+    }
+    words.extend(step.pushed.iter().map(|(reference, digest)| {
+        let digest = digest.get(..19).unwrap_or(digest);
+        format!("{reference} @ {digest}")
+    }));
+    words.extend(step.released.iter().map(released));
+    words
+}
+
+/// A released service.
+#[must_use]
+pub fn released(service: &ReleasedService) -> String {
+    let state = if service.unchanged { " unchanged" } else { "" };
+    let ports = service
+        .ports
+        .iter()
+        .map(|port| format!(" {port}"))
+        .collect::<String>();
+    format!("{}{state}{ports}", service.service)
+}
+
+/// `1 of 12 tests failed`, `12 tests passed`, `12 tests passed, 1 skipped`.
+#[must_use]
+pub fn tests(cases: &[TestCase]) -> String {
+    let failed = cases.iter().filter(|case| case.is_failure()).count();
+    let skipped = cases
+        .iter()
+        .filter(|case| matches!(case.outcome, TestOutcome::Skipped { .. }))
+        .count();
+    let tail = if skipped == 0 {
+        String::new()
+    } else {
+        format!(", {skipped} skipped")
+    };
+    if failed > 0 {
+        format!("{failed} of {} failed{tail}", count(cases.len(), "test"))
+    } else {
+        format!("{} passed{tail}", count(cases.len() - skipped, "test"))
+    }
+}
+
+/// `2 CRITICAL, 1 HIGH`, worst first.
+#[must_use]
+pub fn findings(severities: impl Iterator<Item = Severity>) -> String {
+    let mut counts = std::collections::BTreeMap::new();
+    for severity in severities {
+        *counts.entry(severity).or_insert(0usize) += 1;
+    }
+    let counts: Vec<_> = counts
+        .iter()
+        .rev()
+        .map(|(severity, n)| format!("{n} {}", severity.name()))
+        .collect();
+    counts.join(", ")
+}
+
+/// The name by which people find a test: its class or suite, then its own.
+#[must_use]
+pub fn test_name(case: &TestCase) -> String {
+    let group = if case.class.is_empty() {
+        &case.suite
+    } else {
+        &case.class
+    };
+    if group.is_empty() {
+        case.name.clone()
+    } else {
+        format!("{group}::{}", case.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_keep_three_digits() {
+        let said: Vec<_> = [4, 999, 4_230, 72_000, 7_500_000]
+            .map(|ms| duration(Duration::from_millis(ms)))
+            .to_vec();
+        assert_eq!(said, ["0.00s", "1.00s", "4.2s", "1m12s", "2h05m"]);
+    }
+
+    #[test]
+    fn sizes_use_binary_units() {
+        let said: Vec<_> = [0, 1023, 1536, 180 << 20, 5 << 40].map(bytes).to_vec();
+        assert_eq!(said, ["0 B", "1023 B", "1.5 KiB", "180 MiB", "5.0 TiB"]);
+    }
+}
