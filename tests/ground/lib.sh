@@ -80,11 +80,59 @@ has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
 # registry_answers: Docker's registry can be reached. Asked once; children inherit the answer.
 registry_answers() {
-  if [[ -z ${HOIST_GROUND_REGISTRY:-} ]]; then
-    HOIST_GROUND_REGISTRY=no
-    ! curl --silent --max-time 5 --output /dev/null https://registry-1.docker.io/v2/ || HOIST_GROUND_REGISTRY=yes
-    export HOIST_GROUND_REGISTRY
-    [[ $HOIST_GROUND_REGISTRY == yes ]] || say "no image registry answers: images are made here"
+  if [[ -z ${HOIST_GROUND_PULLS:-} ]]; then
+    HOIST_GROUND_PULLS=no
+    ! curl --silent --max-time 5 --output /dev/null https://registry-1.docker.io/v2/ || HOIST_GROUND_PULLS=yes
+    export HOIST_GROUND_PULLS
+    [[ $HOIST_GROUND_PULLS == yes ]] || say "no image registry answers: images are made here"
   fi
-  [[ $HOIST_GROUND_REGISTRY == yes ]]
+  [[ $HOIST_GROUND_PULLS == yes ]]
+}
+
+# Daemons. Those of a script are recorded in its own folder STATE.
+
+# The start time of a process, in ticks since boot: tells it from a later one of the same number.
+started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+
+# alive NAME: the daemon that was started as NAME still runs.
+alive() {
+  local pid start
+  [[ -r $STATE/$1.pid ]] && read -r pid start <"$STATE/$1.pid" && [[ $(started "$pid") == "$start" ]]
+}
+
+# launch NAME COMMAND...: starts a daemon that outlives this shell.
+launch() {
+  local name=$1
+  shift
+  setsid "$@" </dev/null >"$STATE/$name.log" 2>&1 9>&- &
+  echo "$! $(started $!)" >"$STATE/$name.pid"
+}
+
+# wait_for NAME COMMAND...: until the command succeeds, for a minute, as long as the daemon lives.
+wait_for() {
+  local name=$1 tries=0
+  shift
+  until "$@"; do
+    if ((++tries > 600)) || ! alive "$name"; then
+      tail -n 20 "$STATE/$name.log" >&2
+      die "$name did not start (all of its output: $STATE/$name.log)"
+    fi
+    sleep 0.1
+  done
+}
+
+# end NAME: asks the daemon to end, kills it after a minute.
+end() {
+  local name=$1 pid tries=0
+  alive "$name" || return 0
+  read -r pid _ <"$STATE/$name.pid"
+  kill -TERM "$pid"
+  while alive "$name"; do
+    if ((++tries > 600)); then
+      say "$name did not end within a minute: killing it"
+      kill -KILL "$pid"
+      sleep 1
+    fi
+    sleep 0.1
+  done
 }
