@@ -18,7 +18,7 @@ pub const KEPT: &str = "dev.hoist.kept";
 pub const ENVIRONMENT: &str = "dev.hoist.environment";
 /// The service of a deployed object.
 pub const SERVICE: &str = "dev.hoist.service";
-/// What a deployed object is for: `service`, `secrets`, `state`, `holder`.
+/// What an object is for: `service`, `secrets`, `data`, `network`, `lock`.
 pub const ROLE: &str = "dev.hoist.role";
 /// The release that made a deployed object: a UUID.
 pub const RELEASE: &str = "dev.hoist.release";
@@ -40,3 +40,9 @@ pub const SECRETS_VERSION: &str = "dev.hoist.secrets-version";
 pub const SPEC_VERSION: &str = "dev.hoist.spec-version";
 /// hoist's version and the user that deployed.
 pub const CREATED_BY: &str = "dev.hoist.created-by";
+/// The name that a deployed network or data volume has in the file.
+pub const NAME: &str = "dev.hoist.name";
+/// The services that a deployed one needs, with commas between them.
+pub const DEPENDS_ON: &str = "dev.hoist.depends-on";
+/// Milliseconds between the stop signal and the kill of a deployed container.
+pub const STOP_GRACE_PERIOD: &str = "dev.hoist.stop-grace-period";
