@@ -7,6 +7,8 @@
 
 pub mod backend;
 pub mod context;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod labels;
 pub mod output;
 pub mod reaper;
@@ -16,3 +18,4 @@ pub mod run;
 pub mod secrets;
 pub mod store;
 pub mod unit;
+pub mod walk;

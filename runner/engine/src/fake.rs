@@ -1,0 +1,457 @@
+//! An engine in memory, for tests: containers that do what a test says, by tokio's clock. It knows
+//! the engine's rules that callers stand on (names are taken once, images must be there, a volume
+//! in use stays) and refuses to be a Docker in anything else.
+
+mod backend;
+mod container;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hoist_model::event::Stream as OutputStream;
+use hoist_model::image::ImageIdentity;
+use tokio::sync::{mpsc, watch};
+
+use crate::backend::{
+    Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, Connector, ContainerInfo,
+    ContainerSpec, Enforces, EngineEvent, EngineInfo, HealthStatus, Labels, NetworkInfo,
+    VolumeInfo,
+};
+use container::FakeContainer;
+pub use container::Upload;
+
+/// What a container does when it is started.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What it prints, and how long after its start.
+    pub output: Vec<(Duration, OutputStream, Vec<u8>)>,
+    /// How long it runs; [`Duration::MAX`] is for ever.
+    pub takes: Duration,
+    /// Its exit code then.
+    pub exit: i64,
+    /// The kernel killed one of its processes for memory.
+    pub oom_killed: bool,
+    /// Its exit code when it is told to stop; without one it does not listen.
+    pub on_stop: Option<i64>,
+    /// What can be downloaded from it: content by absolute path.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Its health, and how long after its start; none has no health check.
+    pub health: Vec<(Duration, HealthStatus)>,
+    /// It cannot be started.
+    pub start_error: Option<BackendError>,
+}
+
+impl Default for Program {
+    /// Ends well at once, and with 143 when told to stop.
+    fn default() -> Self {
+        Self {
+            output: Vec::new(),
+            takes: Duration::ZERO,
+            exit: 0,
+            oom_killed: false,
+            on_stop: Some(143),
+            files: BTreeMap::new(),
+            health: Vec::new(),
+            start_error: None,
+        }
+    }
+}
+
+impl Program {
+    /// Ends at once with that code.
+    #[must_use]
+    pub fn exits(code: i64) -> Self {
+        Self {
+            exit: code,
+            ..Self::default()
+        }
+    }
+
+    /// Runs until it is stopped.
+    #[must_use]
+    pub fn forever() -> Self {
+        Self {
+            takes: Duration::MAX,
+            ..Self::default()
+        }
+    }
+
+    /// Runs that long.
+    #[must_use]
+    pub fn takes(mut self, takes: Duration) -> Self {
+        self.takes = takes;
+        self
+    }
+
+    /// Prints to standard output at its start.
+    #[must_use]
+    pub fn prints(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.output
+            .push((Duration::ZERO, OutputStream::Stdout, text.into()));
+        self
+    }
+
+    /// Leaves a file.
+    #[must_use]
+    pub fn leaves(mut self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(path.into(), content.into());
+        self
+    }
+
+    /// Has that health from so long after its start on.
+    #[must_use]
+    pub fn health(mut self, after: Duration, status: HealthStatus) -> Self {
+        self.health.push((after, status));
+        self
+    }
+}
+
+/// What a build does.
+#[derive(Clone, Debug, Default)]
+pub struct FakeBuild {
+    /// What it prints at once.
+    pub output: String,
+    /// How long it takes.
+    pub takes: Duration,
+    /// Why it fails, if it does.
+    pub error: Option<BuildError>,
+}
+
+type ContainerRule = (Box<dyn Fn(&ContainerSpec) -> bool + Send>, Program);
+type BuildRule = (Box<dyn Fn(&BuildRequest) -> bool + Send>, FakeBuild);
+
+/// The engine. Clones are the same engine.
+#[derive(Clone)]
+pub struct FakeBackend {
+    state: Arc<Mutex<State>>,
+    /// Changes whenever a container or the engine does.
+    changed: watch::Sender<u64>,
+}
+
+struct State {
+    info: EngineInfo,
+    gone: bool,
+    next: u64,
+    images: BTreeMap<String, ImageIdentity>,
+    names: BTreeMap<String, String>,
+    registry: BTreeMap<String, ImageIdentity>,
+    containers: BTreeMap<String, FakeContainer>,
+    volumes: BTreeMap<String, VolumeInfo>,
+    networks: BTreeMap<String, NetworkInfo>,
+    programs: Vec<ContainerRule>,
+    builds: Vec<BuildRule>,
+    errors: Vec<(&'static str, BackendError)>,
+    delays: BTreeMap<&'static str, Duration>,
+    calls: Vec<String>,
+    built: Vec<BuildRequest>,
+    pushed: Vec<String>,
+    uploads: Vec<Upload>,
+    subscribers: Vec<Subscriber>,
+}
+
+struct Subscriber {
+    labels: Vec<(String, Option<String>)>,
+    to: mpsc::UnboundedSender<Result<EngineEvent, BackendError>>,
+}
+
+impl Default for FakeBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FakeBackend {
+    /// An engine with nothing on it.
+    #[must_use]
+    pub fn new() -> Self {
+        let enforces = Enforces {
+            memory: true,
+            swap: true,
+            cpus: true,
+            pids: true,
+        };
+        let info = EngineInfo {
+            id: "fake".into(),
+            address: "fake://".into(),
+            version: "1.0".into(),
+            api: "1.41".into(),
+            platform: "linux/amd64".into(),
+            buildkit: true,
+            enforces,
+            time: 1_700_000_000,
+            ..EngineInfo::default()
+        };
+        let state = State {
+            info,
+            gone: false,
+            next: 0,
+            images: BTreeMap::new(),
+            names: BTreeMap::new(),
+            registry: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            programs: Vec::new(),
+            builds: Vec::new(),
+            errors: Vec::new(),
+            delays: BTreeMap::new(),
+            calls: Vec::new(),
+            built: Vec::new(),
+            pushed: Vec::new(),
+            uploads: Vec::new(),
+            subscribers: Vec::new(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// A connector to this engine, whatever the address.
+    #[must_use]
+    pub fn connector(&self) -> Arc<FakeConnector> {
+        Arc::new(FakeConnector {
+            engines: BTreeMap::new(),
+            default: Some(self.clone()),
+        })
+    }
+
+    /// Puts an image on the engine.
+    pub fn add_image(&self, name: &str) -> ImageIdentity {
+        let image = identity(name);
+        let mut state = self.lock();
+        state.names.insert(name.to_owned(), image.id.clone());
+        state.images.insert(image.id.clone(), image.clone());
+        image
+    }
+
+    /// Puts an image into the registry, from which it can be pulled.
+    pub fn add_to_registry(&self, name: &str) {
+        self.lock().registry.insert(name.to_owned(), identity(name));
+    }
+
+    /// What containers do; without any, they end well at once. The rule that came last wins.
+    pub fn program(
+        &self,
+        matches: impl Fn(&ContainerSpec) -> bool + Send + 'static,
+        program: Program,
+    ) {
+        self.lock().programs.push((Box::new(matches), program));
+    }
+
+    /// What builds do; without any, they succeed at once. The rule that came last wins.
+    pub fn build(
+        &self,
+        matches: impl Fn(&BuildRequest) -> bool + Send + 'static,
+        build: FakeBuild,
+    ) {
+        self.lock().builds.push((Box::new(matches), build));
+    }
+
+    /// Makes the next call of that method of [`Backend`] fail. May be said more than once.
+    pub fn fail_next(&self, method: &'static str, error: BackendError) {
+        self.lock().errors.push((method, error));
+    }
+
+    /// Makes every call of that method take so long.
+    pub fn delay(&self, method: &'static str, by: Duration) {
+        self.lock().delays.insert(method, by);
+    }
+
+    /// Changes what the engine says of itself.
+    pub fn change_info(&self, change: impl FnOnce(&mut EngineInfo)) {
+        change(&mut self.lock().info);
+    }
+
+    /// The engine goes away: streams break, every call is refused until [`FakeBackend::come_back`].
+    pub fn go_away(&self) {
+        let mut state = self.lock();
+        state.gone = true;
+        state.subscribers.clear();
+        for container in state.containers.values_mut() {
+            container.break_streams();
+        }
+        drop(state);
+        self.notify();
+    }
+
+    /// The engine is there again.
+    pub fn come_back(&self) {
+        self.lock().gone = false;
+    }
+
+    /// Ends all streams of events and nothing else.
+    pub fn break_events(&self) {
+        self.lock().subscribers.clear();
+    }
+
+    /// Someone else sends a signal to a container.
+    pub fn kill_from_outside(&self, id: &str, signal: &str) {
+        self.signal(id, signal);
+    }
+
+    /// Every call of a method of [`Backend`] so far: its name, and what it was about.
+    #[must_use]
+    pub fn calls(&self) -> Vec<String> {
+        self.lock().calls.clone()
+    }
+
+    /// All containers.
+    #[must_use]
+    pub fn containers(&self) -> Vec<ContainerInfo> {
+        self.lock()
+            .containers
+            .values()
+            .map(FakeContainer::info)
+            .collect()
+    }
+
+    /// What all containers were made with, in the order of their making.
+    #[must_use]
+    pub fn specs(&self) -> Vec<ContainerSpec> {
+        self.lock()
+            .containers
+            .values()
+            .map(|container| container.spec.clone())
+            .collect()
+    }
+
+    /// All volumes.
+    #[must_use]
+    pub fn volumes(&self) -> Vec<VolumeInfo> {
+        self.lock().volumes.values().cloned().collect()
+    }
+
+    /// All networks.
+    #[must_use]
+    pub fn networks(&self) -> Vec<NetworkInfo> {
+        self.lock().networks.values().cloned().collect()
+    }
+
+    /// Names of images on the engine.
+    #[must_use]
+    pub fn image_names(&self) -> Vec<String> {
+        self.lock().names.keys().cloned().collect()
+    }
+
+    /// What was asked to be built.
+    #[must_use]
+    pub fn built(&self) -> Vec<BuildRequest> {
+        self.lock().built.clone()
+    }
+
+    /// Tags that were pushed.
+    #[must_use]
+    pub fn pushed(&self) -> Vec<String> {
+        self.lock().pushed.clone()
+    }
+
+    /// What was put into containers.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<Upload> {
+        self.lock().uploads.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notify(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Notes the call, takes its time and gives the error that a test wants of it.
+    async fn called(&self, method: &'static str, about: &str) -> Result<(), BackendError> {
+        let delay = {
+            let mut state = self.lock();
+            state
+                .calls
+                .push(format!("{method} {about}").trim_end().to_owned());
+            state.delays.get(method).copied()
+        };
+        if let Some(delay) = delay {
+            tokio::time::sleep(delay).await;
+        }
+        let mut state = self.lock();
+        if state.gone {
+            return Err(BackendError::new(
+                BackendErrorKind::Unreachable,
+                "nothing answers",
+            ));
+        }
+        match state.errors.iter().position(|(of, _)| *of == method) {
+            Some(at) => Err(state.errors.remove(at).1),
+            None => Ok(()),
+        }
+    }
+}
+
+impl State {
+    fn next(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn emit(&mut self, labels: &Labels, event: &EngineEvent) {
+        self.subscribers
+            .retain(|to| !has(labels, &to.labels) || to.to.send(Ok(event.clone())).is_ok());
+    }
+}
+
+/// Whether labels are what a filter asks for.
+fn has(labels: &Labels, filter: &[(String, Option<String>)]) -> bool {
+    filter.iter().all(|(name, value)| {
+        labels
+            .get(name)
+            .is_some_and(|has| value.as_ref().is_none_or(|value| value == has))
+    })
+}
+
+fn identity(name: &str) -> ImageIdentity {
+    let id = format!("sha256:{}", blake3::hash(name.as_bytes()).to_hex());
+    ImageIdentity {
+        config_digest: Some(id.clone()),
+        id,
+        tags: vec![name.to_owned()],
+        size: 1,
+    }
+}
+
+/// Gives fake engines by their address.
+#[derive(Clone, Default)]
+pub struct FakeConnector {
+    engines: BTreeMap<String, FakeBackend>,
+    default: Option<FakeBackend>,
+}
+
+impl FakeConnector {
+    /// Adds an engine at an address.
+    #[must_use]
+    pub fn with(mut self, address: &str, engine: &FakeBackend) -> Self {
+        self.engines.insert(address.to_owned(), engine.clone());
+        self
+    }
+}
+
+#[async_trait]
+impl Connector for FakeConnector {
+    async fn connect(&self, address: Option<&str>) -> Result<Arc<dyn Backend>, BackendError> {
+        let named = address.and_then(|address| self.engines.get(address));
+        match named.or(self.default.as_ref()) {
+            Some(engine) => {
+                engine
+                    .called("connect", address.unwrap_or_default())
+                    .await?;
+                Ok(Arc::new(engine.clone()))
+            }
+            None => Err(BackendError::new(
+                BackendErrorKind::Unreachable,
+                "nothing answers",
+            )),
+        }
+    }
+}

@@ -1,0 +1,466 @@
+//! The calls that the fake engine answers.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use hoist_model::image::ImageIdentity;
+use hoist_model::unit::Restart;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use super::container::{FakeContainer, Upload, tar, untar};
+use super::{FakeBackend, State, Subscriber, has, identity};
+use crate::backend::{
+    Backend, BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, ByteStream, Chunk,
+    ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, LabelFilter, Labels, Login, NetworkInfo,
+    NetworkSpec, VolumeInfo,
+};
+
+#[async_trait]
+impl Backend for FakeBackend {
+    async fn info(&self) -> Result<EngineInfo, BackendError> {
+        self.called("info", "").await?;
+        Ok(self.lock().info.clone())
+    }
+
+    async fn inspect_image(&self, reference: &str) -> Result<Option<ImageIdentity>, BackendError> {
+        self.called("inspect_image", reference).await?;
+        Ok(self.lock().image(reference))
+    }
+
+    async fn pull_image(
+        &self,
+        reference: &str,
+        _logins: &[Login],
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<(), BackendError> {
+        self.called("pull_image", reference).await?;
+        let _ = progress.send(Bytes::from_static(b"pulling\n")).await;
+        let mut state = self.lock();
+        let image = state.registry.get(reference).cloned();
+        let image = image.ok_or_else(|| missing("image in the registry", reference))?;
+        state.names.insert(reference.to_owned(), image.id.clone());
+        state.images.insert(image.id.clone(), image);
+        Ok(())
+    }
+
+    async fn tag_image(&self, image: &str, tag: &str) -> Result<(), BackendError> {
+        self.called("tag_image", &format!("{image} {tag}")).await?;
+        let mut state = self.lock();
+        let image = state.image(image).ok_or_else(|| missing("image", image))?;
+        state.names.insert(tag.to_owned(), image.id);
+        Ok(())
+    }
+
+    async fn untag_image(&self, tag: &str) -> Result<(), BackendError> {
+        self.called("untag_image", tag).await?;
+        self.lock().names.remove(tag);
+        Ok(())
+    }
+
+    async fn export_image(&self, image: &str) -> Result<ByteStream, BackendError> {
+        self.called("export_image", image).await?;
+        let image = self
+            .lock()
+            .image(image)
+            .ok_or_else(|| missing("image", image))?;
+        Ok(whole(image.id.into_bytes()))
+    }
+
+    async fn push_image(
+        &self,
+        tag: &str,
+        _logins: &[Login],
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<String, BackendError> {
+        self.called("push_image", tag).await?;
+        let _ = progress.send(Bytes::from_static(b"pushing\n")).await;
+        let mut state = self.lock();
+        let image = state.image(tag).ok_or_else(|| missing("image", tag))?;
+        state.pushed.push(tag.to_owned());
+        let digest = identity(&format!("manifest of {}", image.id)).id;
+        state.registry.insert(tag.to_owned(), image);
+        Ok(digest)
+    }
+
+    async fn build_image(
+        &self,
+        request: BuildRequest,
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<ImageIdentity, BuildError> {
+        self.called("build_image", &request.dockerfile_shown)
+            .await?;
+        let build = {
+            let mut state = self.lock();
+            state.built.push(request.clone());
+            let rule = state
+                .builds
+                .iter()
+                .rev()
+                .find(|(matches, _)| matches(&request));
+            rule.map(|(_, build)| build.clone()).unwrap_or_default()
+        };
+        let _ = progress.send(Bytes::from(build.output)).await;
+        tokio::time::sleep(build.takes).await;
+        if let Some(error) = build.error {
+            return Err(error);
+        }
+        let inputs = (
+            &request.dockerfile,
+            &request.target,
+            &request.args,
+            &request.labels,
+        );
+        let mut image = identity(&format!("{inputs:?}"));
+        image.tags.clone_from(&request.tags);
+        let mut state = self.lock();
+        for tag in &request.tags {
+            state.names.insert(tag.clone(), image.id.clone());
+        }
+        state.images.insert(image.id.clone(), image.clone());
+        Ok(image)
+    }
+
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<String, BackendError> {
+        self.called("create_container", &spec.name).await?;
+        let mut state = self.lock();
+        if state
+            .containers
+            .values()
+            .any(|container| container.name == spec.name)
+        {
+            return Err(BackendError::new(
+                Kind::Conflict,
+                format!("{} is taken", spec.name),
+            ));
+        }
+        let image = state
+            .image(&spec.image)
+            .ok_or_else(|| missing("image", &spec.image))?;
+        let rule = state
+            .programs
+            .iter()
+            .rev()
+            .find(|(matches, _)| matches(spec));
+        let program = rule.map(|(_, program)| program.clone()).unwrap_or_default();
+        for mount in &spec.mounts {
+            state
+                .volumes
+                .entry(mount.volume.clone())
+                .or_insert_with(|| VolumeInfo {
+                    name: mount.volume.clone(),
+                    ..VolumeInfo::default()
+                });
+        }
+        let id = format!("container-{:04}", state.next());
+        let container = FakeContainer::new(id.clone(), image.id, spec.clone(), program);
+        state.containers.insert(id.clone(), container);
+        self.emit(&mut state, &id, "create", None);
+        Ok(id)
+    }
+
+    async fn attach(
+        &self,
+        id: &str,
+    ) -> Result<BoxStream<'static, Result<Chunk, BackendError>>, BackendError> {
+        self.called("attach", id).await?;
+        let mut state = self.lock();
+        let container = state.find(id).ok_or_else(|| missing("container", id))?;
+        Ok(UnboundedReceiverStream::new(container.attach()).boxed())
+    }
+
+    async fn start_container(&self, id: &str) -> Result<(), BackendError> {
+        self.called("start_container", id).await?;
+        let id = {
+            let mut state = self.lock();
+            let container = state.find(id).ok_or_else(|| missing("container", id))?;
+            if let Some(error) = container.program.start_error.clone() {
+                return Err(error);
+            }
+            if container.status == "running" {
+                return Ok(());
+            }
+            let (id, ports) = (container.id.clone(), container.spec.ports.clone());
+            let taken = ports.iter().filter_map(|port| port.published).find(|port| {
+                let others = state
+                    .containers
+                    .values()
+                    .filter(|other| other.status == "running");
+                others
+                    .flat_map(|other| &other.spec.ports)
+                    .any(|p| p.published == Some(*port))
+            });
+            if let Some(port) = taken {
+                return Err(BackendError::new(
+                    Kind::PortTaken,
+                    format!("port {port} is taken"),
+                ));
+            }
+            id
+        };
+        self.launch(&id);
+        Ok(())
+    }
+
+    async fn wait_container(&self, id: &str) -> Result<i64, BackendError> {
+        self.called("wait_container", id).await?;
+        let id = self.lock().find(id).map(|container| container.id.clone());
+        let id = id.ok_or_else(|| missing("container", ""))?;
+        let code = self.not_running_or_gone(&id).await?;
+        code.ok_or_else(|| missing("container", &id))
+    }
+
+    async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), BackendError> {
+        self.called("stop_container", id).await?;
+        let id = self.lock().id_of(id)?;
+        if self.signal(&id, "15") && !self.exits_within(&id, grace).await {
+            self.signal(&id, "9");
+            self.not_running(&id).await;
+        }
+        Ok(())
+    }
+
+    async fn kill_container(&self, id: &str, signal: &str) -> Result<(), BackendError> {
+        self.called("kill_container", &format!("{id} {signal}"))
+            .await?;
+        let id = self.lock().id_of(id)?;
+        self.signal(&id, signal);
+        Ok(())
+    }
+
+    async fn rename_container(&self, id: &str, name: &str) -> Result<(), BackendError> {
+        self.called("rename_container", &format!("{id} {name}"))
+            .await?;
+        let mut state = self.lock();
+        if state
+            .containers
+            .values()
+            .any(|container| container.name == name)
+        {
+            return Err(BackendError::new(
+                Kind::Conflict,
+                format!("{name} is taken"),
+            ));
+        }
+        let container = state.find(id).ok_or_else(|| missing("container", id))?;
+        container.name = name.to_owned();
+        Ok(())
+    }
+
+    async fn set_restart(&self, id: &str, restart: Restart) -> Result<(), BackendError> {
+        self.called("set_restart", id).await?;
+        let mut state = self.lock();
+        let container = state.find(id).ok_or_else(|| missing("container", id))?;
+        container.spec.restart = restart;
+        Ok(())
+    }
+
+    async fn remove_container(&self, id: &str) -> Result<(), BackendError> {
+        self.called("remove_container", id).await?;
+        let Ok(id) = self.lock().id_of(id) else {
+            return Ok(());
+        };
+        if self.signal(&id, "9") {
+            self.not_running(&id).await;
+        }
+        self.lock().containers.remove(&id);
+        self.notify();
+        Ok(())
+    }
+
+    async fn inspect_container(&self, id: &str) -> Result<Option<ContainerInfo>, BackendError> {
+        self.called("inspect_container", id).await?;
+        Ok(self.lock().find(id).map(|container| container.info()))
+    }
+
+    async fn list_containers(
+        &self,
+        labels: LabelFilter<'_>,
+    ) -> Result<Vec<ContainerInfo>, BackendError> {
+        self.called("list_containers", "").await?;
+        let filter = owned(labels);
+        let mut all = self.containers();
+        all.retain(|container| has(&container.labels, &filter));
+        Ok(all)
+    }
+
+    async fn upload(&self, id: &str, folder: &str, tar: ByteStream) -> Result<(), BackendError> {
+        self.called("upload", &format!("{id} {folder}")).await?;
+        let chunks: Vec<_> = tar.collect().await;
+        let chunks = chunks.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut state = self.lock();
+        let id = state.id_of(id)?;
+        let files = untar(&chunks.concat());
+        state.uploads.push(Upload {
+            container: id,
+            folder: folder.to_owned(),
+            files,
+        });
+        Ok(())
+    }
+
+    async fn download(&self, id: &str, path: &str) -> Result<ByteStream, BackendError> {
+        self.called("download", &format!("{id} {path}")).await?;
+        let mut state = self.lock();
+        let container = state.find(id).ok_or_else(|| missing("container", id))?;
+        tar(&container.program.files, path)
+            .map(whole)
+            .ok_or_else(|| missing("path", path))
+    }
+
+    async fn logs(&self, id: &str, tail: Option<usize>) -> Result<Vec<Chunk>, BackendError> {
+        self.called("logs", id).await?;
+        let mut state = self.lock();
+        let container = state.find(id).ok_or_else(|| missing("container", id))?;
+        let skip = tail.map_or(0, |tail| container.printed.len().saturating_sub(tail));
+        Ok(container.printed.iter().skip(skip).cloned().collect())
+    }
+
+    async fn events(
+        &self,
+        labels: LabelFilter<'_>,
+    ) -> Result<BoxStream<'static, Result<EngineEvent, BackendError>>, BackendError> {
+        self.called("events", "").await?;
+        let (to, from) = mpsc::unbounded_channel();
+        self.lock().subscribers.push(Subscriber {
+            labels: owned(labels),
+            to,
+        });
+        Ok(UnboundedReceiverStream::new(from).boxed())
+    }
+
+    async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), BackendError> {
+        self.called("create_volume", name).await?;
+        let volume = VolumeInfo {
+            name: name.to_owned(),
+            labels: labels.clone(),
+            created_at: "2026-01-01T00:00:00Z".to_owned(),
+        };
+        self.lock().volumes.entry(name.to_owned()).or_insert(volume);
+        Ok(())
+    }
+
+    async fn inspect_volume(&self, name: &str) -> Result<Option<VolumeInfo>, BackendError> {
+        self.called("inspect_volume", name).await?;
+        Ok(self.lock().volumes.get(name).cloned())
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), BackendError> {
+        self.called("remove_volume", name).await?;
+        let mut state = self.lock();
+        let mut mounts = state
+            .containers
+            .values()
+            .flat_map(|container| &container.spec.mounts);
+        if mounts.any(|mount| mount.volume == name) {
+            return Err(BackendError::new(
+                Kind::Conflict,
+                format!("volume {name} is in use"),
+            ));
+        }
+        state.volumes.remove(name);
+        Ok(())
+    }
+
+    async fn list_volumes(&self, labels: LabelFilter<'_>) -> Result<Vec<VolumeInfo>, BackendError> {
+        self.called("list_volumes", "").await?;
+        let filter = owned(labels);
+        let mut all = self.volumes();
+        all.retain(|volume| has(&volume.labels, &filter));
+        Ok(all)
+    }
+
+    async fn create_network(&self, spec: &NetworkSpec) -> Result<String, BackendError> {
+        self.called("create_network", &spec.name).await?;
+        let mut state = self.lock();
+        let overlaps = spec.subnet.as_ref().is_some_and(|subnet| {
+            state
+                .networks
+                .values()
+                .any(|network| network.subnets.contains(subnet))
+        });
+        if overlaps {
+            return Err(BackendError::new(Kind::SubnetOverlap, "pool overlaps"));
+        }
+        let next = state.next();
+        let id = format!("network-{next:04}");
+        let network = NetworkInfo {
+            id: id.clone(),
+            name: spec.name.clone(),
+            labels: spec.labels.clone(),
+            subnets: vec![
+                spec.subnet
+                    .clone()
+                    .unwrap_or_else(|| format!("10.{next}.0.0/24")),
+            ],
+            ip_range: spec.ip_range.clone(),
+            internal: spec.internal,
+        };
+        state.networks.insert(id.clone(), network);
+        Ok(id)
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<(), BackendError> {
+        self.called("remove_network", id).await?;
+        self.lock().networks.remove(id);
+        Ok(())
+    }
+
+    async fn list_networks(
+        &self,
+        labels: LabelFilter<'_>,
+    ) -> Result<Vec<NetworkInfo>, BackendError> {
+        self.called("list_networks", "").await?;
+        let filter = owned(labels);
+        let mut all = self.networks();
+        all.retain(|network| has(&network.labels, &filter));
+        Ok(all)
+    }
+}
+
+impl FakeBackend {
+    async fn not_running_or_gone(&self, id: &str) -> Result<Option<i64>, BackendError> {
+        let mut changed = self.changed.subscribe();
+        let gone = changed.wait_for(|_| self.lock().gone);
+        tokio::select! {
+            biased;
+            code = self.not_running(id) => Ok(code),
+            _ = gone => Err(BackendError::new(Kind::Broken, "connection reset")),
+        }
+    }
+}
+
+impl State {
+    fn image(&self, reference: &str) -> Option<ImageIdentity> {
+        let id = self.names.get(reference).map_or(reference, String::as_str);
+        self.images.get(id).cloned()
+    }
+
+    /// A container by ID or name.
+    fn find(&mut self, id: &str) -> Option<&mut FakeContainer> {
+        let mut all = self.containers.values_mut();
+        all.find(|container| container.id == id || container.name == id)
+    }
+
+    fn id_of(&mut self, id: &str) -> Result<String, BackendError> {
+        let found = self.find(id).map(|container| container.id.clone());
+        found.ok_or_else(|| missing("container", id))
+    }
+}
+
+fn missing(what: &str, name: &str) -> BackendError {
+    BackendError::new(Kind::NotFound, format!("no such {what}: {name}"))
+}
+
+fn owned(labels: LabelFilter<'_>) -> Vec<(String, Option<String>)> {
+    let owned =
+        |(name, value): &(&str, Option<&str>)| ((*name).to_owned(), value.map(str::to_owned));
+    labels.iter().map(owned).collect()
+}
+
+fn whole(bytes: Vec<u8>) -> ByteStream {
+    stream::iter([Ok(Bytes::from(bytes))]).boxed()
+}
