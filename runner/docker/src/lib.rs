@@ -1,1 +1,188 @@
-//! placeholder
+//! hoist's way to a Docker Engine: [`hoist_engine::backend::Backend`] over bollard, for Docker 20.10
+//! (API 1.41) and newer, and Podman's socket as far as it speaks the same.
+//!
+//! Only this crate names bollard. It refuses to have policy (names, retries, clean-up), to read the
+//! process's environment, and to weaken a container beyond its spec.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use hoist_engine::backend::{
+    Backend, BuildError, BuildRequest, ByteStream, Chunk, ContainerInfo, ContainerSpec,
+    EngineEvent, EngineInfo, LabelFilter, Labels, Login, NetworkInfo, NetworkSpec, VolumeInfo,
+};
+use hoist_model::image::ImageIdentity;
+use hoist_model::unit::Restart;
+use tokio::sync::{OnceCell, mpsc};
+
+mod auth;
+mod build;
+mod call;
+mod connect;
+mod containers;
+mod errors;
+mod images;
+mod info;
+mod names;
+mod networks;
+mod streams;
+mod volumes;
+
+pub use connect::{DockerConnector, Settings};
+
+use auth::Auth;
+use errors::Result;
+use info::Api;
+
+/// A connected engine. It holds no connection open by itself: each call makes its own.
+#[derive(Debug)]
+pub struct DockerBackend {
+    docker: Docker,
+    api: Api,
+    address: String,
+    auth: Auth,
+    info: OnceCell<EngineInfo>,
+}
+
+#[async_trait]
+impl Backend for DockerBackend {
+    async fn info(&self) -> Result<EngineInfo> {
+        self.info.get_or_try_init(|| self.ask_info()).await.cloned()
+    }
+
+    async fn inspect_image(&self, reference: &str) -> Result<Option<ImageIdentity>> {
+        self.image_inspect(reference).await
+    }
+
+    async fn pull_image(
+        &self,
+        reference: &str,
+        logins: &[Login],
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<()> {
+        self.image_pull(reference, logins, progress).await
+    }
+
+    async fn tag_image(&self, image: &str, tag: &str) -> Result<()> {
+        self.image_tag(image, tag).await
+    }
+
+    async fn untag_image(&self, tag: &str) -> Result<()> {
+        self.image_untag(tag).await
+    }
+
+    async fn export_image(&self, image: &str) -> Result<ByteStream> {
+        self.image_export(image).await
+    }
+
+    async fn push_image(
+        &self,
+        tag: &str,
+        logins: &[Login],
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<String> {
+        self.image_push(tag, logins, progress).await
+    }
+
+    async fn build_image(
+        &self,
+        request: BuildRequest,
+        progress: mpsc::Sender<Bytes>,
+    ) -> std::result::Result<ImageIdentity, BuildError> {
+        build::build(self, request, progress).await
+    }
+
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<String> {
+        self.container_create(spec).await
+    }
+
+    async fn attach(&self, id: &str) -> Result<BoxStream<'static, Result<Chunk>>> {
+        self.container_attach(id).await
+    }
+
+    async fn start_container(&self, id: &str) -> Result<()> {
+        self.container_start(id).await
+    }
+
+    async fn wait_container(&self, id: &str) -> Result<i64> {
+        self.container_wait(id).await
+    }
+
+    async fn stop_container(&self, id: &str, grace: Duration) -> Result<()> {
+        self.container_stop(id, grace).await
+    }
+
+    async fn kill_container(&self, id: &str, signal: &str) -> Result<()> {
+        self.container_kill(id, signal).await
+    }
+
+    async fn rename_container(&self, id: &str, name: &str) -> Result<()> {
+        self.container_rename(id, name).await
+    }
+
+    async fn set_restart(&self, id: &str, restart: Restart) -> Result<()> {
+        self.container_restart(id, restart).await
+    }
+
+    async fn remove_container(&self, id: &str) -> Result<()> {
+        self.container_remove(id).await
+    }
+
+    async fn inspect_container(&self, id: &str) -> Result<Option<ContainerInfo>> {
+        self.container_inspect(id).await
+    }
+
+    async fn list_containers(&self, labels: LabelFilter<'_>) -> Result<Vec<ContainerInfo>> {
+        self.container_list(labels).await
+    }
+
+    async fn upload(&self, id: &str, folder: &str, tar: ByteStream) -> Result<()> {
+        self.container_upload(id, folder, tar).await
+    }
+
+    async fn download(&self, id: &str, path: &str) -> Result<ByteStream> {
+        self.container_download(id, path).await
+    }
+
+    async fn logs(&self, id: &str, tail: Option<usize>) -> Result<Vec<Chunk>> {
+        self.container_logs(id, tail).await
+    }
+
+    async fn events(
+        &self,
+        labels: LabelFilter<'_>,
+    ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
+        self.engine_events(labels).await
+    }
+
+    async fn create_volume(&self, name: &str, labels: &Labels) -> Result<()> {
+        self.volume_create(name, labels).await
+    }
+
+    async fn inspect_volume(&self, name: &str) -> Result<Option<VolumeInfo>> {
+        self.volume_inspect(name).await
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<()> {
+        self.volume_remove(name).await
+    }
+
+    async fn list_volumes(&self, labels: LabelFilter<'_>) -> Result<Vec<VolumeInfo>> {
+        self.volume_list(labels).await
+    }
+
+    async fn create_network(&self, spec: &NetworkSpec) -> Result<String> {
+        self.network_create(spec).await
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<()> {
+        self.network_remove(id).await
+    }
+
+    async fn list_networks(&self, labels: LabelFilter<'_>) -> Result<Vec<NetworkInfo>> {
+        self.network_list(labels).await
+    }
+}

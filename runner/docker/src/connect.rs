@@ -1,0 +1,141 @@
+//! From an address to an engine: which one is meant, whether it answers, whether it is new enough.
+//! It refuses to fall back to another engine than the one that was named.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use hoist_engine::backend::{Backend, BackendError, BackendErrorKind as Kind, Connector};
+use tokio::net::UnixStream;
+use tokio::sync::OnceCell;
+
+use crate::DockerBackend;
+use crate::auth::Auth;
+use crate::call;
+use crate::errors::{self, Result};
+use crate::info::Api;
+
+mod target;
+
+pub use target::Settings;
+use target::{Target, Tls};
+
+/// How long an engine may take for its first answer.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+/// The client's own bound is out of use: see [`call`].
+const UNBOUNDED_SECONDS: u64 = 10 * 365 * 24 * 3600;
+
+/// Connects to Docker Engines.
+#[derive(Clone, Debug)]
+pub struct DockerConnector {
+    settings: Settings,
+}
+
+impl DockerConnector {
+    /// Takes what the environment and the Docker configuration say.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+}
+
+#[async_trait]
+impl Connector for DockerConnector {
+    async fn connect(&self, address: Option<&str>) -> Result<Arc<dyn Backend>> {
+        let target = self.settings.resolve(address)?;
+        let backend = open(&target, self.settings.config_file())
+            .await
+            .map_err(|error| {
+                BackendError::new(error.kind, format!("{target}: {}", error.message))
+            })?;
+        Ok(Arc::new(backend))
+    }
+}
+
+async fn open(target: &Target, config: Option<PathBuf>) -> Result<DockerBackend> {
+    let docker = client(target)
+        .await?
+        .with_request_modifier(with_url_safe_credentials);
+    let api = Api::read(call::within(FIRST_ANSWER, docker.version()).await?)?;
+    Ok(DockerBackend {
+        docker,
+        api,
+        address: target.address.clone(),
+        auth: Auth { config },
+        info: OnceCell::new(),
+    })
+}
+
+async fn client(target: &Target) -> Result<Docker> {
+    let address = target.address.as_str();
+    match address.split_once("://") {
+        Some(("unix", path)) => {
+            knock(Path::new(path)).await?;
+            Docker::connect_with_unix(path, UNBOUNDED_SECONDS, API_DEFAULT_VERSION)
+                .map_err(errors::of)
+        }
+        Some(("tcp" | "http" | "https", _)) => match &target.tls {
+            Some(tls) => with_tls(address, tls),
+            None if address.starts_with("https") => Err(BackendError::new(
+                Kind::Unsupported,
+                "https needs certificates: set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH",
+            )),
+            None => Docker::connect_with_http(address, UNBOUNDED_SECONDS, API_DEFAULT_VERSION)
+                .map_err(errors::of),
+        },
+        Some(("ssh", _)) => Err(BackendError::new(
+            Kind::Unsupported,
+            "hoist does not speak ssh to engines; forward the engine's socket with \
+             `ssh -L /tmp/engine.sock:/var/run/docker.sock HOST` and use unix:///tmp/engine.sock",
+        )),
+        _ => Err(BackendError::new(
+            Kind::Unsupported,
+            "an engine's address starts with unix:// or tcp://, or is context:NAME",
+        )),
+    }
+}
+
+/// Tells the reasons apart for which a socket cannot be used; later they all look the same.
+async fn knock(path: &Path) -> Result<()> {
+    match tokio::time::timeout(FIRST_ANSWER, UnixStream::connect(path)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(errors::of_io(&error)),
+        Err(_) => Err(BackendError::new(
+            Kind::Timeout,
+            "the engine's socket takes no connection",
+        )),
+    }
+}
+
+fn with_tls(address: &str, tls: &Tls) -> Result<Docker> {
+    Docker::connect_with_ssl(
+        address,
+        &tls.key,
+        &tls.cert,
+        &tls.ca,
+        UNBOUNDED_SECONDS,
+        API_DEFAULT_VERSION,
+    )
+    .map_err(|error| BackendError::new(Kind::Unreachable, error.to_string()))
+}
+
+/// bollard writes credentials in the standard alphabet of base64, engines read the URL-safe one:
+/// <https://docs.docker.com/reference/api/engine/#section/Authentication>.
+fn with_url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
+    for name in ["x-registry-auth", "x-registry-config"] {
+        let Some(value) = request.headers_mut().get_mut(name) else {
+            continue;
+        };
+        let safe = value
+            .to_str()
+            .ok()
+            .map(|text| text.replace('+', "-").replace('/', "_"));
+        if let Some(Ok(safe)) = safe.map(|text| text.parse()) {
+            *value = safe;
+        }
+        value.set_sensitive(true);
+    }
+    request
+}

@@ -1,0 +1,160 @@
+//! What bollard and the engines say, as the kinds that hoist knows. Engines tell most things only
+//! in prose, so this is the one place that reads it; it refuses to reword what they say.
+
+use std::error::Error as StdError;
+use std::io;
+
+use bollard::errors::Error;
+use hoist_engine::backend::{BackendError, BackendErrorKind as Kind};
+
+/// A result of a call to the engine.
+pub(crate) type Result<T> = std::result::Result<T, BackendError>;
+
+/// Phrases of the engines (20.10 and current) and of registries behind them, in lower case, and
+/// what they come to. The first that occurs counts, so the special ones stand first.
+const PHRASES: &[(&str, Kind)] = &[
+    ("no space left on device", Kind::DiskFull),
+    ("disk quota exceeded", Kind::DiskFull),
+    ("port is already allocated", Kind::PortTaken),
+    ("address already in use", Kind::PortTaken),
+    ("ports are not available", Kind::PortTaken),
+    ("pool overlaps with other one", Kind::SubnetOverlap),
+    ("conflicts with existing route", Kind::SubnetOverlap),
+    ("subnet is already used", Kind::SubnetOverlap),
+    ("has active endpoints", Kind::Conflict),
+    ("is already in use by container", Kind::Conflict),
+    ("pull access denied", Kind::NotFound),
+    ("manifest unknown", Kind::NotFound),
+    ("name unknown", Kind::NotFound),
+    ("no such image", Kind::NotFound),
+    ("an image does not exist locally", Kind::NotFound),
+    ("unauthorized", Kind::Unauthorized),
+    ("authentication required", Kind::Unauthorized),
+    ("no basic auth credentials", Kind::Unauthorized),
+    ("incorrect username or password", Kind::Unauthorized),
+    (
+        "requested access to the resource is denied",
+        Kind::Unauthorized,
+    ),
+    ("authorization failed", Kind::Unauthorized),
+    ("insufficient_scope", Kind::Unauthorized),
+    ("401 unauthorized", Kind::Unauthorized),
+    ("403 forbidden", Kind::Unauthorized),
+    ("toomanyrequests", Kind::Registry),
+    ("too many requests", Kind::Registry),
+    ("unexpected http status", Kind::Registry),
+    ("unexpected status from", Kind::Registry),
+    ("unexpected status code", Kind::Registry),
+    ("tls handshake timeout", Kind::Registry),
+    ("server gave http response to https client", Kind::Registry),
+    ("dial tcp", Kind::Registry),
+    ("client.timeout exceeded", Kind::Registry),
+];
+
+/// The error of a call.
+pub(crate) fn of(error: Error) -> BackendError {
+    match error {
+        Error::DockerResponseServerError {
+            status_code,
+            message,
+        } => BackendError::new(of_answer(status_code, &message), message),
+        Error::DockerStreamError { error } => BackendError::new(of_words(&error), error),
+        Error::RequestTimeoutError => {
+            BackendError::new(Kind::Timeout, "the engine did not answer in time")
+        }
+        Error::SocketNotFoundError(path) => {
+            BackendError::new(Kind::Unreachable, format!("there is no socket at {path}"))
+        }
+        Error::JsonDataError { message, .. } => BackendError::new(
+            Kind::Engine,
+            format!("the engine's answer could not be read: {message}"),
+        ),
+        Error::HyperLegacyError { err } => of_transport(&err, err.is_connect()),
+        Error::HyperResponseError { err } => of_transport(&err, false),
+        Error::IOError { err } => of_transport(&err, false),
+        other => BackendError::new(Kind::Engine, other.to_string()),
+    }
+}
+
+/// What an answer of that status comes to.
+pub(crate) fn of_answer(status: u16, message: &str) -> Kind {
+    match (of_words(message), status) {
+        (Kind::Engine, 401) => Kind::Unauthorized,
+        (Kind::Engine, 404) => Kind::NotFound,
+        (Kind::Engine, 409) => Kind::Conflict,
+        (Kind::Engine, 501) => Kind::Unsupported,
+        (kind, _) => kind,
+    }
+}
+
+/// What an engine's words alone come to.
+pub(crate) fn of_words(message: &str) -> Kind {
+    let lower = message.to_lowercase();
+    if let Some(code) = exec_failure(&lower) {
+        return Kind::CannotStart { code };
+    }
+    PHRASES
+        .iter()
+        .find(|(phrase, _)| lower.contains(phrase))
+        .map_or(Kind::Engine, |(_, kind)| *kind)
+}
+
+/// 127 or 126 if these are the runtime's words for a command that it could not execute.
+fn exec_failure(lower: &str) -> Option<i64> {
+    let by_runtime = ["oci runtime", "runc", "crun", "starting container process"]
+        .iter()
+        .any(|word| lower.contains(word));
+    if !by_runtime || !lower.contains("exec") {
+        return None;
+    }
+    if lower.contains("executable file not found") || lower.contains("no such file or directory") {
+        // A missing working directory or mount is not a missing command.
+        return (!lower.contains("chdir to cwd") && !lower.contains("mount")).then_some(127);
+    }
+    let refused = ["permission denied", "exec format error", "is a directory"];
+    refused
+        .iter()
+        .any(|phrase| lower.contains(phrase))
+        .then_some(126)
+}
+
+/// What a failure of the connection comes to: before it stood, or in its middle.
+fn of_transport(error: &(dyn StdError + 'static), connecting: bool) -> BackendError {
+    let cause = innermost(error);
+    let kind = match io_kind(error) {
+        Some(io::ErrorKind::PermissionDenied) => Kind::Permission,
+        Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Kind::Unreachable,
+        Some(io::ErrorKind::TimedOut) => Kind::Timeout,
+        _ if connecting => Kind::Unreachable,
+        _ => Kind::Broken,
+    };
+    let message = match kind {
+        Kind::Broken => format!("the connection to the engine broke: {cause}"),
+        _ => format!("no connection to the engine: {cause}"),
+    };
+    BackendError::new(kind, message)
+}
+
+/// An error of one's own reading or writing on a connection that stood.
+pub(crate) fn of_io(error: &io::Error) -> BackendError {
+    of_transport(error, false)
+}
+
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
+}
+
+fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        next = error.source();
+    }
+    None
+}

@@ -1,0 +1,173 @@
+//! Images: looking, names, and the ways in and out of the engine. It refuses to resolve anything
+//! that the engine does not know.
+
+use bollard::models::{CreateImageInfo, ImageInspect, PushImageInfo};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder,
+    TagImageOptionsBuilder,
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use hoist_engine::backend::{BackendError, BackendErrorKind as Kind, ByteStream, Login};
+use hoist_model::image::ImageIdentity;
+use tokio::sync::mpsc;
+
+use crate::DockerBackend;
+use crate::call::{self, CHANGE, IDLE, LOOK};
+use crate::errors::Result;
+use crate::names;
+use crate::streams;
+
+impl DockerBackend {
+    pub(crate) async fn image_inspect(&self, reference: &str) -> Result<Option<ImageIdentity>> {
+        let reference = names::image(reference)?;
+        let answer = call::within(LOOK, self.docker.inspect_image(reference)).await;
+        Ok(call::found(answer)?.map(identity))
+    }
+
+    pub(crate) async fn image_pull(
+        &self,
+        reference: &str,
+        logins: &[Login],
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<()> {
+        let reference = names::image(reference)?;
+        let (name, tag) = names::split(reference);
+        let credentials = self
+            .auth
+            .credentials(names::registry(reference), logins)
+            .await?;
+        let options = CreateImageOptionsBuilder::default()
+            .from_image(name)
+            .tag(tag)
+            .build();
+        let steps = self.docker.create_image(Some(options), None, credentials);
+        let mut steps = call::lively(IDLE, steps);
+        while let Some(step) = steps.next().await {
+            tell(&progress, pull_line(step?)).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn image_tag(&self, image: &str, tag: &str) -> Result<()> {
+        let image = names::image(image)?;
+        let (repo, tag) = names::split(names::image(tag)?);
+        let options = TagImageOptionsBuilder::default()
+            .repo(repo)
+            .tag(tag)
+            .build();
+        call::within(LOOK, self.docker.tag_image(image, Some(options))).await
+    }
+
+    pub(crate) async fn image_untag(&self, tag: &str) -> Result<()> {
+        let tag = names::image(tag)?;
+        let options = RemoveImageOptionsBuilder::default().build();
+        let call = self.docker.remove_image(tag, Some(options), None);
+        call::found(call::within(CHANGE, call).await).map(|_| ())
+    }
+
+    pub(crate) async fn image_export(&self, image: &str) -> Result<ByteStream> {
+        let image = names::image(image)?;
+        streams::opened(call::lively(IDLE, self.docker.export_image(image))).await
+    }
+
+    pub(crate) async fn image_push(
+        &self,
+        tag: &str,
+        logins: &[Login],
+        progress: mpsc::Sender<Bytes>,
+    ) -> Result<String> {
+        let reference = names::image(tag)?;
+        let (name, tag) = names::split(reference);
+        let credentials = self
+            .auth
+            .credentials(names::registry(reference), logins)
+            .await?;
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let steps = self.docker.push_image(name, Some(options), credentials);
+        let mut steps = call::lively(IDLE, steps);
+        let mut digest = None;
+        while let Some(step) = steps.next().await {
+            let step = step?;
+            digest = step.status.as_deref().and_then(pushed_digest).or(digest);
+            tell(&progress, push_line(step)).await;
+        }
+        match digest {
+            Some(digest) => Ok(digest),
+            None => self.repository_digest(reference, name).await,
+        }
+    }
+
+    /// The digest by which the engine knows the image in that repository.
+    async fn repository_digest(&self, reference: &str, name: &str) -> Result<String> {
+        let image = call::within(LOOK, self.docker.inspect_image(reference)).await?;
+        let known = image.repo_digests.unwrap_or_default();
+        known
+            .iter()
+            .filter_map(|known| known.split_once('@'))
+            .find(|(repository, _)| *repository == name)
+            .map(|(_, digest)| digest.to_owned())
+            .ok_or_else(|| {
+                BackendError::new(Kind::Engine, format!("no digest came back for {reference}"))
+            })
+    }
+}
+
+/// An inspected image. On engines that keep images themselves its ID is its config's digest.
+fn identity(image: ImageInspect) -> ImageIdentity {
+    let id = image.id.unwrap_or_default();
+    let in_containerd = image.descriptor.is_some();
+    ImageIdentity {
+        config_digest: (!in_containerd).then(|| id.clone()),
+        id,
+        tags: image.repo_tags.unwrap_or_default(),
+        size: image
+            .size
+            .and_then(|size| u64::try_from(size).ok())
+            .unwrap_or_default(),
+    }
+}
+
+/// Sends a line to whoever watches; when no one does any more, the work goes on.
+async fn tell(progress: &mpsc::Sender<Bytes>, line: Option<String>) {
+    if let Some(mut line) = line {
+        line.push('\n');
+        progress.send(Bytes::from(line)).await.ok();
+    }
+}
+
+/// The digest in the engine's last word on a push: `TAG: digest: sha256:... size: N`.
+fn pushed_digest(status: &str) -> Option<String> {
+    let (_, rest) = status.split_once("digest: ")?;
+    let digest = rest.split_whitespace().next()?;
+    digest.starts_with("sha256:").then(|| digest.to_owned())
+}
+
+fn pull_line(step: CreateImageInfo) -> Option<String> {
+    line(
+        step.id,
+        step.status?,
+        step.progress_detail
+            .is_some_and(|detail| detail.total.is_some()),
+    )
+}
+
+fn push_line(step: PushImageInfo) -> Option<String> {
+    line(
+        None,
+        step.status?,
+        step.progress_detail
+            .is_some_and(|detail| detail.total.is_some()),
+    )
+}
+
+/// A line for people; none for what comes many times a second.
+fn line(id: Option<String>, status: String, counting: bool) -> Option<String> {
+    if counting || status.is_empty() {
+        return None;
+    }
+    Some(match id {
+        Some(id) => format!("{id}: {status}"),
+        None => status,
+    })
+}
