@@ -1,2 +1,42 @@
-//! hoist.
-fn main() {}
+//! hoist: from source to running service in containers. This file reads what the process was
+//! given, hands it to one command, and turns the result into an exit code; nothing else ends the
+//! process.
+
+mod args;
+mod commands;
+mod exit;
+mod options;
+mod project;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    // The help's own errors and exit code 2 are clap's.
+    let args = args::Args::parse();
+    let environment = options::environment();
+    let options = match options::Options::new(&args, environment) {
+        Ok(options) => options,
+        Err(error) => return exit::report(&error, false),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(commands::execute(args.command, &options));
+            // A reader that never ends must not hold the process.
+            runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+            result
+        }
+        Err(error) => Err(exit::CliError::surroundings(
+            "cannot start",
+            error.to_string(),
+        )),
+    };
+    match result {
+        Ok(verdict) => exit::code(verdict),
+        Err(error) => exit::report(&error, options.colour_err),
+    }
+}

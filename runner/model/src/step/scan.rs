@@ -15,3 +15,6 @@ pub struct Gate {
     /// Findings for which there is no fix do not.
     pub ignore_unfixed: bool,
 }
+
+/// The scanner's image where nothing else is said, by its digest.
+pub const TRIVY: &str = "aquasec/trivy:0.74.0@sha256:62b1e65e8869bc4b4c6aa4fa2b21595256c7c2f6018a9d9ad61caf87187c1969";

@@ -1,0 +1,246 @@
+//! What users type, as clap reads it. No defaults are worked out here and nothing is looked at:
+//! that is `options`' part.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Takes a project from source to running service in containers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hoist",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 passed, 1 a step failed, 2 usage or file, 3 a gate failed, \
+                  4 surroundings, 5 a deploy failed, 6 not approved, 124 timed out, \
+                  130/143 interrupted."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command has.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// Work in this folder instead of the nearest one upwards that holds a pipeline.toml.
+    #[arg(
+        short = 'C',
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "HOIST_DIRECTORY"
+    )]
+    pub(crate) directory: Option<PathBuf>,
+    /// Read this file instead of the project's pipeline.toml.
+    #[arg(short, long, global = true, value_name = "FILE", env = "HOIST_FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How a run is shown.
+    #[arg(
+        long,
+        global = true,
+        value_name = "MODE",
+        env = "HOIST_PROGRESS",
+        default_value = "auto"
+    )]
+    pub(crate) progress: Progress,
+    /// Whether colour is used.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "HOIST_COLOR",
+        default_value = "auto"
+    )]
+    pub(crate) color: When,
+    /// Show only how a run ended; the same as --progress quiet.
+    #[arg(short, long, global = true, env = "HOIST_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true, env = "HOIST_VERBOSE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) verbose: bool,
+}
+
+/// How a run is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// `tty` on a terminal, else `plain`.
+    Auto,
+    /// Live, on a terminal only.
+    Tty,
+    /// Lines with the step's name before them.
+    Plain,
+    /// Events on standard output, one JSON object a line.
+    #[value(alias = "rawjson")]
+    Json,
+    /// Only how it ended.
+    Quiet,
+}
+
+/// Whether colour is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// As NO_COLOR, CLICOLOR_FORCE, CLICOLOR and the terminal say.
+    Auto,
+    /// Yes.
+    Always,
+    /// No.
+    Never,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the pipeline, or some steps and what they need.
+    Run(Run),
+    /// Check the file; needs no engine.
+    Validate,
+    /// Show what would be run; needs no engine.
+    Plan(Plan),
+    /// Show the log of a step of a run.
+    Logs(Logs),
+    /// Show what hoist has deployed.
+    Ps(Ps),
+    /// Remove what hoist has deployed to an environment.
+    Down(Down),
+    /// Write a pipeline.toml that fits the project.
+    Init(Init),
+    /// Look whether all is there that hoist needs.
+    Doctor(Doctor),
+    /// Print the JSON Schema of pipeline.toml.
+    Schema,
+    /// Print the completions for a shell.
+    Completions(Completions),
+    /// Cleans up after a runner that was killed; started by hoist itself.
+    #[command(name = "__reap", hide = true)]
+    Reap,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist run\n  hoist run unit\n  hoist run --fail-fast --jobs 2\n  hoist run --dry-run"
+)]
+pub(crate) struct Run {
+    /// Only these steps, and what they need.
+    #[arg(value_name = "STEP")]
+    pub(crate) steps: Vec<String>,
+    /// How many steps run at once; by default twice the processors, at least 4.
+    #[arg(short, long, value_name = "N", env = "HOIST_JOBS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Stop everything at the first failure.
+    #[arg(long, env = "HOIST_FAIL_FAST", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) fail_fast: bool,
+    /// The longest that the run may take, such as 30m; exit code 124 after that.
+    #[arg(long, value_name = "DURATION", env = "HOIST_TIMEOUT", value_parser = duration)]
+    pub(crate) timeout: Option<std::time::Duration>,
+    /// Show the plan and run nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    hoist_model::quantity::duration(text).map_err(|error| error.to_string())
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Plan {
+    /// Only these steps, and what they need.
+    #[arg(value_name = "STEP")]
+    pub(crate) steps: Vec<String>,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: PlanFormat,
+}
+
+/// How a plan is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For Graphviz.
+    Dot,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Logs {
+    /// The step; without one, the steps that have a log are listed.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// The run, by the beginning of its ID; the latest if left out.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+/// Arguments of `ps`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Ps {
+    /// Only this environment.
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: Option<String>,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// How a listing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Arguments of `down`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Down {
+    /// The environment.
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+    /// Remove its named volumes too, and the data in them.
+    #[arg(long)]
+    pub(crate) volumes: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Init {
+    /// What the project is written in; found out if left out.
+    #[arg(value_name = "STACK")]
+    pub(crate) stack: Option<Stack>,
+}
+
+/// What a project is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stack {
+    /// Cargo.
+    Rust,
+    /// Go modules.
+    Go,
+    /// npm.
+    Node,
+    /// pip.
+    Python,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Completions {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
+}

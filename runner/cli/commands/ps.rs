@@ -1,0 +1,11 @@
+//! `hoist ps`: shows what hoist has deployed.
+
+use hoist_model::reason::Verdict;
+
+use super::Outcome;
+use crate::args;
+use crate::options::Options;
+
+pub(super) async fn execute(_args: &args::Ps, _options: &Options) -> Outcome {
+    Ok(Verdict::Passed)
+}

@@ -1,0 +1,120 @@
+//! `hoist run`: runs the pipeline, or some steps and what they need.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use hoist_engine::run::{ReaperCommand, RunRequest};
+use hoist_engine::secrets::Secrets;
+use hoist_model::plan::Plan;
+use hoist_model::reason::{Signal, Verdict};
+use hoist_model::reporter::Reporter;
+use hoist_report::{jsonl::JsonLines, junit::Junit, plain::Plain, summary, tty::Tty};
+use indicatif::ProgressDrawTarget;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::{Outcome, connector, print, say};
+use crate::args::{self, Progress};
+use crate::exit::CliError;
+use crate::options::{Options, size};
+use crate::project;
+
+pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
+    let project = project::read(options)?;
+    say(&project.warnings);
+    let plan = project::select(&project.plan, &args.steps)?;
+    if args.dry_run {
+        print(&hoist_report::plan::text(&plan, options.colour_out))?;
+        return Ok(Verdict::Passed);
+    }
+    let secrets = Secrets::read(&plan, &options.root, &options.environment)
+        .map_err(CliError::configuration)?;
+    let request = RunRequest {
+        redactor: secrets.redactor(),
+        secrets: Arc::new(secrets),
+        reporters: reporters(&plan, options),
+        plan: Arc::new(plan),
+        root: options.root.clone(),
+        jobs: args.jobs.map_or_else(jobs, usize::from),
+        fail_fast: args.fail_fast,
+        timeout: args.timeout,
+        connector: connector(options),
+        engine: None,
+        signals: signals()?,
+        reaper: reaper(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: project.git.sha.clone(),
+    };
+    let summary = hoist_engine::run::run(request).await.map_err(|error| {
+        let mut said = CliError::trouble(error.trouble());
+        said.verdict = error.verdict();
+        said
+    })?;
+    Ok(summary.verdict)
+}
+
+/// Twice the processors, at least 4: most steps wait for the engine.
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(4, |n| (2 * n.get()).max(4))
+}
+
+fn reporters(plan: &Plan, options: &Options) -> Vec<Box<dyn Reporter>> {
+    let summary = summary::Options {
+        colour: options.colour_err,
+        width: size().0,
+        reports: plan.reports.junit.iter().cloned().collect(),
+    };
+    let out = std::io::stderr;
+    let shown: Box<dyn Reporter> = match options.progress {
+        Progress::Tty | Progress::Auto => {
+            let target = ProgressDrawTarget::stderr_with_hz(20);
+            if target.is_hidden() {
+                // A bar that is hidden would swallow every line given to it.
+                Box::new(Plain::new(out(), summary))
+            } else {
+                Box::new(Tty::new(target, Box::new(size), summary))
+            }
+        }
+        Progress::Plain => Box::new(Plain::new(out(), summary)),
+        Progress::Quiet => Box::new(Plain::quiet(out(), summary)),
+        Progress::Json => Box::new(JsonLines::new(std::io::BufWriter::new(std::io::stdout()))),
+    };
+    let mut reporters = vec![shown];
+    if let Some(path) = &plan.reports.junit {
+        reporters.push(Box::new(Junit::new(options.root.join(path))));
+    }
+    reporters
+}
+
+/// The signals that stop a run, from now on; without this they would end the process at once.
+fn signals() -> Result<mpsc::Receiver<Signal>, CliError> {
+    let (send, receive) = mpsc::channel(8);
+    let kinds = [
+        (SignalKind::interrupt(), Signal::Interrupt),
+        (SignalKind::terminate(), Signal::Terminate),
+        (SignalKind::hangup(), Signal::Terminate),
+    ];
+    for (kind, said) in kinds {
+        let mut stream = signal(kind).map_err(|error| {
+            CliError::surroundings("cannot watch for signals", error.to_string())
+        })?;
+        let send = send.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                if send.send(said).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    Ok(receive)
+}
+
+/// hoist itself, as the reaper.
+fn reaper() -> Option<ReaperCommand> {
+    let program = std::env::current_exe().ok()?;
+    Some(ReaperCommand {
+        program,
+        arguments: vec![OsString::from("__reap")],
+    })
+}

@@ -1,0 +1,246 @@
+//! The project on disk: its file, its commit, its files as the plan may see them. It reads and
+//! never writes, and asks nothing of an engine.
+
+use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use hoist_model::diag::{Diagnostic, Severity, SourceFile};
+use hoist_model::ids::StepId;
+use hoist_model::plan::{self, Entry, Git, Plan, ProjectFiles, Surroundings, ToolSettings};
+use hoist_model::reason::Trouble;
+use hoist_model::spec;
+
+use crate::exit::CliError;
+use crate::options::{Environment, FILE, Options, size};
+
+/// A plan, and what people should know of it.
+pub(crate) struct Project {
+    /// The plan, all of it.
+    pub(crate) plan: Plan,
+    /// Rendered warnings; may be empty.
+    pub(crate) warnings: String,
+    /// The commit, where there is one.
+    pub(crate) git: Git,
+}
+
+/// Reads the file and makes its plan.
+pub(crate) fn read(options: &Options) -> Result<Project, CliError> {
+    let text = text(options)?;
+    let file = SourceFile::new(&options.file_shown, &text);
+    let faults = |diagnostics: &[Diagnostic]| {
+        let (width, _) = size();
+        CliError::diagnostics(hoist_report::diagnostics::render(
+            &file,
+            diagnostics,
+            width,
+            options.colour_err,
+        ))
+    };
+    let spec = spec::parse(&options.file_shown, &text).map_err(|found| faults(&found))?;
+    let git = git(&options.root);
+    let files = Files {
+        root: options.root.clone(),
+    };
+    let surroundings = Surroundings {
+        env: options.environment.clone(),
+        git: git.clone(),
+        files: &files,
+        tools: tools(&options.environment),
+    };
+    let planned = plan::make(&spec, &surroundings).map_err(|found| faults(&found))?;
+    let (width, _) = size();
+    let warnings =
+        hoist_report::diagnostics::render(&file, &planned.warnings, width, options.colour_err);
+    debug_assert!(
+        planned
+            .warnings
+            .iter()
+            .all(|warning| warning.severity == Severity::Warning)
+    );
+    Ok(Project {
+        plan: planned.plan,
+        warnings,
+        git,
+    })
+}
+
+/// The part of the plan for these steps.
+pub(crate) fn select(plan: &Plan, steps: &[String]) -> Result<Plan, CliError> {
+    let steps: Vec<_> = steps
+        .iter()
+        .map(|step| StepId::from(step.as_str()))
+        .collect();
+    plan::select(plan, &steps).map_err(|unknown| {
+        let trouble = Trouble::new(unknown.to_string());
+        let hint = match unknown.near {
+            Some(near) => format!("did you mean `{near}`? `hoist plan` shows all of them"),
+            None => "`hoist plan` shows all of them".to_owned(),
+        };
+        CliError::usage(trouble.hint(hint))
+    })
+}
+
+fn text(options: &Options) -> Result<String, CliError> {
+    let shown = &options.file_shown;
+    let bytes = std::fs::read(&options.file).map_err(|error| {
+        let what = if error.kind() == std::io::ErrorKind::NotFound {
+            let folder = options.file.parent().unwrap_or(&options.root).display();
+            if *shown == FILE {
+                format!("there is no {FILE} in {folder} or above")
+            } else {
+                format!("there is no {shown}")
+            }
+        } else {
+            format!("cannot read {shown}: {error}")
+        };
+        let hint = "write one with `hoist init`, or name another with -f or another folder with -C";
+        CliError::usage(Trouble::new(what).hint(hint))
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let trouble = Trouble::new(format!("{shown} is not UTF-8 text"))
+            .cause(format!("byte {at} is no part of a character"))
+            .hint("save it as UTF-8");
+        CliError::usage(trouble)
+    })
+}
+
+/// Trivy's settings from the environment.
+pub(crate) fn tools(environment: &Environment) -> ToolSettings {
+    let get = |name: &str| {
+        environment
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .cloned()
+    };
+    ToolSettings {
+        trivy: get("HOIST_TOOLS_TRIVY"),
+        trivy_db: get("HOIST_TOOLS_TRIVY_DB"),
+    }
+}
+
+/// The project's files as the plan may see them.
+struct Files {
+    root: PathBuf,
+}
+
+impl Files {
+    /// The path, if no part of it leads out of the root.
+    fn resolve(&self, path: &str) -> Result<PathBuf, Entry> {
+        let path = Path::new(path);
+        if path.is_absolute() {
+            return Ok(path.to_owned());
+        }
+        if path
+            .components()
+            .any(|part| matches!(part, Component::ParentDir))
+        {
+            return Err(Entry::Outside);
+        }
+        let full = self.root.join(path);
+        let real = match full.canonicalize() {
+            Ok(real) => real,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Entry::Missing);
+            }
+            Err(_) => return Err(Entry::Unreadable),
+        };
+        let root = self.root.canonicalize().map_err(|_| Entry::Unreadable)?;
+        if real.starts_with(root) {
+            Ok(real)
+        } else {
+            Err(Entry::Outside)
+        }
+    }
+}
+
+impl ProjectFiles for Files {
+    fn entry(&self, path: &str) -> Entry {
+        let path = match self.resolve(path) {
+            Ok(path) => path,
+            Err(entry) => return entry,
+        };
+        match std::fs::metadata(&path) {
+            Ok(data) if data.is_dir() => Entry::Folder,
+            Ok(data) if data.is_file() => match std::fs::File::open(&path) {
+                Ok(_) => Entry::File,
+                Err(_) => Entry::Unreadable,
+            },
+            Ok(_) => Entry::Other,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Entry::Missing,
+            Err(_) => Entry::Unreadable,
+        }
+    }
+
+    fn read(&self, path: &str) -> Option<Vec<u8>> {
+        std::fs::read(self.resolve(path).ok()?).ok()
+    }
+}
+
+/// What git says of the checked-out commit. Without git or outside a repository, nothing.
+pub(crate) fn git(root: &Path) -> Git {
+    let ask = |arguments: &[&str]| -> Option<String> {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(root)
+            .args(arguments)
+            .env("GIT_OPTIONAL_LOCKS", "0")
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let text = text.trim();
+        (output.status.success() && !text.is_empty()).then(|| text.to_owned())
+    };
+    // One call tells most, and whether there is a commit at all.
+    let Some(head) = ask(&["log", "-1", "--format=%H%n%h%n%cI"]) else {
+        return Git::default();
+    };
+    let mut lines = head.lines().map(str::to_owned);
+    let (sha, short_sha) = (lines.next(), lines.next());
+    let commit_time = lines.next().and_then(|time| time.parse().ok());
+    Git {
+        sha,
+        short_sha,
+        branch: ask(&["symbolic-ref", "--short", "-q", "HEAD"]),
+        tag: ask(&["describe", "--tags", "--exact-match"]),
+        describe: ask(&["describe", "--tags"]),
+        commit_time,
+        remote: ask(&["config", "--get", "remote.origin.url"]).map(|url| without_login(&url)),
+    }
+}
+
+/// The URL without a user's name and password, for it ends up in labels.
+fn without_login(url: &str) -> String {
+    match (
+        url.split_once("://"),
+        url.split_once("://")
+            .and_then(|(_, rest)| rest.split_once('@')),
+    ) {
+        (Some((scheme, rest)), Some((login, host)))
+            if !login.contains('/') && rest.contains('@') =>
+        {
+            format!("{scheme}://{host}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_never_leaves_in_a_url() {
+        assert_eq!(
+            without_login("https://u:p@host/a.git"),
+            "https://host/a.git"
+        );
+        assert_eq!(
+            without_login("https://host/a@b.git"),
+            "https://host/a@b.git"
+        );
+        assert_eq!(without_login("git@host:a.git"), "git@host:a.git");
+    }
+}
