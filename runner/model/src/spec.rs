@@ -6,6 +6,7 @@ mod keys;
 mod leaf;
 mod read;
 mod service;
+mod shape;
 mod step;
 mod unknown;
 

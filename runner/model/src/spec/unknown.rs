@@ -1,1 +1,429 @@
-//! Unknown keys.
+//! Keys that no version of the file has, and keys that this version does not act upon. What a key
+//! would do is then said, rather than left out without a word.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue};
+
+use super::shape::{FILE, Shape};
+use crate::diag::{Diagnostic, list, near};
+
+/// Keys that are known and not acted upon: the table they belong to (`*` is any name), the key, and
+/// what to do without it.
+const UNSUPPORTED: &[(&str, &str, &str)] = &[
+    (
+        "",
+        "artifacts",
+        "artifacts are named by the steps that make them",
+    ),
+    (
+        "",
+        "inputs",
+        "use `[vars]` with `${env.NAME}` for values from outside",
+    ),
+    (
+        "",
+        "services",
+        "services are part of a deploy: `[steps.NAME.deploy.services.NAME]`",
+    ),
+    (
+        "defaults",
+        "retry",
+        "a failed step can be run again with `hoist run STEP`",
+    ),
+    (
+        "environments.*",
+        "approval",
+        "leave it out; ask for approval where hoist is started",
+    ),
+    (
+        "environments.*.networks.*",
+        "driver",
+        "networks are bridges of the engine",
+    ),
+    (
+        "environments.*.networks.*",
+        "external",
+        "hoist makes the networks of an environment itself",
+    ),
+    (
+        "environments.*.networks.*.ipam",
+        "driver",
+        "the engine's own driver is used",
+    ),
+    (
+        "environments.*.networks.*.ipam.config.*",
+        "ip_range",
+        "hoist chooses it",
+    ),
+    ("reports", "sarif", "this version writes only `junit`"),
+    ("reports", "html", "this version writes only `junit`"),
+    (
+        "steps.*",
+        "allow_failure",
+        "steps that may fail can be left out of `needs`",
+    ),
+    ("steps.*", "cache", "every step is run each time"),
+    (
+        "steps.*",
+        "inputs",
+        "a step sees the project's files and its `environment`",
+    ),
+    ("steps.*", "matrix", "write a step for each combination"),
+    (
+        "steps.*",
+        "outputs",
+        "pass files on through an image, or keep them with `artifacts.paths`",
+    ),
+    (
+        "steps.*",
+        "retry",
+        "a failed step can be run again with `hoist run STEP`",
+    ),
+    (
+        "steps.*",
+        "services",
+        "start what the test needs in the test's own container",
+    ),
+    (
+        "steps.*",
+        "volumes",
+        "files of the project are copied in; see `source`",
+    ),
+    (
+        "steps.*",
+        "when",
+        "choose steps on the command line: `hoist run STEP`",
+    ),
+    ("steps.*", "gpus", "steps run on processors only"),
+    (
+        "steps.*.build",
+        "secrets",
+        "a build cannot be given secrets yet; fetch what needs them before",
+    ),
+    (
+        "steps.*.build",
+        "ssh",
+        "a build cannot use ssh keys yet; fetch what needs them before",
+    ),
+    (
+        "steps.*.build",
+        "platforms",
+        "images are built for the engine's own platform",
+    ),
+    (
+        "steps.*.build",
+        "cache_from",
+        "the engine's own build cache is used",
+    ),
+    (
+        "steps.*.build",
+        "cache_to",
+        "the engine's own build cache is used",
+    ),
+    (
+        "steps.*.build",
+        "additional_contexts",
+        "only files of `context` can be copied",
+    ),
+    ("steps.*.build", "dockerfile_inline", "put it into a file"),
+    ("steps.*.build", "shm_size", "the engine's default is used"),
+    (
+        "steps.*.build",
+        "extra_hosts",
+        "names are found as the engine finds them",
+    ),
+    ("steps.*.build", "ulimits", "the engine's default is used"),
+    (
+        "steps.*.build",
+        "sbom",
+        "a list of packages cannot be made yet",
+    ),
+    (
+        "steps.*.build",
+        "provenance",
+        "a provenance cannot be made yet",
+    ),
+    (
+        "steps.*.scan",
+        "ignorefile",
+        "use `ignore_unfixed`, or a higher `severity`",
+    ),
+    (
+        "steps.*.scan",
+        "sbom",
+        "a list of packages cannot be made yet",
+    ),
+    (
+        "steps.*.scan",
+        "vex",
+        "use `ignore_unfixed`, or a higher `severity`",
+    ),
+    (
+        "steps.*.scan",
+        "exit_on_eol",
+        "the age of a distribution does not fail the gate",
+    ),
+    (
+        "steps.*.artifacts.reports",
+        "sarif",
+        "this version reads only `junit`",
+    ),
+    (
+        "steps.*.artifacts.reports",
+        "coverage",
+        "keep it with `artifacts.paths`",
+    ),
+    (
+        "steps.*.deploy",
+        "pre_deploy",
+        "run it as a step of its own, and name that in `needs`",
+    ),
+    (
+        "steps.*.deploy",
+        "approval",
+        "leave it out; ask for approval where hoist is started",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "update_config",
+        "only the strategy `recreate` works",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "rollback_config",
+        "only the strategy `recreate` works",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "canary",
+        "only the strategy `recreate` works",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "expose",
+        "services of one network reach all ports of one another",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "build",
+        "build it in a step, and name that: `${steps.NAME.image}`",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "container_name",
+        "hoist names containers itself",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "env_file",
+        "write the variables into `environment`",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "extra_hosts",
+        "names are found as the engine finds them",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "deploy",
+        "limits are in `resources.limits`",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "configs",
+        "put files into the image",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "profiles",
+        "a deploy has all of its services",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "pull_policy",
+        "an image is pulled where the engine has none",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "logging",
+        "the engine's own logging is used",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "init",
+        "there is always an init process",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "stop_signal",
+        "the image's own is used",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "gpus",
+        "services run on processors only",
+    ),
+    (
+        "steps.*.deploy.services.*.healthcheck",
+        "start_interval",
+        "use `interval`",
+    ),
+    (
+        "steps.*.deploy.services.*.depends_on.*",
+        "restart",
+        "a service is restarted on its own",
+    ),
+    (
+        "steps.*.deploy.services.*.depends_on.*",
+        "required",
+        "a service always needs those it names",
+    ),
+    ("tools", "haproxy", "there is no proxy yet"),
+];
+
+/// Keys that are refused in steps and services since they would hand over the machine.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "privileged",
+        "name the capabilities that it needs with `cap_add`",
+    ),
+    ("network_mode", "`network` can be \"none\" or \"bridge\""),
+    ("pid", "a container has processes of its own"),
+    (
+        "ipc",
+        "a container has memory of its own; `shm_size` sets how much it may share",
+    ),
+    ("userns_mode", "a container has users of its own"),
+    ("uts", "a container has a name of its own"),
+    ("cgroup", "a container is bounded by `resources.limits`"),
+    (
+        "cgroup_parent",
+        "a container is bounded by `resources.limits`",
+    ),
+    ("devices", "a container has no devices of the machine"),
+    (
+        "security_opt",
+        "the engine's default profiles and no-new-privileges always hold",
+    ),
+    (
+        "cap_drop",
+        "all capabilities are dropped but those of `cap_add`",
+    ),
+    ("sysctls", "the kernel's settings are the machine's"),
+];
+
+/// What was found of keys that the file's types do not have.
+#[derive(Debug, Default)]
+pub(super) struct Unknown {
+    /// What is wrong with each.
+    pub(super) faults: Vec<Diagnostic>,
+    /// The keys that were probably meant; that they are missing need not be said too.
+    pub(super) meant: Vec<Vec<String>>,
+}
+
+impl Unknown {
+    /// Looks at all keys of a file.
+    pub(super) fn find(table: &DeTable<'_>) -> Self {
+        let mut unknown = Self::default();
+        unknown.walk(table, &FILE, &mut Vec::new());
+        unknown
+    }
+
+    fn walk<'t>(&mut self, table: &'t DeTable<'_>, shape: &Shape, path: &mut Vec<&'t str>) {
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            let Some(inner) = shape.child(name) else {
+                let fault = diagnose(name, key.span(), shape, path);
+                if let Some(meant) = &fault.suggestion {
+                    let path = path.iter().copied().chain([meant.replacement.as_str()]);
+                    self.meant.push(path.map(str::to_owned).collect());
+                }
+                self.faults.push(fault);
+                continue;
+            };
+            path.push(name);
+            self.inside(value.get_ref(), inner, path);
+            path.pop();
+        }
+    }
+
+    /// Goes on behind a key. What is no table there, or where none belongs, is a fault of types
+    /// and found with those.
+    fn inside<'t>(&mut self, value: &'t DeValue<'_>, shape: &Shape, path: &mut Vec<&'t str>) {
+        let leaf = shape.keys.is_empty() && shape.any.is_none();
+        match value {
+            DeValue::Table(table) if !leaf => self.walk(table, shape, path),
+            DeValue::Array(elements) => {
+                path.push("*");
+                for element in elements.iter() {
+                    if let Some(each) = &shape.any {
+                        self.inside(element.get_ref(), each, path);
+                    }
+                }
+                path.pop();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn diagnose(key: &str, span: Range<usize>, shape: &Shape, table: &[&str]) -> Diagnostic {
+    let known = |(pattern, name, _): &&(&str, &str, &str)| *name == key && matches(pattern, table);
+    if let Some((_, _, help)) = UNSUPPORTED.iter().find(known) {
+        let fault = Diagnostic::error(format!("`{key}` is not supported by this version"), span);
+        return fault.help(*help);
+    }
+    let container = matches("steps.*", table) || matches("steps.*.deploy.services.*", table);
+    if let Some((_, help)) = REFUSED.iter().find(|(name, _)| container && *name == key) {
+        let fault = Diagnostic::error(format!("`{key}` is refused"), span);
+        return fault
+            .says("a file alone cannot open the sealing this far")
+            .help(*help);
+    }
+    let place = match table {
+        [] => String::new(),
+        table => format!(" in `{}`", table.join(".").trim_end_matches(".*")),
+    };
+    let fault = Diagnostic::error(format!("unknown key `{key}`{place}"), span.clone());
+    let names: Vec<&str> = shape.keys.keys().map(String::as_str).collect();
+    if let Some(meant) = near(key, names.iter().copied()) {
+        fault
+            .help(format!("did you mean `{meant}`?"))
+            .suggest(span, meant)
+    } else if let Some(home) = home(shape, table, key) {
+        fault.help(home)
+    } else {
+        fault.help(format!("the keys here are {}", list(&names)))
+    }
+}
+
+fn matches(pattern: &str, table: &[&str]) -> bool {
+    let mut parts = pattern.split('.').filter(|part| !part.is_empty());
+    table.iter().all(|name| {
+        parts
+            .next()
+            .is_some_and(|part| part == "*" || part == *name)
+    }) && parts.next().is_none()
+}
+
+/// Where a key that is unknown in one table would be known: above it, or in a table of it.
+fn home(shape: &Shape, table: &[&str], key: &str) -> Option<String> {
+    for up in (0..table.len()).rev() {
+        let above = table.get(..up)?;
+        if FILE.at(above)?.keys.contains_key(key) {
+            return Some(match above {
+                [] => format!("`{key}` belongs to the top of the file, before the first table"),
+                above => format!("`{key}` belongs to `[{}]`", above.join(".")),
+            });
+        }
+    }
+    let below = shape
+        .keys
+        .iter()
+        .find(|(_, child)| child.keys.contains_key(key));
+    below.map(|(child, _)| {
+        let path: Vec<&str> = table.iter().copied().chain([child.as_str()]).collect();
+        format!("`{key}` belongs to `[{}]`", path.join("."))
+    })
+}
