@@ -1,4 +1,14 @@
-//! placeholder
+//! Puts a release in an environment, and takes it back if it is not well.
+
+#[cfg(test)]
+mod fixtures;
+mod mend;
+mod names;
+mod plan;
+mod ports;
+mod settings;
+mod state;
+mod subnet;
 
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::Ending;

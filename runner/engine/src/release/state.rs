@@ -1,0 +1,281 @@
+//! What runs in an environment, as the engine's objects tell. Pure: reading them is `read`'s part.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use hoist_model::unit::Restart;
+use ipnet::Ipv4Net;
+
+use super::names::SECRETS_FOLDER;
+use super::ports::HostPort;
+use crate::backend::{ContainerInfo, HealthStatus, NetworkInfo};
+use crate::labels;
+
+/// The grace of a container that does not say its own: Docker's.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// What is deployed in an environment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deployed {
+    /// All containers of services, whatever their state.
+    pub(crate) generations: Vec<Generation>,
+    /// Networks by the name that the file has for them.
+    pub(crate) networks: BTreeMap<String, DeployedNetwork>,
+    /// Data volumes by the name that the file has for them, with the engine's name.
+    pub(crate) volumes: BTreeMap<String, String>,
+    /// The engine's names of volumes with secrets.
+    pub(crate) secrets: Vec<String>,
+}
+
+/// One container of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Generation {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) service: String,
+    pub(crate) sequence: u64,
+    pub(crate) image: String,
+    pub(crate) config_digest: Option<String>,
+    pub(crate) config_hash: String,
+    /// The volume that holds its secrets.
+    pub(crate) secrets: Option<String>,
+    /// Fixed addresses by network name of the file.
+    pub(crate) addresses: BTreeMap<String, Ipv4Addr>,
+    pub(crate) life: Life,
+    /// `None` without a health check.
+    pub(crate) health: Option<HealthStatus>,
+    pub(crate) restart: Restart,
+    /// What it holds on the host; empty unless it runs.
+    pub(crate) ports: Vec<HostPort>,
+    pub(crate) grace: Duration,
+    pub(crate) depends_on: Vec<String>,
+}
+
+/// Where a container is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Never started.
+    Created,
+    /// Running, or about to be started again by the engine.
+    Running,
+    /// Stopped.
+    Exited,
+    /// Paused, dead or being removed: hoist has no use for it.
+    Other,
+}
+
+/// A network of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeployedNetwork {
+    pub(crate) id: String,
+    pub(crate) subnet: Option<Ipv4Net>,
+    pub(crate) config_hash: String,
+}
+
+impl Deployed {
+    pub(crate) fn generation(&self, id: &str) -> Option<&Generation> {
+        self.generations
+            .iter()
+            .find(|generation| generation.id == id)
+    }
+
+    /// The newest container of a service.
+    pub(crate) fn current(&self, service: &str) -> Option<&Generation> {
+        let of_service = self.generations.iter().filter(|old| old.service == service);
+        of_service.max_by_key(|generation| generation.sequence)
+    }
+
+    /// The number of the newest release, 0 where there is none.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.generations
+            .iter()
+            .map(|generation| generation.sequence)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+impl Generation {
+    /// What a container's labels and state say.
+    pub(crate) fn read(info: &ContainerInfo) -> Self {
+        let label = |key: &str| info.labels.get(key).map(String::as_str);
+        let number = |key| label(key).and_then(|text| text.parse().ok());
+        Self {
+            id: info.id.clone(),
+            name: info.name.clone(),
+            service: label(labels::SERVICE).unwrap_or_default().to_owned(),
+            sequence: number(labels::SEQUENCE).unwrap_or(0),
+            image: info.image.clone(),
+            config_digest: label(labels::CONFIG_DIGEST).map(str::to_owned),
+            config_hash: label(labels::CONFIG_HASH).unwrap_or_default().to_owned(),
+            secrets: info
+                .mounts
+                .iter()
+                .find(|mount| mount.target == SECRETS_FOLDER)
+                .map(|mount| mount.volume.clone()),
+            addresses: label(labels::ADDRESS)
+                .map(read_addresses)
+                .unwrap_or_default(),
+            life: Life::read(&info.status),
+            health: info.health.as_ref().map(|health| health.status),
+            restart: info.restart,
+            // Some engines name ports of stopped containers too, which hold none.
+            ports: info
+                .ports
+                .iter()
+                .filter(|_| Life::read(&info.status) == Life::Running)
+                .filter_map(|text| HostPort::read(text))
+                .collect(),
+            grace: number(labels::STOP_GRACE_PERIOD).map_or(DEFAULT_GRACE, Duration::from_millis),
+            depends_on: label(labels::DEPENDS_ON)
+                .unwrap_or_default()
+                .split(',')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+
+    /// It serves: it runs and its health check, where it has one, does not say otherwise.
+    pub(crate) fn serves(&self) -> bool {
+        self.life == Life::Running && self.health != Some(HealthStatus::Unhealthy)
+    }
+}
+
+impl Life {
+    fn read(status: &str) -> Self {
+        match status {
+            "created" => Self::Created,
+            "running" | "restarting" => Self::Running,
+            "exited" => Self::Exited,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl DeployedNetwork {
+    pub(crate) fn read(info: &NetworkInfo) -> Self {
+        Self {
+            id: info.id.clone(),
+            subnet: info.subnets.iter().find_map(|subnet| subnet.parse().ok()),
+            config_hash: info
+                .labels
+                .get(labels::CONFIG_HASH)
+                .cloned()
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// The form of the label [`labels::ADDRESS`]: `network=address`, with commas between them.
+pub(crate) fn write_addresses(addresses: &BTreeMap<String, Ipv4Addr>) -> String {
+    let parts: Vec<String> = addresses
+        .iter()
+        .map(|(network, address)| format!("{network}={address}"))
+        .collect();
+    parts.join(",")
+}
+
+fn read_addresses(text: &str) -> BTreeMap<String, Ipv4Addr> {
+    text.split(',')
+        .filter_map(|part| part.split_once('='))
+        .filter_map(|(network, address)| Some((network.to_owned(), address.parse().ok()?)))
+        .collect()
+}
+
+/// Containers in the order in which they are to be stopped: each before those that it needs.
+pub(crate) fn dependents_first<'a>(generations: &[&'a Generation]) -> Vec<&'a Generation> {
+    let mut left = generations.to_vec();
+    let mut ordered = Vec::with_capacity(left.len());
+    while !left.is_empty() {
+        let free = left.iter().position(|candidate| {
+            left.iter().all(|other| {
+                other.service == candidate.service || !other.depends_on.contains(&candidate.service)
+            })
+        });
+        // Labels of different releases may make a circle; any order is right then.
+        ordered.push(left.remove(free.unwrap_or(0)));
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::generation;
+    use super::*;
+
+    #[test]
+    fn labels_say_what_a_container_is() {
+        let info = ContainerInfo {
+            id: "abc".into(),
+            status: "running".into(),
+            labels: [
+                (labels::SERVICE, "web"),
+                (labels::SEQUENCE, "7"),
+                (labels::ADDRESS, "default=172.30.0.2,back=172.30.1.9"),
+                (labels::DEPENDS_ON, "db,cache"),
+                (labels::STOP_GRACE_PERIOD, "2500"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+            ..ContainerInfo::default()
+        };
+        let read = Generation::read(&info);
+        assert_eq!(
+            (read.service.as_str(), read.sequence, read.life),
+            ("web", 7, Life::Running)
+        );
+        assert_eq!(
+            read.addresses.get("back"),
+            Some(&Ipv4Addr::new(172, 30, 1, 9))
+        );
+        assert_eq!(
+            write_addresses(&read.addresses),
+            "back=172.30.1.9,default=172.30.0.2"
+        );
+        assert_eq!(read.depends_on, ["db", "cache"]);
+        assert_eq!(read.grace, Duration::from_millis(2500));
+    }
+
+    #[test]
+    fn labels_that_make_no_sense_are_no_panic() {
+        let labels = [
+            (labels::SEQUENCE, "-1"),
+            (labels::ADDRESS, "=,x=1.2.3,,default"),
+            (labels::STOP_GRACE_PERIOD, "soon"),
+        ];
+        let info = ContainerInfo {
+            labels: labels
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            ..ContainerInfo::default()
+        };
+        let read = Generation::read(&info);
+        assert_eq!(
+            (read.sequence, read.life, read.grace),
+            (0, Life::Other, DEFAULT_GRACE)
+        );
+        assert!(read.addresses.is_empty() && read.depends_on.is_empty());
+    }
+
+    #[test]
+    fn a_service_stops_before_what_it_needs() {
+        let needing = |service: &str, needs: &[&str]| Generation {
+            depends_on: needs.iter().map(|&need| need.to_owned()).collect(),
+            ..generation(service, 1)
+        };
+        let (web, db, proxy) = (
+            needing("web", &["db"]),
+            needing("db", &[]),
+            needing("proxy", &["web"]),
+        );
+        let order: Vec<&str> = dependents_first(&[&db, &web, &proxy])
+            .iter()
+            .map(|g| g.service.as_str())
+            .collect();
+        assert_eq!(order, ["proxy", "web", "db"]);
+        let (a, b) = (needing("a", &["b"]), needing("b", &["a"]));
+        assert_eq!(dependents_first(&[&a, &b]).len(), 2, "a circle ends");
+    }
+}
