@@ -13,6 +13,7 @@ use hoist_model::text::{StepValue, Text};
 use tokio::sync::watch;
 
 use crate::backend::{Backend, Connector, Labels, Login};
+use crate::images::ImageCache;
 use crate::output::OutputWriter;
 use crate::reaper::UndoList;
 use crate::recorder::EventSender;
@@ -116,6 +117,8 @@ impl UnitContext {
 #[derive(Debug, Default)]
 pub struct Made {
     steps: Mutex<BTreeMap<StepId, MadeByStep>>,
+    /// The images that names stand for.
+    pub(crate) images: ImageCache,
 }
 
 /// What one step made.

@@ -5,12 +5,16 @@
 //! anything (that is `hoist-report`, behind `hoist_model::reporter::Reporter`), to read the
 //! process's environment, and to match on step kinds: it sees units only.
 
+pub mod archive;
 pub mod backend;
 pub mod context;
+pub mod dispatcher;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod images;
 pub mod labels;
 pub mod output;
+pub mod queue;
 pub mod reaper;
 pub mod recorder;
 pub mod release;

@@ -8,6 +8,7 @@ use crate::context::UnitContext;
 
 pub mod build;
 pub mod container;
+pub(crate) mod progress;
 pub mod push;
 
 /// Executes the step's unit to its end and leaves nothing on the engine but what it made.

@@ -1,0 +1,168 @@
+//! Images by the engine's ID: a name is looked up once a run, pulled where the engine lacks it, and
+//! is that image for every step from then on, whatever happens to the name. It refuses to guess:
+//! what is not there is an error with a hint.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hoist_model::image::{ImageIdentity, ImageSource};
+use hoist_model::reason::{FailureReason, Trouble};
+use hoist_model::text::Text;
+use tokio::sync::OnceCell;
+
+use crate::backend::{BackendError, BackendErrorKind};
+use crate::context::UnitContext;
+use crate::unit::progress;
+
+/// How often a registry is asked, and how long to wait before each further try.
+const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
+
+/// The images that names stand for in this run.
+#[derive(Debug, Default)]
+pub struct ImageCache(Mutex<BTreeMap<String, Arc<OnceCell<ImageIdentity>>>>);
+
+impl ImageCache {
+    fn cell(&self, name: &str) -> Arc<OnceCell<ImageIdentity>> {
+        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(cells.entry(name.to_owned()).or_default())
+    }
+}
+
+/// An image, and the name by which people know it.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The image.
+    pub image: ImageIdentity,
+    /// For messages.
+    pub shown: String,
+    /// It comes from a step of this plan.
+    pub built: bool,
+}
+
+/// The image that a step names. The first step to name it pulls it if it must; others wait for that.
+///
+/// # Errors
+/// When the image is nowhere, or the engine or a registry fails.
+pub async fn resolve(
+    context: &UnitContext,
+    source: &ImageSource,
+) -> Result<Resolved, FailureReason> {
+    match source {
+        ImageSource::Step(step) => {
+            let image = context
+                .made
+                .get(step)
+                .and_then(|made| made.image)
+                .ok_or_else(|| {
+                    FailureReason::Configuration(
+                        Trouble::new(format!("there is no image of the step `{step}`"))
+                            .cause("the step built none in this run"),
+                    )
+                })?;
+            let shown = image.tags.first().cloned();
+            let shown = shown.unwrap_or_else(|| format!("the image of {step}"));
+            Ok(Resolved {
+                image,
+                shown,
+                built: true,
+            })
+        }
+        ImageSource::Name(name) => {
+            let name = text(context, name)?;
+            let cell = context.made.images.cell(&name);
+            let image = cell.get_or_try_init(|| find(context, &name)).await?.clone();
+            Ok(Resolved {
+                image,
+                shown: name,
+                built: false,
+            })
+        }
+    }
+}
+
+/// Text with its references resolved.
+///
+/// # Errors
+/// When a step that it refers to made nothing.
+pub fn text(context: &UnitContext, text: &Text) -> Result<String, FailureReason> {
+    context.made.resolve(text).ok_or_else(|| {
+        FailureReason::Configuration(
+            Trouble::new(format!("`{text}` cannot be resolved"))
+                .cause("a step that it refers to made nothing in this run"),
+        )
+    })
+}
+
+async fn find(context: &UnitContext, name: &str) -> Result<ImageIdentity, FailureReason> {
+    let looking = |error: BackendError| {
+        FailureReason::Surroundings(error.trouble(format!("the image {name} cannot be looked up")))
+    };
+    if let Some(image) = context.backend.inspect_image(name).await.map_err(looking)? {
+        return Ok(image);
+    }
+    context.phase(format!("pulling {name}"));
+    pull(context, name)
+        .await
+        .map_err(|error| FailureReason::Surroundings(unpulled(name, &error)))?;
+    context
+        .backend
+        .inspect_image(name)
+        .await
+        .map_err(looking)?
+        .ok_or_else(|| {
+            FailureReason::Surroundings(
+                Trouble::new(format!("the image {name} is not on the engine"))
+                    .cause("the engine pulled it and does not have it"),
+            )
+        })
+}
+
+async fn pull(context: &UnitContext, name: &str) -> Result<(), BackendError> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let result = progress::forward(context, |progress| {
+            context.backend.pull_image(name, &context.logins, progress)
+        })
+        .await;
+        let Err(error) = result else { return Ok(()) };
+        match pauses.next() {
+            Some(pause) if is_transient(error.kind) => {
+                let message = format!("pulling {name} failed and is tried again: {error}");
+                context.output.line(&message).await;
+                tokio::time::sleep(pause).await;
+            }
+            _ => return Err(error),
+        }
+    }
+}
+
+/// Another try may well succeed.
+pub(crate) fn is_transient(kind: BackendErrorKind) -> bool {
+    use BackendErrorKind as K;
+    match kind {
+        K::Registry | K::Timeout => true,
+        K::Unreachable
+        | K::Permission
+        | K::TooOld
+        | K::NotFound
+        | K::Conflict
+        | K::Unauthorized
+        | K::PortTaken
+        | K::SubnetOverlap
+        | K::DiskFull
+        | K::CannotStart { .. }
+        | K::Broken
+        | K::Unsupported
+        | K::Engine => false,
+    }
+}
+
+fn unpulled(name: &str, error: &BackendError) -> Trouble {
+    match error.kind {
+        BackendErrorKind::NotFound => Trouble::new(format!("the image {name} was not found"))
+            .cause(&error.message)
+            .hint("check its name and tag; a private one may need `docker login` or [registries]"),
+        _ => error.trouble(format!("the image {name} could not be pulled")),
+    }
+}
