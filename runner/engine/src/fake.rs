@@ -4,6 +4,7 @@
 
 mod backend;
 mod container;
+mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,8 @@ use crate::backend::{
     ContainerSpec, Enforces, EngineEvent, EngineInfo, HealthStatus, Labels, NetworkInfo,
     VolumeInfo,
 };
+pub use plan::{container, plan, step};
+
 use container::FakeContainer;
 pub use container::Upload;
 

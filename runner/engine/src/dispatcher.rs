@@ -1,0 +1,291 @@
+//! Decides what a run does next. One synchronous function takes what happened and gives back what
+//! to do about it, as a value; a thin shell does it. So every hard case is a test without a
+//! container, a clock or a wait.
+//!
+//! The dispatcher refuses to do anything itself, to read a clock and to know what a step's work is.
+//! It leaves no call early (there is no `?` here): a decision that is begun is made whole.
+//!
+//! What holds, whatever comes in and in whatever order:
+//! - each step gets exactly one [`Effect::End`];
+//! - a step is stopped at most once with each severity, and severity only rises;
+//! - the reason for stopping only rises, too;
+//! - [`Effect::Close`] or [`Effect::ExitNow`] comes once, after the last end, and nothing follows
+//!   but, after `Close`, what signals still ask for.
+
+#[cfg(test)]
+mod tests;
+
+use hoist_model::ids::{StepId, StepIx};
+use hoist_model::plan::Plan;
+use hoist_model::reason::{CancelReason, Ending, FailureReason, Signal, SkipReason};
+
+use crate::context::Stop;
+use crate::queue::DependencyQueue;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The run is open: steps may start.
+    Start,
+    /// The work of a step that was started is over.
+    StepEnded {
+        /// Which.
+        ix: StepIx,
+        /// How, as far as its own work tells.
+        ending: Ending,
+    },
+    /// The process got a signal.
+    Interrupt(Signal),
+    /// The run is to stop, somebody elsewhere says.
+    CancelRequested,
+    /// The run took as long as it may.
+    RunTimedOut,
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Begin a step's work.
+    Start {
+        /// Which.
+        ix: StepIx,
+    },
+    /// Tell a step that was started to stop.
+    Stop {
+        /// Which.
+        ix: StepIx,
+        /// How.
+        stop: Stop,
+    },
+    /// Record how a step ended.
+    End {
+        /// Which.
+        ix: StepIx,
+        /// How.
+        ending: Ending,
+    },
+    /// Record that the run is being stopped.
+    Stopping {
+        /// Why.
+        reason: CancelReason,
+    },
+    /// Every step has ended: clean up and give the verdict.
+    Close,
+    /// Leave everything as it is and exit.
+    ExitNow,
+}
+
+/// What is to be done, in this order. It is no `Option` and no `Result`, so that nothing can be
+/// left out by a `?`.
+#[must_use]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects(pub Vec<Effect>);
+
+/// How a run is to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How many steps may run at once; 0 is taken as 1.
+    pub jobs: usize,
+    /// Stop at the first step that fails.
+    pub fail_fast: bool,
+}
+
+/// The dispatcher of one run.
+#[derive(Debug)]
+pub struct Dispatcher {
+    policy: Policy,
+    queue: DependencyQueue,
+    steps: Vec<Step>,
+    running: usize,
+    /// Why the run is being stopped, once it is.
+    stopping: Option<CancelReason>,
+    signals: usize,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+struct Step {
+    id: StepId,
+    /// How severely its work was told to stop, while there is any.
+    running: Option<Stop>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Opening,
+    Doing,
+    Closing,
+    Left,
+}
+
+impl Dispatcher {
+    /// A dispatcher of the plan's steps.
+    #[must_use]
+    pub fn new(plan: &Plan, policy: Policy) -> Self {
+        let needs = plan
+            .steps
+            .iter()
+            .map(|step| step.needs.iter().map(|need| need.step));
+        let steps = plan.steps.iter().map(|step| Step {
+            id: step.id.clone(),
+            running: None,
+        });
+        Self {
+            policy,
+            queue: DependencyQueue::new(needs),
+            steps: steps.collect(),
+            running: 0,
+            stopping: None,
+            signals: 0,
+            phase: Phase::Opening,
+        }
+    }
+
+    /// Takes in what happened and gives what is to be done about it.
+    pub fn handle(&mut self, input: Input) -> Effects {
+        let mut effects = Effects::default();
+        if self.phase == Phase::Left {
+            return effects;
+        }
+        match input {
+            Input::Start => {
+                if self.phase == Phase::Opening {
+                    self.phase = Phase::Doing;
+                }
+            }
+            Input::StepEnded { ix, ending } => self.step_ended(ix, ending, &mut effects),
+            Input::Interrupt(signal) => self.interrupt(signal, &mut effects),
+            Input::CancelRequested | Input::RunTimedOut if self.phase == Phase::Closing => {}
+            Input::CancelRequested => {
+                self.stop(CancelReason::Requested, Stop::Grace, &mut effects);
+            }
+            Input::RunTimedOut => self.stop(CancelReason::RunTimedOut, Stop::Grace, &mut effects),
+        }
+        self.go_on(&mut effects);
+        effects
+    }
+
+    fn interrupt(&mut self, signal: Signal, effects: &mut Effects) {
+        self.signals += 1;
+        let stop = if self.signals == 1 {
+            Stop::Grace
+        } else {
+            Stop::Kill
+        };
+        self.stop(CancelReason::Interrupted(signal), stop, effects);
+        if self.signals < 3 {
+            return;
+        }
+        let reason = self
+            .stopping
+            .clone()
+            .unwrap_or(CancelReason::Interrupted(signal));
+        for ix in 0..self.steps.len() {
+            if self.take_running(ix) {
+                effects.end(ix, Ending::Cancelled(reason.clone()));
+            }
+        }
+        self.phase = Phase::Left;
+        effects.0.push(Effect::ExitNow);
+    }
+
+    fn step_ended(&mut self, ix: StepIx, ending: Ending, effects: &mut Effects) {
+        if !self.take_running(ix) {
+            return;
+        }
+        let ending = match &self.stopping {
+            Some(reason) => while_stopping(ending, reason),
+            None => ending,
+        };
+        effects.end(ix, ending.clone());
+        if ending.is_good() {
+            self.queue.finish(ix);
+            return;
+        }
+        let Some(step) = self.steps.get(ix).map(|step| step.id.clone()) else {
+            return;
+        };
+        for lost in self.queue.fail(ix) {
+            let reason = SkipReason::NeedFailed { step: step.clone() };
+            effects.end(lost, Ending::Skipped(reason));
+        }
+        if self.policy.fail_fast && self.stopping.is_none() {
+            self.stop(CancelReason::FailFast { step }, Stop::Grace, effects);
+        }
+    }
+
+    /// Stops what runs and takes back what has not started.
+    fn stop(&mut self, reason: CancelReason, severity: Stop, effects: &mut Effects) {
+        if self.stopping.as_ref().is_none_or(|old| *old < reason) {
+            self.stopping = Some(reason.clone());
+            effects.0.push(Effect::Stopping { reason });
+        }
+        for (ix, step) in self.steps.iter_mut().enumerate() {
+            if let Some(told) = &mut step.running
+                && *told < severity
+            {
+                *told = severity;
+                effects.0.push(Effect::Stop { ix, stop: severity });
+            }
+        }
+        let Some(reason) = &self.stopping else { return };
+        for ix in self.queue.drain() {
+            effects.end(ix, Ending::Cancelled(reason.clone()));
+        }
+    }
+
+    /// Starts what may start, or closes when nothing is left. A run that is stopped before it is
+    /// open closes, too.
+    fn go_on(&mut self, effects: &mut Effects) {
+        while self.phase == Phase::Doing && self.running < self.policy.jobs.max(1) {
+            let Some(ix) = self.queue.pop() else { break };
+            if let Some(step) = self.steps.get_mut(ix) {
+                step.running = Some(Stop::No);
+                self.running += 1;
+                effects.0.push(Effect::Start { ix });
+            }
+        }
+        let open =
+            self.phase == Phase::Doing || self.phase == Phase::Opening && self.stopping.is_some();
+        if open && self.running == 0 && self.queue.is_empty() {
+            self.phase = Phase::Closing;
+            effects.0.push(Effect::Close);
+        }
+    }
+
+    fn take_running(&mut self, ix: StepIx) -> bool {
+        let taken = self
+            .steps
+            .get_mut(ix)
+            .is_some_and(|step| step.running.take().is_some());
+        self.running -= usize::from(taken);
+        taken
+    }
+}
+
+impl Effects {
+    fn end(&mut self, ix: StepIx, ending: Ending) {
+        self.0.push(Effect::End { ix, ending });
+    }
+}
+
+/// What an ending is worth that comes while the run is being stopped. What stopping may itself have
+/// brought about is no failure of the step; what stands whatever else happens, stays.
+fn while_stopping(ending: Ending, reason: &CancelReason) -> Ending {
+    let failure = match ending {
+        Ending::Failed(failure) => failure,
+        Ending::Cancelled(_) => return Ending::Cancelled(reason.clone()),
+        Ending::Passed | Ending::Cached | Ending::Skipped(_) => return ending,
+    };
+    match failure {
+        FailureReason::Exit { .. }
+        | FailureReason::OutOfMemory { .. }
+        | FailureReason::TimedOut { .. }
+        | FailureReason::CannotStart { .. }
+        | FailureReason::Build { .. }
+        | FailureReason::Surroundings(_) => Ending::Cancelled(reason.clone()),
+        FailureReason::Gate { .. }
+        | FailureReason::Deploy { .. }
+        | FailureReason::Configuration(_) => Ending::Failed(failure),
+    }
+}
