@@ -1,0 +1,443 @@
+//! What the tests stand on: projects in temporary folders, the built binary in a scrubbed
+//! environment, and the engine that the set-up provides.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests read their own environment"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Variables that reach the tested process; all others would make tests depend on who runs them.
+const KEPT: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "HOIST_TOOLS_TRIVY",
+    "HOIST_TOOLS_TRIVY_DB",
+    "XDG_RUNTIME_DIR",
+    "TMPDIR",
+];
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A project in a temporary folder, gone with this value.
+pub struct Project {
+    folder: TempDir,
+    variables: BTreeMap<String, String>,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code; -1 if a signal ended it.
+    pub code: i32,
+    /// What it printed to standard output.
+    pub stdout: String,
+    /// What it printed to standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The last line on standard error that says something.
+    pub fn last(&self) -> &str {
+        self.stderr
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or_default()
+    }
+
+    /// Fails the test unless the exit code is this one.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(
+            self.code, code,
+            "\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// Fails the test unless standard error holds this text.
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(
+            self.stderr.contains(text),
+            "not said: {text}\n--- stderr\n{}",
+            self.stderr
+        );
+        self
+    }
+}
+
+impl Project {
+    /// An empty one.
+    pub fn empty() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("hoist-test-")
+            .tempdir()
+            .unwrap();
+        Self {
+            folder,
+            variables: BTreeMap::new(),
+        }
+    }
+
+    /// One with that pipeline.
+    pub fn new(pipeline: &str) -> Self {
+        Self::empty().file("pipeline.toml", pipeline)
+    }
+
+    /// A copy of one of the examples, without what earlier runs left in it.
+    pub fn example(name: &str) -> Self {
+        let project = Self::empty();
+        copy(&repository().join("examples").join(name), project.path());
+        project
+    }
+
+    /// With a file of that content.
+    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+        let path = self.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// With a variable in hoist's environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The content of one of its files.
+    #[track_caller]
+    pub fn read(&self, path: &str) -> String {
+        let path = self.path().join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Replaces text in one of its files, which must hold it.
+    #[track_caller]
+    pub fn change(&self, path: &str, from: &str, to: &str) {
+        let text = self.read(path);
+        assert!(text.contains(from), "{path} does not hold: {from}");
+        std::fs::write(self.path().join(path), text.replace(from, to)).unwrap();
+    }
+
+    /// hoist, ready to be started in the project's folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .stdin(Stdio::null());
+        for name in KEPT {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.envs(&self.variables);
+        command
+    }
+
+    /// Runs hoist to its end.
+    pub fn hoist(&self, arguments: &[&str]) -> Ended {
+        ended(self.command(arguments).output().unwrap())
+    }
+
+    /// Starts hoist and leaves it running, its output in files.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        let out = self
+            .path()
+            .join("..")
+            .join(format!("{}.out", name(self.path())));
+        let file = std::fs::File::create(&out).unwrap();
+        let child = self
+            .command(arguments)
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Running { child, out }
+    }
+
+    /// The IDs of its runs, the newest last.
+    pub fn runs(&self) -> Vec<String> {
+        let Ok(folder) = std::fs::read_dir(self.path().join(".hoist/runs")) else {
+            return Vec::new();
+        };
+        let mut runs: Vec<_> = folder
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        runs.sort();
+        runs
+    }
+
+    /// The newest run's `run.json`.
+    #[track_caller]
+    pub fn run_json(&self) -> serde_json::Value {
+        let run = self.runs().pop().expect("there is a run");
+        serde_json::from_str(&self.read(&format!(".hoist/runs/{run}/run.json"))).unwrap()
+    }
+}
+
+/// A hoist that is running.
+pub struct Running {
+    child: Child,
+    out: PathBuf,
+}
+
+impl Running {
+    /// Waits until its output holds a text.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str) {
+        eventually(
+            &format!("hoist says: {text}"),
+            Duration::from_secs(60),
+            || {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    assert!(
+                        self.said().contains(text),
+                        "ended with {status} before: {text}\n{}",
+                        self.said()
+                    );
+                }
+                self.said().contains(text)
+            },
+        );
+    }
+
+    /// What it printed so far.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.out).unwrap_or_default()).into_owned()
+    }
+
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal: `INT`, `TERM`, `KILL`.
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(self.id().to_string())
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self, within: Duration) -> Ended {
+        let mut code = None;
+        eventually("hoist ends", within, || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        Ended {
+            code: code.unwrap().code().unwrap_or(-1),
+            stdout: String::new(),
+            stderr: self.said(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.out);
+    }
+}
+
+/// Fails the test unless `holds` within a time.
+#[track_caller]
+pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < within, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether a real engine answers. If not, says so on the test's behalf, past the test harness's
+/// capture: a test that needs it is skipped by name, never silently passed.
+#[must_use]
+pub fn engine(test: &str) -> bool {
+    static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    let answers = *ANSWER.get_or_init(|| {
+        let output = Command::new("docker")
+            .args(["version", "--format", "{{.Server.Version}}"])
+            .output();
+        output.is_ok_and(|output| output.status.success())
+    });
+    answers || skip(test, "no Docker engine answers")
+}
+
+/// Says that a test is skipped, and why. Gives `false`.
+pub fn skip(test: &str, why: &str) -> bool {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    false
+}
+
+/// What the docker command prints, lines trimmed.
+#[track_caller]
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "docker {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// What an engine still has of a run: containers, networks and volumes.
+pub fn left_of(run: &str) -> String {
+    let filter = format!("label=dev.hoist.run={run}");
+    let containers = docker(&["ps", "-aq", "--filter", &filter]);
+    let networks = docker(&["network", "ls", "-q", "--filter", &filter]);
+    let volumes = docker(&["volume", "ls", "-q", "--filter", &filter]);
+    [containers, networks, volumes].join(" ").trim().to_owned()
+}
+
+fn ended(output: std::process::Output) -> Ended {
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        if name == ".hoist" || name == "reports" || name == "__pycache__" {
+            continue;
+        }
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(name));
+        } else {
+            std::fs::copy(entry.path(), to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Whether this process may become another user. If not, says that the test is skipped.
+#[must_use]
+pub fn can_drop_root(test: &str) -> bool {
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout == b"0\n");
+    root && which("setpriv") || skip(test, "it needs root and setpriv, to become another user")
+}
+
+fn which(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Runs hoist to its end as a user who may nothing, but may speak to the engine where `docker` is
+/// its group.
+pub fn as_nobody(project: &Project, arguments: &[&str]) -> Ended {
+    // The built binary may lie where only its builder can look.
+    let binary = project.path().join("hoist");
+    std::fs::copy(env!("CARGO_BIN_EXE_hoist"), &binary).unwrap();
+    let group = std::fs::metadata("/var/run/docker.sock").map_or(65534, |data| {
+        use std::os::unix::fs::MetadataExt;
+        if data.gid() == 0 { 65534 } else { data.gid() }
+    });
+    let plain = project.command(arguments);
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            &format!("--groups={group}"),
+        ])
+        .arg(&binary);
+    command
+        .args(arguments)
+        .current_dir(project.path())
+        .env_clear()
+        .stdin(Stdio::null());
+    for (name, value) in plain.get_envs() {
+        if let Some(value) = value {
+            command.env(name, value);
+        }
+    }
+    for entry in [project.path().to_path_buf(), binary] {
+        let status = Command::new("chown")
+            .arg("65534")
+            .arg(entry)
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+    ended(command.output().unwrap())
+}
+
+/// Something on loopback that says it is an engine of that API version, until the value is dropped.
+pub fn fake_engine(api: &str) -> (String, FakeEngine) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (stop, api) = (done.clone(), api.to_owned());
+    std::thread::spawn(move || {
+        use std::io::Read;
+        while let Ok((mut stream, _)) = listener.accept() {
+            if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                break;
+            }
+            let _ = stream.read(&mut [0; 4096]);
+            let body = format!(
+                "{{\"ApiVersion\":\"{api}\",\"MinAPIVersion\":\"1.12\",\"Version\":\"19.03.0\",\
+                 \"Os\":\"linux\",\"Arch\":\"amd64\"}}"
+            );
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    (format!("tcp://{address}"), FakeEngine { done, address })
+}
+
+/// See [`fake_engine`].
+pub struct FakeEngine {
+    done: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    address: std::net::SocketAddr,
+}
+
+impl Drop for FakeEngine {
+    fn drop(&mut self) {
+        self.done.store(true, std::sync::atomic::Ordering::Relaxed);
+        let _ = std::net::TcpStream::connect(self.address);
+    }
+}
