@@ -31,12 +31,17 @@ impl Source {
             .to_string()
     }
 
+    /// It is compiled for tests only.
+    fn is_test(&self) -> bool {
+        let inside = self.path.strip_prefix(repository().join("runner")).unwrap();
+        inside.components().any(|part| part.as_os_str() == "tests")
+            || inside.file_name().is_some_and(|name| name == "tests.rs")
+    }
+
     /// Its lines outside of tests and comments, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let end = self
-            .text
-            .find("#[cfg(test)]\nmod tests {")
-            .unwrap_or(self.text.len());
+        let inline = self.text.find("#[cfg(test)]\nmod tests {");
+        let end = if self.is_test() { 0 } else { inline.unwrap_or(self.text.len()) };
         let code = self.text.get(..end).unwrap_or_default();
         let lines = code
             .lines()
