@@ -2,6 +2,7 @@
 //! bounded memory. It follows no link, opens nothing but plain files and folders, and refuses to
 //! send anything that is not what it was when the walk came to it.
 
+pub(crate) mod pieces;
 mod rules;
 mod writer;
 
@@ -10,20 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use hoist_model::ignore::IgnoreFile;
 use hoist_model::reason::Trouble;
-use tokio::sync::mpsc;
 
-use crate::backend::{BackendError, BackendErrorKind, ByteStream};
+use crate::backend::ByteStream;
 
 pub use rules::{IgnoreSource, rules};
 
 /// Bytes of plain files beyond which a folder is not sent unless told otherwise: 32 GiB.
 pub const MAX_BYTES: u64 = 32 << 30;
-
-/// Pieces of tar that wait for whoever takes them.
-const PIECES: usize = 8;
 
 /// How a folder is sent.
 #[derive(Clone, Debug)]
@@ -165,13 +161,6 @@ impl Tally {
     }
 }
 
-/// What the walking thread says.
-enum Message {
-    Piece(Bytes),
-    Failed(Trouble),
-    Done,
-}
-
 /// The folder as a tar. Entries are ordered by the parts of their names, folders before what is in
 /// them. Links stay links; sockets, pipes and devices are left out. The walk begins at once, on a
 /// thread of its own, and ends when the stream is dropped; a file that cannot be read or changes
@@ -181,45 +170,10 @@ enum Message {
 pub fn tar_stream(root: &Path, ignore: Arc<IgnoreFile>, options: TarOptions) -> ByteStream {
     let root = root.to_owned();
     let tally = options.tally.clone();
-    let (sender, receiver) = mpsc::channel(PIECES);
-    tokio::task::spawn_blocking(move || {
-        let last = match writer::write(&root, &ignore, &options, sender.clone()) {
-            Ok(()) => Message::Done,
-            Err(writer::Halt::Trouble(trouble)) => {
-                options.tally.fail(trouble.clone());
-                Message::Failed(trouble)
-            }
-            Err(writer::Halt::Unwanted) => return,
-        };
-        // Nobody listens any more: then nobody needs the last word either.
-        let _ = sender.blocking_send(last);
-    });
-    futures_util::stream::unfold(Some(receiver), move |receiver| {
-        let tally = tally.clone();
-        async move {
-            let mut receiver = receiver?;
-            match receiver.recv().await {
-                Some(Message::Piece(bytes)) => Some((Ok(bytes), Some(receiver))),
-                Some(Message::Done) => None,
-                Some(Message::Failed(trouble)) => Some((Err(error(&trouble)), None)),
-                None => {
-                    let trouble = Trouble::new("the folder could not be sent")
-                        .cause("the walk through it ended before its time");
-                    tally.fail(trouble.clone());
-                    Some((Err(error(&trouble)), None))
-                }
-            }
-        }
-    })
-    .boxed()
-}
-
-fn error(trouble: &Trouble) -> BackendError {
-    let message = match &trouble.cause {
-        Some(cause) => format!("{}: {cause}", trouble.what),
-        None => trouble.what.clone(),
-    };
-    BackendError::new(BackendErrorKind::Engine, message)
+    pieces::produce(
+        move |tar| writer::write(&root, &ignore, &options, tar),
+        move |trouble| tally.fail(trouble),
+    )
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tempfile::TempDir;
 
 use super::*;
+use crate::backend::BackendError;
 
 /// An entry as read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,7 +256,7 @@ async fn an_unreadable_file_is_named() {
 /// Lets the walk run until its channel is full, changes `victim`, and gives how it ends.
 async fn changed_midway(victim: &str, change: impl FnOnce(&Path)) -> Result<Vec<u8>, BackendError> {
     let folder = folder(&["z/later"]);
-    let size = 4 * super::PIECES * (128 << 10);
+    let size = 4 * pieces::PIECES * (128 << 10);
     fs::write(folder.path().join("big"), vec![1; size]).unwrap();
     let mut stream = tar_stream(folder.path(), ignore(""), TarOptions::default());
     let first = stream.next().await.unwrap().unwrap();

@@ -3,66 +3,41 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, FileType, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use bytes::{Bytes, BytesMut};
 use hoist_model::ignore::IgnoreFile;
 use hoist_model::reason::Trouble;
 use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
-use tokio::sync::mpsc;
 use walkdir::{DirEntry, WalkDir};
 
-use super::{ExtraFile, Message, Owner, TarOptions};
+use super::pieces::{Halt, Pieces};
+use super::{ExtraFile, Owner, TarOptions};
 
-/// Bytes of tar in one piece.
-const PIECE: usize = 128 << 10;
-
-/// Why a walk ends early.
-pub(super) enum Halt {
-    /// Something cannot be sent.
-    Trouble(Trouble),
-    /// Nobody takes the tar any more.
-    Unwanted,
-}
-
-impl From<Trouble> for Halt {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-/// Writes the whole tar.
+/// Writes the whole tar but its end.
 pub(super) fn write(
     root: &Path,
     ignore: &IgnoreFile,
     options: &TarOptions,
-    sender: mpsc::Sender<Message>,
+    tar: &mut Builder<Pieces>,
 ) -> Result<(), Halt> {
-    let mut walk = Walk {
+    let waiting = Vec::new();
+    Walk {
         root,
         options,
-        tar: Builder::new(Pieces {
-            sender: Some(sender),
-            buffer: BytesMut::new(),
-        }),
-        waiting: Vec::new(),
-    };
-    let result = walk.all(ignore);
-    if result.is_err() {
-        // Dropping a builder ends its archive well; this one must not look as if it did.
-        walk.tar.get_mut().sender = None;
+        tar,
+        waiting,
     }
-    result
+    .all(ignore)
 }
 
 struct Walk<'a> {
     root: &'a Path,
     options: &'a TarOptions,
-    tar: Builder<Pieces>,
+    tar: &'a mut Builder<Pieces>,
     /// Folders that are left out themselves but may hold what is not, outermost first.
     waiting: Vec<PathBuf>,
 }
@@ -110,8 +85,7 @@ impl Walk<'_> {
         for extra in &self.options.extra {
             self.extra(extra)?;
         }
-        let finished = self.tar.finish().and_then(|()| self.tar.get_mut().flush());
-        finished.map_err(|_| Halt::Unwanted)
+        Ok(())
     }
 
     /// Sends the folders above a path that were left out so far.
@@ -223,7 +197,7 @@ impl Walk<'_> {
 
     /// What an error while an entry was written comes to.
     fn unwritten(&self, shown: &str, error: &io::Error) -> Halt {
-        if self.tar.get_ref().sender.is_none() {
+        if self.tar.get_ref().is_unwanted() {
             return Halt::Unwanted;
         }
         match error.kind() {
@@ -283,49 +257,6 @@ impl Read for Exactly<'_> {
             .left
             .saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
         Ok(count)
-    }
-}
-
-/// Cuts what is written into pieces and hands them over.
-struct Pieces {
-    /// Absent once nobody takes them any more.
-    sender: Option<mpsc::Sender<Message>>,
-    buffer: BytesMut,
-}
-
-impl Pieces {
-    fn send(&mut self, piece: Bytes) -> io::Result<()> {
-        let sent = self
-            .sender
-            .as_ref()
-            .map(|to| to.blocking_send(Message::Piece(piece)));
-        if let Some(Ok(())) = sent {
-            return Ok(());
-        }
-        self.sender = None;
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.sender.is_none() {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= PIECE {
-            let piece = self.buffer.split().freeze();
-            self.send(piece)?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let piece = self.buffer.split().freeze();
-        self.send(piece)
     }
 }
 
