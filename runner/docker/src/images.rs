@@ -25,6 +25,17 @@ impl DockerBackend {
         Ok(call::found(answer)?.map(identity))
     }
 
+    pub(crate) async fn image_config_user(&self, image: &str) -> Result<Option<String>> {
+        let image = names::image(image)?;
+        let found = call::within(LOOK, self.docker.inspect_image(image)).await?;
+        Ok(Some(
+            found
+                .config
+                .and_then(|config| config.user)
+                .unwrap_or_default(),
+        ))
+    }
+
     pub(crate) async fn image_pull(
         &self,
         reference: &str,

@@ -57,6 +57,10 @@ impl Backend for DockerBackend {
         self.image_inspect(reference).await
     }
 
+    async fn image_user(&self, image: &str) -> Result<Option<String>> {
+        self.image_config_user(image).await
+    }
+
     async fn pull_image(
         &self,
         reference: &str,

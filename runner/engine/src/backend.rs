@@ -413,6 +413,11 @@ pub trait Backend: Send + Sync {
 
     /// The image of that name or ID, or `None` if the engine has none.
     async fn inspect_image(&self, reference: &str) -> Result<Option<ImageIdentity>, BackendError>;
+    /// The user that an image names for its containers, as `USER` has it; empty where it names
+    /// none, `None` where the engine does not tell.
+    async fn image_user(&self, _image: &str) -> Result<Option<String>, BackendError> {
+        Ok(None)
+    }
     /// Pulls an image. `progress` gets lines for people.
     async fn pull_image(
         &self,
