@@ -1,12 +1,325 @@
-//! The recorder: numbers events, masks them, folds them, writes them down and shows them.
+//! The recorder: one thread that numbers events, masks them, folds them, writes them down and tells
+//! the reporters. Nothing reaches a reporter or the disk by another way but the steps' logs.
+//!
+//! There are two lanes into one queue. Facts are never held back and never dropped. Output needs
+//! room first, so that a slow reporter slows the steps that print and not the memory down. Since
+//! both end in the same queue, a step's output comes before its end.
+//!
+//! A thread and not a task: reporters write to terminals and files, and one that hangs must not
+//! keep the run from stopping its containers. The recorder refuses to decide anything: a reporter
+//! that fails or panics is said once and left out, and the run goes on.
 
-use hoist_model::event::EventKind;
+mod mask;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use hoist_model::event::{EventKind, Output, RunEvent};
+use hoist_model::ids::RunId;
+use hoist_model::reason::{Trouble, Verdict};
+use hoist_model::redact::Redactor;
+use hoist_model::reporter::{ReportError, Reporter};
+use hoist_model::state::RunState;
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// Between two ticks of the reporters.
+const TICK: Duration = Duration::from_millis(100);
+/// Pieces of output that may wait for the reporters at once; each is at most
+/// [`crate::output::PIECE`] bytes.
+const WAITING: usize = 16;
 
 /// Where facts go. Never blocks.
 #[derive(Clone)]
-pub struct EventSender {}
+pub struct EventSender {
+    to: mpsc::Sender<Message>,
+    start: tokio::time::Instant,
+}
+
+/// Where pieces of output go, with back-pressure.
+#[derive(Clone)]
+pub(crate) struct OutputLane {
+    to: mpsc::Sender<Message>,
+    room: Arc<Semaphore>,
+}
+
+/// What comes through the queue.
+pub(crate) enum Message {
+    /// A fact.
+    Event {
+        /// What happened.
+        kind: EventKind,
+        /// The wall clock's time.
+        at: Timestamp,
+        /// Since the run's start.
+        elapsed: Duration,
+    },
+    /// A piece of output, and the room that it takes.
+    Output(Output, OwnedSemaphorePermit),
+    /// The run is over: record the verdict, finish the reporters and give the state back.
+    End(oneshot::Sender<RunState>),
+}
 
 impl EventSender {
     /// Sends a fact.
-    pub fn send(&self, _kind: EventKind) {}
+    pub fn send(&self, kind: EventKind) {
+        let elapsed = self.start.elapsed();
+        // The recorder outlives all senders but those of a run that was abandoned.
+        let _ = self.to.send(Message::Event {
+            kind,
+            at: Timestamp::now(),
+            elapsed,
+        });
+    }
+
+    /// Since the run's start.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+impl OutputLane {
+    /// Sends a piece of output when there is room for it.
+    pub(crate) async fn send(&self, output: Output) {
+        if let Ok(permit) = self.room.clone().acquire_owned().await {
+            let _ = self.to.send(Message::Output(output, permit));
+        }
+    }
+}
+
+/// The ends of a queue: for facts, for output, and for whoever takes both in.
+pub(crate) fn queue() -> (EventSender, OutputLane, mpsc::Receiver<Message>) {
+    let (to, from) = mpsc::channel();
+    let room = Arc::new(Semaphore::new(WAITING));
+    let events = EventSender {
+        to: to.clone(),
+        start: tokio::time::Instant::now(),
+    };
+    (events, OutputLane { to, room }, from)
+}
+
+/// A recorder at work.
+pub(crate) struct Recorder {
+    events: EventSender,
+    lane: OutputLane,
+}
+
+impl Recorder {
+    /// Starts recording: facts into `journal`, and both lanes to the reporters.
+    ///
+    /// # Errors
+    /// When there can be no more threads.
+    pub(crate) fn start(
+        run: RunId,
+        redactor: Redactor,
+        journal: File,
+        reporters: Vec<Box<dyn Reporter>>,
+    ) -> Result<Self, Trouble> {
+        let (events, lane, inbox) = queue();
+        let book = Book::new(run, redactor, journal, reporters);
+        std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || book.keep(&inbox))
+            .map_err(|error| Trouble::new("the run cannot be recorded").cause(error.to_string()))?;
+        Ok(Self { events, lane })
+    }
+
+    /// Where facts go.
+    pub(crate) fn events(&self) -> EventSender {
+        self.events.clone()
+    }
+
+    /// Where output goes.
+    pub(crate) fn lane(&self) -> OutputLane {
+        self.lane.clone()
+    }
+
+    /// Records the verdict, finishes the reporters, and gives what the run came to; nothing where
+    /// the recorder itself broke.
+    pub(crate) async fn end(&self) -> Option<RunState> {
+        let (to, from) = oneshot::channel();
+        self.events.to.send(Message::End(to)).ok()?;
+        from.await.ok()
+    }
+}
+
+/// What the recorder's thread holds.
+struct Book {
+    run: RunId,
+    redactor: Redactor,
+    seq: u64,
+    state: RunState,
+    journal: File,
+    /// The journal could not be written: a run whose record has holes has not gone well.
+    torn: bool,
+    reporters: VecDeque<Box<dyn Reporter>>,
+}
+
+impl Book {
+    fn new(
+        run: RunId,
+        redactor: Redactor,
+        journal: File,
+        reporters: Vec<Box<dyn Reporter>>,
+    ) -> Self {
+        Self {
+            run,
+            redactor,
+            seq: 0,
+            state: RunState::default(),
+            journal,
+            torn: false,
+            reporters: reporters.into(),
+        }
+    }
+
+    fn keep(mut self, inbox: &mpsc::Receiver<Message>) {
+        let start = Instant::now();
+        let mut next = start + TICK;
+        loop {
+            let wait = next.saturating_duration_since(Instant::now());
+            match inbox.recv_timeout(wait) {
+                Ok(Message::Event { kind, at, elapsed }) => self.record(kind, at, elapsed),
+                Ok(Message::Output(output, room)) => {
+                    self.show(&output);
+                    drop(room);
+                }
+                Ok(Message::End(to)) => {
+                    self.end();
+                    let _ = to.send(self.state);
+                    return;
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= next {
+                self.tick(start.elapsed());
+                next = Instant::now() + TICK;
+            }
+        }
+    }
+
+    /// Records a fact, and those that recording it brings about.
+    fn record(&mut self, kind: EventKind, at: Timestamp, elapsed: Duration) {
+        // As exact as it is written down, so that reading it again gives the same state; and two
+        // senders may race between looking at the clock and sending.
+        let elapsed = Duration::from_millis(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX));
+        let elapsed = elapsed.max(self.state.elapsed);
+        let mut kinds = VecDeque::from([kind]);
+        while let Some(kind) = kinds.pop_front() {
+            let event = RunEvent {
+                run: self.run,
+                seq: self.seq,
+                at,
+                elapsed,
+                kind: mask::mask(kind, &self.redactor),
+            };
+            self.seq += 1;
+            self.state.apply(&event);
+            kinds.extend(self.write(&event));
+            kinds.extend(self.tell(|reporter, state| reporter.on_event(state, &event)));
+        }
+    }
+
+    fn show(&mut self, output: &Output) {
+        let failures = self.tell(|reporter, state| reporter.on_output(state, output));
+        self.record_all(failures);
+    }
+
+    fn tick(&mut self, elapsed: Duration) {
+        let failures = self.tell(|reporter, state| reporter.on_tick(state, elapsed));
+        self.record_all(failures);
+    }
+
+    fn end(&mut self) {
+        let recorded = if self.torn {
+            Verdict::Surroundings
+        } else {
+            Verdict::Passed
+        };
+        let verdict = self.state.verdict_so_far().max(recorded);
+        self.record_all(vec![EventKind::RunEnded { verdict }]);
+        // Those that are not finished yet hear of one that cannot be.
+        while let Some(mut reporter) = self.reporters.pop_front() {
+            let finished = guarded(&mut *reporter, |reporter| reporter.finish(&self.state));
+            if let Err(error) = finished {
+                self.record_all(vec![left_out(reporter.name(), &error)]);
+            }
+        }
+    }
+
+    fn record_all(&mut self, kinds: Vec<EventKind>) {
+        for kind in kinds {
+            self.record(kind, Timestamp::now(), self.state.elapsed);
+        }
+    }
+
+    /// Appends an event to the journal; gives what is to be said if that is no longer possible.
+    fn write(&mut self, event: &RunEvent) -> Option<EventKind> {
+        if self.torn {
+            return None;
+        }
+        let written = serde_json::to_vec(event)
+            .map_err(std::io::Error::from)
+            .and_then(|mut line| {
+                line.push(b'\n');
+                self.journal.write_all(&line)
+            });
+        let error = written.err()?;
+        self.torn = true;
+        Some(EventKind::Warning {
+            step: None,
+            message: format!("the run's events can no longer be written down: {error}"),
+            hint: Some("free space on the project's disk".to_owned()),
+        })
+    }
+
+    /// Tells all reporters; leaves out those that fail, and gives what is to be said of them.
+    fn tell(
+        &mut self,
+        mut what: impl FnMut(&mut dyn Reporter, &RunState) -> Result<(), ReportError>,
+    ) -> Vec<EventKind> {
+        let mut failures = Vec::new();
+        let state = &self.state;
+        self.reporters.retain_mut(|reporter| {
+            let told = guarded(&mut **reporter, |reporter| what(reporter, state));
+            told.inspect_err(|error| failures.push(left_out(reporter.name(), error)))
+                .is_ok()
+        });
+        failures
+    }
+}
+
+fn left_out(name: &str, error: &ReportError) -> EventKind {
+    EventKind::Warning {
+        step: None,
+        message: format!("{name} failed and is left out from here on: {error}"),
+        hint: None,
+    }
+}
+
+/// Calls a reporter; its panic is its failure.
+fn guarded(
+    reporter: &mut dyn Reporter,
+    call: impl FnOnce(&mut dyn Reporter) -> Result<(), ReportError>,
+) -> Result<(), ReportError> {
+    catch_unwind(AssertUnwindSafe(|| call(reporter)))
+        .unwrap_or_else(|panic| Err(ReportError(panic_message(&*panic))))
+}
+
+/// What a panic says.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "an error in hoist itself: {}",
+        text.unwrap_or("it panicked")
+    )
 }

@@ -1,0 +1,277 @@
+//! Events come to reporters and the journal in one order, and nothing that a reporter does harms
+//! the run.
+
+use std::io::{Read, Seek};
+use std::sync::Mutex;
+
+use hoist_model::event::{StepOutline, Stream};
+use hoist_model::reason::{Ending, FailureReason};
+use hoist_model::state::StepStatus;
+use uuid::Uuid;
+
+use super::*;
+
+type Told = Arc<Mutex<Vec<String>>>;
+
+/// A reporter that notes what it is told, and fails when a test wants it to.
+struct Notes {
+    name: &'static str,
+    told: Told,
+    fails_at: &'static str,
+    panics: bool,
+}
+
+impl Notes {
+    fn note(&self, what: String) -> Result<(), ReportError> {
+        if what.contains(self.fails_at) && !self.fails_at.is_empty() {
+            assert!(!self.panics, "out of ink");
+            return Err(ReportError("out of paper".to_owned()));
+        }
+        self.told
+            .lock()
+            .unwrap()
+            .push(format!("{}: {what}", self.name));
+        Ok(())
+    }
+}
+
+impl Reporter for Notes {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn on_event(&mut self, _: &RunState, event: &RunEvent) -> Result<(), ReportError> {
+        let kind = serde_json::to_value(&event.kind).unwrap();
+        let message = kind
+            .get("message")
+            .or(kind.get("step"))
+            .and_then(|text| text.as_str());
+        self.note(format!(
+            "{} {}",
+            kind["event"].as_str().unwrap(),
+            message.unwrap_or_default()
+        ))
+    }
+
+    fn on_output(&mut self, state: &RunState, output: &Output) -> Result<(), ReportError> {
+        let running = state.step(&output.step).map(|step| step.status.clone());
+        assert_eq!(running, Some(StepStatus::Running { attempt: 1 }));
+        self.note(format!("output {}", String::from_utf8_lossy(&output.bytes)))
+    }
+
+    fn finish(&mut self, state: &RunState) -> Result<(), ReportError> {
+        self.note(format!("finish {:?}", state.verdict.unwrap()))
+    }
+}
+
+fn notes(
+    name: &'static str,
+    told: &Told,
+    fails_at: &'static str,
+    panics: bool,
+) -> Box<dyn Reporter> {
+    Box::new(Notes {
+        name,
+        told: told.clone(),
+        fails_at,
+        panics,
+    })
+}
+
+struct Bench {
+    recorder: Recorder,
+    journal: File,
+    told: Told,
+}
+
+fn bench(secrets: &[&str], reporters: &[(&'static str, &'static str, bool)]) -> Bench {
+    let (journal, told) = (tempfile::tempfile().unwrap(), Told::default());
+    let reporters = reporters
+        .iter()
+        .map(|(name, at, panics)| notes(name, &told, at, *panics));
+    let redactor = Redactor::new(secrets).unwrap();
+    let run = RunId(Uuid::nil());
+    let file = journal.try_clone().unwrap();
+    let recorder = Recorder::start(run, redactor, file, reporters.collect()).unwrap();
+    Bench {
+        recorder,
+        journal,
+        told,
+    }
+}
+
+impl Bench {
+    /// A run of one step that prints and fails.
+    async fn run(&self) -> RunState {
+        let events = self.recorder.events();
+        let outline = StepOutline {
+            id: "a".into(),
+            kind: "run".into(),
+            needs: Vec::new(),
+            relaxations: Vec::new(),
+        };
+        events.send(EventKind::RunStarted {
+            project: "p".into(),
+            version: "1".into(),
+            steps: vec![outline],
+            jobs: 1,
+            commit: None,
+        });
+        events.send(EventKind::StepStarted {
+            step: "a".into(),
+            attempt: 1,
+        });
+        let bytes = b"hello".to_vec();
+        let output = Output {
+            step: "a".into(),
+            stream: Stream::Stdout,
+            bytes,
+        };
+        self.recorder.lane().send(output).await;
+        events.send(EventKind::StepEnded {
+            step: "a".into(),
+            ending: Ending::Failed(FailureReason::Exit { code: 1 }),
+            duration: Duration::from_secs(1),
+        });
+        self.recorder.end().await.unwrap()
+    }
+
+    fn told(&self, by: &str) -> Vec<String> {
+        let told = self.told.lock().unwrap();
+        told.iter()
+            .filter_map(|line| line.strip_prefix(by)?.strip_prefix(": "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn journal(&mut self) -> Vec<RunEvent> {
+        let mut text = String::new();
+        self.journal.rewind().unwrap();
+        self.journal.read_to_string(&mut text).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+const ALL: [&str; 6] = [
+    "run_started ",
+    "step_started a",
+    "output hello",
+    "step_ended a",
+    "run_ended ",
+    "finish StepFailed",
+];
+
+#[tokio::test]
+async fn everyone_is_told_in_one_order_and_it_is_written_down() {
+    let mut bench = bench(&[], &[("one", "", false), ("two", "", false)]);
+    let state = bench.run().await;
+    assert_eq!(bench.told("one"), ALL);
+    assert_eq!(bench.told("two"), ALL);
+    let journal = bench.journal();
+    assert!(journal.iter().map(|event| event.seq).eq(0..4));
+    assert!(journal.is_sorted_by_key(|event| event.elapsed));
+    let mut folded = RunState::default();
+    journal.iter().for_each(|event| folded.apply(event));
+    assert_eq!(folded.verdict, Some(Verdict::StepFailed));
+    assert_eq!(folded.steps, state.steps);
+}
+
+#[tokio::test]
+async fn a_reporter_that_fails_or_panics_is_said_once_and_left_out() {
+    for panics in [false, true] {
+        let mut bench = bench(&[], &[("bad", "output", panics), ("good", "", false)]);
+        let state = bench.run().await;
+        assert_eq!(bench.told("bad"), ALL[..2]);
+        let why = if panics {
+            "an error in hoist itself: out of ink"
+        } else {
+            "out of paper"
+        };
+        let message = format!("bad failed and is left out from here on: {why}");
+        let mut good: Vec<_> = ALL.iter().map(ToString::to_string).collect();
+        good.insert(3, format!("warning {message}"));
+        assert_eq!(bench.told("good"), good);
+        assert_eq!(state.warnings.len(), 1);
+        assert_eq!(
+            state.verdict,
+            Some(Verdict::StepFailed),
+            "the run's verdict is its own"
+        );
+        assert_eq!(bench.journal().len(), 5);
+    }
+}
+
+#[tokio::test]
+async fn those_that_finish_later_hear_of_one_that_cannot_finish() {
+    let bench = bench(&[], &[("file", "finish", false), ("terminal", "", false)]);
+    let state = bench.run().await;
+    assert_eq!(state.warnings.len(), 1);
+    assert!(
+        bench
+            .told("terminal")
+            .iter()
+            .any(|line| line.starts_with("warning file failed"))
+    );
+}
+
+#[tokio::test]
+async fn secrets_reach_nobody() {
+    let mut bench = bench(&["hunter2hunter2"], &[("one", "", false)]);
+    let message = "no: hunter2hunter2".to_owned();
+    bench.recorder.events().send(EventKind::Warning {
+        step: None,
+        message,
+        hint: None,
+    });
+    let state = bench.run().await;
+    assert_eq!(bench.told("one")[0], "warning no: ***");
+    let written = serde_json::to_string(&bench.journal()).unwrap();
+    assert!(!written.contains("hunter2") && !format!("{state:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_record_with_holes_is_no_passed_run() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let told = Told::default();
+    let reporters = vec![notes("one", &told, "", false)];
+    let run = RunId(Uuid::nil());
+    let recorder = Recorder::start(run, Redactor::default(), full, reporters).unwrap();
+    let bench = Bench {
+        recorder,
+        journal: tempfile::tempfile().unwrap(),
+        told,
+    };
+    let state = bench.run().await;
+    assert_eq!(state.verdict, Some(Verdict::Surroundings));
+    assert_eq!(state.warnings.len(), 1, "said once");
+}
+
+#[test]
+fn reporters_tick_while_nothing_happens() {
+    struct Ticks(mpsc::Sender<()>);
+    impl Reporter for Ticks {
+        fn name(&self) -> &'static str {
+            "ticks"
+        }
+        fn on_event(&mut self, _: &RunState, _: &RunEvent) -> Result<(), ReportError> {
+            Ok(())
+        }
+        fn on_tick(&mut self, _: &RunState, _: Duration) -> Result<(), ReportError> {
+            let _ = self.0.send(());
+            Ok(())
+        }
+    }
+    let (to, from) = mpsc::channel();
+    let journal = tempfile::tempfile().unwrap();
+    let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Ticks(to))];
+    let run = RunId(Uuid::nil());
+    let recorder = Recorder::start(run, Redactor::default(), journal, reporters).unwrap();
+    assert_eq!(from.recv_timeout(Duration::from_secs(60)), Ok(()));
+    drop(recorder);
+    assert!(
+        from.iter().count() < 600,
+        "the thread ends with its senders"
+    );
+}
