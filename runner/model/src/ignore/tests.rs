@@ -270,7 +270,7 @@ proptest! {
     fn what_is_pruned_holds_nothing_that_is_kept(file in any_file(), path in any_path()) {
         let Ok(file) = IgnoreFile::parse(&file) else { return Ok(()) };
         let mut matcher = file.matcher();
-        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let folders = path.match_indices('/').filter_map(|(at, _)| path.get(..at));
         let pruned = folders.into_iter().any(|folder| !matcher.may_descend(folder));
         prop_assert!(!pruned || file.is_ignored(&path));
     }
@@ -362,7 +362,7 @@ fn agrees_with_docker() {
         }
     }
     assert!(
-        refused < cases.len() / 2 && out > cases.len(),
+        refused < cases.len() / 2 && out > cases.len() / 2,
         "{refused} refused, {out} left out"
     );
 }

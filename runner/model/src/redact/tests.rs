@@ -367,7 +367,7 @@ proptest! {
                 let whole = [&vec![b'.'; before], plain, b"..."].concat();
                 let encoded = STANDARD.encode(whole);
                 // Leaves out the two characters on either side that other bytes share.
-                let inner = &encoded[(before * 8).div_ceil(6)..(before + plain.len()) * 8 / 6];
+                let inner = encoded.get((before * 8).div_ceil(6)..(before + plain.len()) * 8 / 6).unwrap();
                 prop_assert!(!holds(&out, inner.as_bytes()));
                 prop_assert!(!holds(&out, inner.replace('+', "-").replace('/', "_").as_bytes()));
             }
