@@ -5,4 +5,9 @@ mod support;
 
 mod bad_input;
 mod commands;
+mod ends;
+mod examples;
+mod junit;
+mod kinds;
+mod secrets;
 mod tidy;

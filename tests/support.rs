@@ -27,19 +27,19 @@ const KEPT: [&str; 8] = [
 ];
 
 /// The repository's root.
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A project in a temporary folder, gone with this value.
-pub struct Project {
+pub(crate) struct Project {
     folder: TempDir,
     variables: BTreeMap<String, String>,
 }
 
 /// How a process ended.
 #[derive(Debug)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Its exit code; -1 if a signal ended it.
     pub code: i32,
     /// What it printed to standard output.
@@ -50,7 +50,7 @@ pub struct Ended {
 
 impl Ended {
     /// The last line on standard error that says something.
-    pub fn last(&self) -> &str {
+    pub(crate) fn last(&self) -> &str {
         self.stderr
             .lines()
             .rev()
@@ -60,7 +60,7 @@ impl Ended {
 
     /// Fails the test unless the exit code is this one.
     #[track_caller]
-    pub fn expect(self, code: i32) -> Self {
+    pub(crate) fn expect(self, code: i32) -> Self {
         assert_eq!(
             self.code, code,
             "\n--- stdout\n{}\n--- stderr\n{}",
@@ -71,7 +71,7 @@ impl Ended {
 
     /// Fails the test unless standard error holds this text.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub(crate) fn says(self, text: &str) -> Self {
         assert!(
             self.stderr.contains(text),
             "not said: {text}\n--- stderr\n{}",
@@ -83,7 +83,7 @@ impl Ended {
 
 impl Project {
     /// An empty one.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("hoist-test-")
             .tempdir()
@@ -95,19 +95,19 @@ impl Project {
     }
 
     /// One with that pipeline.
-    pub fn new(pipeline: &str) -> Self {
+    pub(crate) fn new(pipeline: &str) -> Self {
         Self::empty().file("pipeline.toml", pipeline)
     }
 
     /// A copy of one of the examples, without what earlier runs left in it.
-    pub fn example(name: &str) -> Self {
+    pub(crate) fn example(name: &str) -> Self {
         let project = Self::empty();
         copy(&repository().join("examples").join(name), project.path());
         project
     }
 
     /// With a file of that content.
-    pub fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(self, path: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
@@ -115,33 +115,33 @@ impl Project {
     }
 
     /// With a variable in hoist's environment.
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.insert(name.to_owned(), value.to_owned());
         self
     }
 
     /// Its folder.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// The content of one of its files.
     #[track_caller]
-    pub fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         let path = self.path().join(path);
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     /// Replaces text in one of its files, which must hold it.
     #[track_caller]
-    pub fn change(&self, path: &str, from: &str, to: &str) {
+    pub(crate) fn change(&self, path: &str, from: &str, to: &str) {
         let text = self.read(path);
         assert!(text.contains(from), "{path} does not hold: {from}");
         std::fs::write(self.path().join(path), text.replace(from, to)).unwrap();
     }
 
     /// hoist, ready to be started in the project's folder.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hoist"));
         command
             .args(arguments)
@@ -158,12 +158,12 @@ impl Project {
     }
 
     /// Runs hoist to its end.
-    pub fn hoist(&self, arguments: &[&str]) -> Ended {
+    pub(crate) fn hoist(&self, arguments: &[&str]) -> Ended {
         ended(self.command(arguments).output().unwrap())
     }
 
     /// Starts hoist and leaves it running, its output in files.
-    pub fn start(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         let out = self
             .path()
             .join("..")
@@ -179,7 +179,7 @@ impl Project {
     }
 
     /// The IDs of its runs, the newest last.
-    pub fn runs(&self) -> Vec<String> {
+    pub(crate) fn runs(&self) -> Vec<String> {
         let Ok(folder) = std::fs::read_dir(self.path().join(".hoist/runs")) else {
             return Vec::new();
         };
@@ -192,14 +192,14 @@ impl Project {
 
     /// The newest run's `run.json`.
     #[track_caller]
-    pub fn run_json(&self) -> serde_json::Value {
+    pub(crate) fn run_json(&self) -> serde_json::Value {
         let run = self.runs().pop().expect("there is a run");
         serde_json::from_str(&self.read(&format!(".hoist/runs/{run}/run.json"))).unwrap()
     }
 }
 
 /// A hoist that is running.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     out: PathBuf,
 }
@@ -207,7 +207,7 @@ pub struct Running {
 impl Running {
     /// Waits until its output holds a text.
     #[track_caller]
-    pub fn wait_for(&mut self, text: &str) {
+    pub(crate) fn wait_for(&mut self, text: &str) {
         eventually(
             &format!("hoist says: {text}"),
             Duration::from_secs(60),
@@ -225,17 +225,17 @@ impl Running {
     }
 
     /// What it printed so far.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.out).unwrap_or_default()).into_owned()
     }
 
     /// Its process ID.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends it a signal: `INT`, `TERM`, `KILL`.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let status = Command::new("kill")
             .arg(format!("-{signal}"))
             .arg(self.id().to_string())
@@ -245,7 +245,7 @@ impl Running {
 
     /// Waits for its end.
     #[track_caller]
-    pub fn end(mut self, within: Duration) -> Ended {
+    pub(crate) fn end(mut self, within: Duration) -> Ended {
         let mut code = None;
         eventually("hoist ends", within, || {
             code = self.child.try_wait().unwrap();
@@ -269,7 +269,7 @@ impl Drop for Running {
 
 /// Fails the test unless `holds` within a time.
 #[track_caller]
-pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < within, "not within {within:?}: {what}");
@@ -280,7 +280,7 @@ pub fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool)
 /// Whether a real engine answers. If not, says so on the test's behalf, past the test harness's
 /// capture: a test that needs it is skipped by name, never silently passed.
 #[must_use]
-pub fn engine(test: &str) -> bool {
+pub(crate) fn engine(test: &str) -> bool {
     static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     let answers = *ANSWER.get_or_init(|| {
         let output = Command::new("docker")
@@ -292,14 +292,14 @@ pub fn engine(test: &str) -> bool {
 }
 
 /// Says that a test is skipped, and why. Gives `false`.
-pub fn skip(test: &str, why: &str) -> bool {
+pub(crate) fn skip(test: &str, why: &str) -> bool {
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
     false
 }
 
 /// What the docker command prints, lines trimmed.
 #[track_caller]
-pub fn docker(arguments: &[&str]) -> String {
+pub(crate) fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output().unwrap();
     assert!(
         output.status.success(),
@@ -310,7 +310,7 @@ pub fn docker(arguments: &[&str]) -> String {
 }
 
 /// What an engine still has of a run: containers, networks and volumes.
-pub fn left_of(run: &str) -> String {
+pub(crate) fn left_of(run: &str) -> String {
     let filter = format!("label=dev.hoist.run={run}");
     let containers = docker(&["ps", "-aq", "--filter", &filter]);
     let networks = docker(&["network", "ls", "-q", "--filter", &filter]);
@@ -348,7 +348,7 @@ fn copy(from: &Path, to: &Path) {
 
 /// Whether this process may become another user. If not, says that the test is skipped.
 #[must_use]
-pub fn can_drop_root(test: &str) -> bool {
+pub(crate) fn can_drop_root(test: &str) -> bool {
     let root = Command::new("id")
         .arg("-u")
         .output()
@@ -363,7 +363,7 @@ fn which(program: &str) -> bool {
 
 /// Runs hoist to its end as a user who may nothing, but may speak to the engine where `docker` is
 /// its group.
-pub fn as_nobody(project: &Project, arguments: &[&str]) -> Ended {
+pub(crate) fn as_nobody(project: &Project, arguments: &[&str]) -> Ended {
     // The built binary may lie where only its builder can look.
     let binary = project.path().join("hoist");
     std::fs::copy(env!("CARGO_BIN_EXE_hoist"), &binary).unwrap();
@@ -402,7 +402,7 @@ pub fn as_nobody(project: &Project, arguments: &[&str]) -> Ended {
 }
 
 /// Something on loopback that says it is an engine of that API version, until the value is dropped.
-pub fn fake_engine(api: &str) -> (String, FakeEngine) {
+pub(crate) fn fake_engine(api: &str) -> (String, FakeEngine) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -430,7 +430,7 @@ pub fn fake_engine(api: &str) -> (String, FakeEngine) {
 }
 
 /// See [`fake_engine`].
-pub struct FakeEngine {
+pub(crate) struct FakeEngine {
     done: std::sync::Arc<std::sync::atomic::AtomicBool>,
     address: std::net::SocketAddr,
 }
@@ -440,4 +440,25 @@ impl Drop for FakeEngine {
         self.done.store(true, std::sync::atomic::Ordering::Relaxed);
         let _ = std::net::TcpStream::connect(self.address);
     }
+}
+
+/// Base64, as HTTP's basic authentication has it.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group
+            .iter()
+            .fold(0u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
+            out.push(if place <= group.len() {
+                digit.into()
+            } else {
+                '='
+            });
+        }
+    }
+    out
 }

@@ -1,0 +1,129 @@
+//! The examples, as their lessons tell them.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use crate::support::{Project, docker, engine, eventually, left_of, skip};
+
+#[test]
+fn hello_says_hello() {
+    if !engine("examples::hello_says_hello") {
+        return;
+    }
+    let project = Project::example("hello");
+    project.hoist(&["run"]).expect(0).says("PASSED");
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+}
+
+/// The shop under a name and a port of its own, so that it meets no other.
+fn shop(port: u16) -> Project {
+    let project = Project::example("shop").variable("SHOP_DB_PASSWORD", "a-password-for-tests");
+    project.change("pipeline.toml", "name = \"shop\"", "name = \"shop-test\"");
+    project.change(
+        "pipeline.toml",
+        "127.0.0.1:8080:",
+        &format!("127.0.0.1:{port}:"),
+    );
+    project.change("pipeline.toml", "shop:${git.short_sha:-dev}", "shop-test:1");
+    project
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// What the service answers at a path: the status line and all that follows.
+fn get(port: u16, path: &str) -> String {
+    let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else {
+        return String::new();
+    };
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let _ = write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    );
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn answers(port: u16) -> bool {
+    get(port, "/healthz").contains(" 200 ")
+}
+
+fn web() -> String {
+    docker(&[
+        "ps",
+        "-q",
+        "--no-trunc",
+        "--filter",
+        "label=dev.hoist.project=shop-test",
+        "--filter",
+        "label=dev.hoist.service=web",
+    ])
+}
+
+/// The whole lesson of examples/shop, on one deployed service.
+#[test]
+fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
+    let test = "examples::shop_goes_from_source_to_running_and_stays_up_through_every_failure";
+    let named = std::env::var_os("HOIST_TOOLS_TRIVY").is_some();
+    if !engine(test) || !(named || skip(test, "HOIST_TOOLS_TRIVY is not set")) {
+        return;
+    }
+    let port = free_port();
+    let project = shop(port);
+    project.hoist(&["run"]).expect(0).says("PASSED");
+    assert!(answers(port), "{}", get(port, "/healthz"));
+    let first = web();
+    let ps = project.hoist(&["ps", "staging"]).expect(0).stdout;
+    assert!(
+        ps.contains("web") && ps.contains("db") && ps.contains("healthy"),
+        "{ps}"
+    );
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+
+    // Nothing changed: nothing is started anew.
+    project.hoist(&["run"]).expect(0).says("unchanged");
+    assert_eq!(web(), first);
+
+    // A broken test: exit 1, its name last, and the service untouched.
+    let test_file = project.read("tests/test_store.py");
+    let broken = format!("{test_file}\n\ndef test_that_is_broken():\n    assert 1 == 2\n");
+    let project = project.file("tests/test_store.py", broken);
+    let ended = project.hoist(&["run"]).expect(1);
+    assert!(
+        ended.last().ends_with("test_that_is_broken"),
+        "{}",
+        ended.stderr
+    );
+    assert!(answers(port) && web() == first);
+    let project = project.file("tests/test_store.py", test_file);
+
+    // A planted key: exit 3.
+    let word = "RSA PRIVATE KEY";
+    let body = "MIIEpAIBAAKCAQEA".repeat(4);
+    let key = format!("-----BEGIN {word}-----\n{body}\n{body}\n{body}\n-----END {word}-----\n");
+    let project = project.file("shop/deploy.pem", key);
+    project.hoist(&["run"]).expect(3).says("deploy.pem");
+    assert!(answers(port) && web() == first);
+    std::fs::remove_file(project.path().join("shop/deploy.pem")).unwrap();
+
+    // A health check that never passes: exit 5, and the release before answers.
+    project.change("pipeline.toml", "/healthz'", "/no-such-page'");
+    project.hoist(&["run"]).expect(5).says("serves again");
+    eventually("the release before answers", Duration::from_secs(5), || {
+        answers(port)
+    });
+    project.change("pipeline.toml", "/no-such-page'", "/healthz'");
+
+    project.hoist(&["down", "staging", "--volumes"]).expect(0);
+    let filter = "label=dev.hoist.project=shop-test";
+    assert_eq!(docker(&["ps", "-aq", "--filter", filter]), "");
+    assert_eq!(docker(&["volume", "ls", "-q", "--filter", filter]), "");
+    assert_eq!(docker(&["network", "ls", "-q", "--filter", filter]), "");
+}
