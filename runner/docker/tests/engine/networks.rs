@@ -1,0 +1,102 @@
+//! Networks, and containers on several of them.
+
+use std::net::Ipv4Addr;
+
+use hoist_engine::backend::{Attachment, BackendErrorKind as Kind, Endpoint, NetworkSpec};
+
+use crate::support::{BASE, Bed, on_engine};
+
+fn spec(bed: &Bed, third: u8) -> NetworkSpec {
+    NetworkSpec {
+        name: bed.unique(),
+        labels: bed.labels(),
+        internal: true,
+        subnet: Some(format!("10.217.{third}.0/24")),
+        gateway: Some(format!("10.217.{third}.1")),
+        ip_range: Some(format!("10.217.{third}.128/25")),
+        ..NetworkSpec::default()
+    }
+}
+
+#[tokio::test]
+async fn a_network_is_as_it_was_asked_for() {
+    on_engine("network", &[], async |bed| {
+        let engine = &bed.engine;
+        let asked = spec(&bed, 11);
+        let id = engine.create_network(&asked).await.unwrap();
+        let listed = engine.list_networks(&bed.filter()).await.unwrap();
+        assert_eq!(listed.len(), 1);
+        let network = &listed[0];
+        assert_eq!((&network.id, &network.name), (&id, &asked.name));
+        assert_eq!(network.subnets, [asked.subnet.clone().unwrap()]);
+        assert_eq!(network.ip_range, asked.ip_range);
+        assert!(network.internal);
+        assert_eq!(network.labels, bed.labels());
+        assert!(engine.list_networks(&[]).await.unwrap().len() > 1, "there is always a bridge");
+
+        let overlapping = NetworkSpec { name: bed.unique(), ..asked };
+        let error = engine.create_network(&overlapping).await.unwrap_err();
+        assert_eq!(error.kind, Kind::SubnetOverlap, "{error}");
+        engine.remove_network(&id).await.unwrap();
+        engine.remove_network(&id).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_container_is_on_all_of_its_networks_from_the_start() {
+    on_engine("several-networks", &[BASE], async |bed| {
+        let engine = &bed.engine;
+        let mut endpoints = Vec::new();
+        for third in [12, 13] {
+            endpoints.push(Endpoint {
+                network: engine.create_network(&spec(&bed, third)).await.unwrap(),
+                aliases: vec!["web".to_owned()],
+                address: Some(Ipv4Addr::new(10, 217, third, 5)),
+            });
+        }
+        let mut server = bed.shell("hostname -I; sleep 60");
+        server.network = Attachment::Networks(endpoints.clone());
+        let id = engine.create_container(&server).await.unwrap();
+        engine.start_container(&id).await.unwrap();
+        let info = engine.inspect_container(&id).await.unwrap().unwrap();
+        let mut addresses: Vec<&str> = info.addresses.values().map(String::as_str).collect();
+        addresses.sort_unstable();
+        assert_eq!(addresses, ["10.217.12.5", "10.217.13.5"]);
+
+        for (endpoint, address) in endpoints.into_iter().zip(["10.217.12.5", "10.217.13.5"]) {
+            let mut client = bed.shell("getent hosts web");
+            client.network =
+                Attachment::Networks(vec![Endpoint { address: None, aliases: Vec::new(), ..endpoint }]);
+            let ran = bed.run(&client).await;
+            assert!(ran.text().starts_with(address), "{:?}", ran.text());
+        }
+        let error = engine.create_network(&spec(&bed, 12)).await.unwrap_err();
+        assert_eq!(error.kind, Kind::SubnetOverlap);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_half_container_is_left_of_a_network_that_is_missing() {
+    on_engine("missing-network", &[BASE], async |bed| {
+        let engine = &bed.engine;
+        let there = engine.create_network(&spec(&bed, 14)).await.unwrap();
+        let endpoint = |network: &str| Endpoint {
+            network: network.to_owned(),
+            aliases: Vec::new(),
+            address: None,
+        };
+        let mut container = bed.shell("true");
+        container.network =
+            Attachment::Networks(vec![endpoint(&there), endpoint("hoist-test-nowhere")]);
+        // Engines that take all networks at once look for them at the start only.
+        if let Ok(id) = engine.create_container(&container).await {
+            let error = engine.start_container(&id).await.unwrap_err();
+            assert_eq!(error.kind, Kind::NotFound, "{error}");
+        } else {
+            assert!(engine.list_containers(&bed.filter()).await.unwrap().is_empty());
+        }
+    })
+    .await;
+}
