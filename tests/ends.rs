@@ -58,11 +58,10 @@ healthcheck = {{ test = "false", interval = "1s", retries = 100 }}
 [environments.ends]
 "#
     );
-    let project = Project::new(&pipeline).file(
+    Project::new(&pipeline).file(
         "slow.Dockerfile",
         "FROM debian:bookworm-slim\nRUN echo building slowly; sleep 300\n",
-    );
-    project
+    )
 }
 
 /// Runs up to a moment of the run.

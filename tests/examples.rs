@@ -71,7 +71,7 @@ fn web() -> String {
 #[test]
 fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
     let test = "examples::shop_goes_from_source_to_running_and_stays_up_through_every_failure";
-    let named = std::env::var_os("HOIST_TOOLS_TRIVY").is_some();
+    let named = crate::support::variable("HOIST_TOOLS_TRIVY").is_some();
     if !engine(test) || !(named || skip(test, "HOIST_TOOLS_TRIVY is not set")) {
         return;
     }

@@ -25,7 +25,7 @@ fn another_parser_counts_the_same() {
     if !engine(test) {
         return;
     }
-    let Ok(python) = std::env::var("HOIST_GROUND_PYTHON") else {
+    let Some(python) = crate::support::variable("HOIST_GROUND_PYTHON") else {
         let _ = skip(test, "HOIST_GROUND_PYTHON is not set");
         return;
     };

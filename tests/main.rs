@@ -1,13 +1,23 @@
 //! Tests over the built `hoist`, as its users have it: exit codes, what is printed, what is left on
 //! a real engine. What can be tested without a process is tested in its crate.
 
+#[cfg(test)]
 mod support;
 
+// Marked as tests, so that the lints for what runs for users leave them be.
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod commands;
+#[cfg(test)]
 mod ends;
+#[cfg(test)]
 mod examples;
+#[cfg(test)]
 mod junit;
+#[cfg(test)]
 mod kinds;
+#[cfg(test)]
 mod secrets;
+#[cfg(test)]
 mod tidy;

@@ -462,3 +462,8 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     }
     out
 }
+
+/// A variable of the tests' own environment, as the set-up made it.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -41,7 +41,11 @@ impl Source {
     /// Its lines outside of tests and comments, with their numbers.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let inline = self.text.find("#[cfg(test)]\nmod tests {");
-        let end = if self.is_test() { 0 } else { inline.unwrap_or(self.text.len()) };
+        let end = if self.is_test() {
+            0
+        } else {
+            inline.unwrap_or(self.text.len())
+        };
         let code = self.text.get(..end).unwrap_or_default();
         let lines = code
             .lines()

@@ -58,7 +58,7 @@ pub(crate) struct Global {
     /// Show only how a run ended; the same as --progress quiet.
     #[arg(short, long, global = true, env = "HOIST_QUIET", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) quiet: bool,
-    /// Say more.
+    /// Show all failing tests and findings, however many.
     #[arg(short, long, global = true, env = "HOIST_VERBOSE", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) verbose: bool,
 }

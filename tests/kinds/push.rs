@@ -7,7 +7,7 @@ fn registry(test: &str, variable: &str) -> Option<String> {
     if !engine(test) {
         return None;
     }
-    let address = std::env::var(variable).ok();
+    let address = crate::support::variable(variable);
     if address.is_none() {
         let _ = skip(test, &format!("{variable} is not set"));
     }
@@ -72,8 +72,8 @@ fn a_password_comes_from_the_file_or_from_docker() {
     let Some(registry) = registry(test, "HOIST_GROUND_REGISTRY_LOCKED") else {
         return;
     };
-    let user = std::env::var("HOIST_GROUND_REGISTRY_USER").unwrap();
-    let password = std::env::var("HOIST_GROUND_REGISTRY_PASSWORD").unwrap();
+    let user = crate::support::variable("HOIST_GROUND_REGISTRY_USER").unwrap();
+    let password = crate::support::variable("HOIST_GROUND_REGISTRY_PASSWORD").unwrap();
     let dockerfile = "FROM debian:bookworm-slim\n";
 
     let none = Project::new(&pipeline(&registry, "")).file("Dockerfile", dockerfile);

@@ -6,7 +6,7 @@ use crate::support::{Project, engine, left_of, skip};
 fn trivy(test: &str) -> bool {
     let named = ["HOIST_TOOLS_TRIVY", "HOIST_TOOLS_TRIVY_DB"]
         .iter()
-        .all(|name| std::env::var_os(name).is_some());
+        .all(|name| crate::support::variable(name).is_some());
     engine(test)
         && (named
             || skip(

