@@ -7,6 +7,7 @@
 
 pub mod diag;
 pub mod event;
+mod graph;
 pub mod ids;
 pub mod ignore;
 pub mod image;

@@ -1,16 +1,35 @@
 //! The validated graph of a pipeline: names resolved, edges found, kinds lowered to units. A plan
 //! has no spans and touches nothing; making one is `crate::plan`'s part, running it the engine's.
 
+mod clashes;
+mod cx;
+mod dockerfile;
+mod edges;
+mod environments;
+mod files;
+mod images;
+mod labels;
 mod make;
+mod reference;
+mod select;
+mod settings;
 mod surroundings;
+mod values;
+mod vars;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use make::{Planned, UnknownStep, make, select};
+pub use make::{Planned, make};
+pub use select::{UnknownStep, select};
 pub use surroundings::{Entry, Git, ProjectFiles, Surroundings, ToolSettings};
+
+pub(crate) use cx::Cx;
+pub(crate) use dockerfile::Stage;
+pub(crate) use files::{is_within, join};
+pub(crate) use settings::{Tools, TrivyDb};
 
 use crate::ids::{StepId, StepIx};
 use crate::step::StepKind;

@@ -2,6 +2,7 @@
 //! against anything else. The types below are also the file's JSON Schema, and their comments its
 //! documentation; a key that hoist does not act upon is in none of them.
 
+mod inside;
 mod keys;
 mod leaf;
 mod read;
@@ -22,7 +23,8 @@ pub use service::{
 };
 pub use step::{BuildSpec, DeploySpec, LimitsSpec, PushSpec, Resources, ScanSpec, StepSpec};
 
-pub(crate) use keys::Keys;
+pub(crate) use inside::inside;
+pub(crate) use keys::{KeyPlace, Keys};
 
 use crate::diag::{Diagnostic, SourceFile};
 
@@ -152,7 +154,7 @@ pub struct RegistrySpec {
 pub struct ToolsSpec {
     /// Trivy's image, best by digest. `HOIST_TOOLS_TRIVY` stands over it.
     pub trivy: Option<At<String>>,
-    /// Where Trivy's vulnerability database comes from: a folder that holds `db/trivy.db`, or a
+    /// Where Trivy's vulnerability database comes from: a folder that holds `trivy.db`, or a
     /// repository in a registry. `HOIST_TOOLS_TRIVY_DB` stands over it.
     pub trivy_db: Option<At<String>>,
 }

@@ -1,6 +1,11 @@
 //! The registry of step kinds. A kind is one file: what it lowers to, and how its outcome reads.
 //! The engine asks a kind only through this file and never matches on one.
 
+pub(crate) mod build;
+pub(crate) mod deploy;
+pub(crate) mod lowered;
+pub(crate) mod push;
+pub(crate) mod run;
 pub mod scan;
 
 use serde::{Deserialize, Serialize};

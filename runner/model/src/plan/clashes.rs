@@ -1,0 +1,137 @@
+//! What can be had only once: a port of a host, an environment's release, addresses of a network.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::ops::Range;
+
+use super::cx::Cx;
+use crate::diag::Diagnostic;
+use crate::unit::{PortMapping, Protocol};
+
+/// What was taken so far.
+#[derive(Default)]
+pub(crate) struct Claims<'a> {
+    ports: HashMap<(String, u16, Protocol), Vec<PortClaim>>,
+    /// The step that deploys to each environment, and where it says so.
+    releases: HashMap<String, (&'a str, Range<usize>)>,
+    subnets: Vec<SubnetClaim>,
+}
+
+struct PortClaim {
+    host_ip: Option<String>,
+    who: String,
+    span: Range<usize>,
+}
+
+struct SubnetClaim {
+    /// The engine, as the file names it; empty for the one in use.
+    engine: String,
+    first: u32,
+    last: u32,
+    who: String,
+    span: Range<usize>,
+}
+
+impl Cx<'_> {
+    /// Takes a port of an engine's host for a service.
+    pub(crate) fn claim_port(
+        &mut self,
+        engine: &str,
+        port: &PortMapping,
+        who: &str,
+        span: &Range<usize>,
+    ) {
+        let Some(published) = port.published else {
+            return;
+        };
+        let key = (engine.to_owned(), published, port.protocol);
+        let claims = self.claims.ports.entry(key).or_default();
+        let everywhere = |ip: &Option<String>| {
+            ip.as_deref()
+                .is_none_or(|ip| matches!(ip, "0.0.0.0" | "::"))
+        };
+        let clash = claims.iter().find(|claim| {
+            everywhere(&claim.host_ip) || everywhere(&port.host_ip) || claim.host_ip == port.host_ip
+        });
+        let fault = clash.map(|claim| {
+            let message = format!(
+                "`{who}` and `{}` both publish port {published} of the host",
+                claim.who
+            );
+            Diagnostic::error(message, span.clone()).context(claim.span.clone(), "first here")
+        });
+        let claim = PortClaim {
+            host_ip: port.host_ip.clone(),
+            who: who.to_owned(),
+            span: span.clone(),
+        };
+        claims.push(claim);
+        if let Some(fault) = fault {
+            self.fault(fault);
+        }
+    }
+
+    /// Takes an environment for the release of the current step.
+    pub(crate) fn claim_environment(&mut self, name: &str, span: &Range<usize>) {
+        let step = self.step_name();
+        if let Some((other, before)) = self.claims.releases.get(name).cloned() {
+            self.fault(
+                Diagnostic::error(
+                    format!("`{other}` and `{step}` both deploy to `{name}`"),
+                    span.clone(),
+                )
+                .context(before, "first here")
+                .help("an environment has one release: put all of its services into one step"),
+            );
+        } else {
+            self.claims
+                .releases
+                .insert(name.to_owned(), (step, span.clone()));
+        }
+    }
+
+    /// Takes the addresses of a network.
+    pub(crate) fn claim_subnet(
+        &mut self,
+        engine: &str,
+        (first, last): (Ipv4Addr, Ipv4Addr),
+        who: String,
+        span: &Range<usize>,
+    ) {
+        self.claims.subnets.push(SubnetClaim {
+            engine: engine.to_owned(),
+            first: first.to_bits(),
+            last: last.to_bits(),
+            who,
+            span: span.clone(),
+        });
+    }
+
+    /// Notes a fault for each subnet that overlaps one with smaller addresses.
+    pub(super) fn compare_subnets(&mut self) {
+        let mut all = std::mem::take(&mut self.claims.subnets);
+        all.sort_by(|a, b| {
+            (&a.engine, a.first, a.span.start).cmp(&(&b.engine, b.first, b.span.start))
+        });
+        let mut widest: Option<&SubnetClaim> = None;
+        for claim in &all {
+            let before = widest.filter(|other| other.engine == claim.engine);
+            if let Some(other) = before.filter(|other| claim.first <= other.last) {
+                // The one that is written later is to blame.
+                let (first, later) = if other.span.start < claim.span.start {
+                    (other, claim)
+                } else {
+                    (claim, other)
+                };
+                let message = format!("the subnets of `{}` and `{}` overlap", first.who, later.who);
+                self.fault(
+                    Diagnostic::error(message, later.span.clone())
+                        .context(first.span.clone(), "the other one"),
+                );
+            }
+            if before.is_none_or(|other| claim.last > other.last) {
+                widest = Some(claim);
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What is known while a plan is made: the file, the world, the faults found so far. The files
+//! beside this one add what can be asked of it; lowering a step asks and never looks for itself.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use super::files::FileCache;
+use super::images::Made;
+use super::vars::VarState;
+use super::{Edge, Surroundings};
+use crate::diag::{Diagnostic, Severity, list, near};
+use crate::spec::{At, KeyPlace, Keys, PipelineSpec, StepSpec};
+use crate::unit::Limits;
+
+/// A step's place in the file's order. Plans have an order of their own.
+pub(crate) type FileIx = usize;
+
+/// What makes a step, as the file has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KindKey {
+    Run,
+    Build,
+    Scan,
+    Push,
+    Deploy,
+}
+
+/// A step of the file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step<'a> {
+    pub(crate) id: &'a At<String>,
+    pub(crate) spec: &'a StepSpec,
+    /// Absent where the file does not make it clear; that was told then.
+    pub(crate) kind: Option<KindKey>,
+}
+
+/// One step waits for another.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgeAt {
+    pub(crate) from: FileIx,
+    pub(crate) to: FileIx,
+    pub(crate) why: Edge,
+    pub(crate) span: Range<usize>,
+}
+
+/// What is known while a plan is made.
+pub(crate) struct Cx<'a> {
+    pub(crate) spec: &'a PipelineSpec,
+    pub(crate) world: &'a Surroundings<'a>,
+    /// The steps in the file's order.
+    pub(crate) steps: Vec<Step<'a>>,
+    pub(super) by_name: HashMap<&'a str, FileIx>,
+    /// The step whose keys are being read, if it is one's.
+    pub(super) current: Option<FileIx>,
+    pub(super) edges: Vec<EdgeAt>,
+    pub(super) vars: HashMap<&'a str, VarState>,
+    pub(super) vars_busy: Vec<&'a str>,
+    pub(super) made: HashMap<String, Made>,
+    pub(super) files: FileCache,
+    /// The bounds of a run step that says nothing.
+    pub(crate) run_limits: Limits,
+    /// Labels that every built image gets.
+    pub(crate) image_labels: BTreeMap<String, String>,
+    pub(crate) environments: BTreeMap<String, crate::unit::EnvironmentPlan>,
+    pub(crate) claims: super::clashes::Claims<'a>,
+    keys: OnceCell<Keys<'a>>,
+    pub(super) faults: Vec<Diagnostic>,
+}
+
+impl KindKey {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Run, Self::Build, Self::Scan, Self::Push, Self::Deploy];
+
+    /// The key.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Build => "build",
+            Self::Scan => "scan",
+            Self::Push => "push",
+            Self::Deploy => "deploy",
+        }
+    }
+}
+
+impl<'a> Cx<'a> {
+    pub(super) fn new(spec: &'a PipelineSpec, world: &'a Surroundings<'a>) -> Self {
+        Self {
+            spec,
+            world,
+            steps: Vec::new(),
+            by_name: HashMap::new(),
+            current: None,
+            edges: Vec::new(),
+            vars: HashMap::new(),
+            vars_busy: Vec::new(),
+            made: HashMap::new(),
+            files: FileCache::default(),
+            run_limits: Limits::SEALED,
+            image_labels: super::labels::of(&world.git),
+            environments: BTreeMap::new(),
+            claims: super::clashes::Claims::default(),
+            keys: OnceCell::new(),
+            faults: spec.faults.clone(),
+        }
+    }
+
+    /// Notes a fault or a warning.
+    pub(crate) fn fault(&mut self, fault: Diagnostic) {
+        self.faults.push(fault);
+    }
+
+    /// The name of the step whose keys are being read; empty between steps.
+    pub(crate) fn step_name(&self) -> &'a str {
+        let step = self.current.and_then(|at| self.steps.get(at));
+        step.map_or("", |step| step.id.as_str())
+    }
+
+    /// Where a key is.
+    pub(crate) fn key(&self, path: &[&str]) -> Option<KeyPlace> {
+        self.keys
+            .get_or_init(|| Keys::read(&self.spec.file.text))
+            .find(path)
+    }
+
+    /// The place of a key, or of the nearest table above it that is there.
+    pub(crate) fn key_span(&self, path: &[&str]) -> Range<usize> {
+        let nearest = (1..=path.len())
+            .rev()
+            .find_map(|parts| self.key(path.get(..parts)?));
+        nearest.map(|place| place.key).unwrap_or_default()
+    }
+
+    /// Something was told of this key already, or of one that was probably meant to be it.
+    pub(crate) fn is_told(&self, path: &[&str]) -> bool {
+        let is_start = |told: &Vec<String>| {
+            told.len() <= path.len() && told.iter().zip(path).all(|(told, part)| told == part)
+        };
+        self.spec.broken.iter().any(is_start)
+    }
+
+    /// A value that has to be there. `path` is its key's.
+    pub(crate) fn required<'v, T>(&mut self, value: Option<&'v T>, path: &[&str]) -> Option<&'v T> {
+        if value.is_none() && !self.is_told(path) {
+            let (key, table) = path.split_last()?;
+            let span = self.key_span(table);
+            let message = match table {
+                [] => format!("`{key}` is missing"),
+                _ => format!("`{}` needs `{key}`", table.join(".")),
+            };
+            self.fault(if span.is_empty() {
+                Diagnostic::error_without_place(message)
+            } else {
+                Diagnostic::error(message, span)
+            });
+        }
+        value
+    }
+
+    /// A name that should be one of some, and is none.
+    pub(crate) fn unknown_name<'n>(
+        &mut self,
+        name: &At<impl AsRef<str>>,
+        message: String,
+        known: impl IntoIterator<Item = &'n str>,
+    ) {
+        let known: Vec<&str> = known.into_iter().collect();
+        let fault = Diagnostic::error(message, name.span.clone());
+        let fault = if let Some(meant) = near(name.as_str(), known.iter().copied()) {
+            let place = self.replaceable(name);
+            let fault = fault.help(format!("did you mean `{meant}`?"));
+            match place {
+                Some((span, quote)) => fault.suggest(span, format!("{quote}{meant}{quote}")),
+                None => fault,
+            }
+        } else if known.is_empty() {
+            fault
+        } else if known.len() <= 12 {
+            fault.help(format!("there is {}", list(&known)))
+        } else {
+            fault
+        };
+        self.fault(fault);
+    }
+
+    /// A string's place and its quotes, if it is written as it is: what came from elsewhere by
+    /// interpolation cannot be replaced here.
+    fn replaceable(&self, name: &At<impl AsRef<str>>) -> Option<(Range<usize>, char)> {
+        let raw = self.spec.file.text.get(name.span.clone())?;
+        let quote = raw
+            .chars()
+            .next()
+            .filter(|quote| matches!(quote, '"' | '\''))?;
+        let inner = raw.strip_prefix(quote)?.strip_suffix(quote)?;
+        (inner == name.as_str()).then(|| (name.span.clone(), quote))
+    }
+
+    /// What was found, in the order of its places.
+    pub(super) fn into_faults(self) -> Vec<Diagnostic> {
+        let mut faults = self.faults;
+        faults.sort_by_key(|fault| (fault.offset(), std::cmp::Reverse(fault.severity)));
+        faults.dedup();
+        faults
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.faults
+            .iter()
+            .any(|fault| fault.severity == Severity::Error)
+    }
+}

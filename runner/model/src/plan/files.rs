@@ -1,0 +1,225 @@
+//! Paths of the file: those of the project, which must not leave it and have to be there, and
+//! those in containers, which must be absolute. What was looked up is kept, since many steps share
+//! a context.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::Entry;
+use super::cx::Cx;
+use super::dockerfile::{self, Stage};
+use crate::diag::Diagnostic;
+use crate::ignore::IgnoreFile;
+use crate::spec::At;
+
+/// What was looked up already.
+#[derive(Default)]
+pub(crate) struct FileCache {
+    entries: HashMap<String, Entry>,
+    stages: HashMap<String, Option<Rc<Vec<Stage>>>>,
+    /// What is wrong with an ignore file, if anything.
+    ignores: HashMap<String, Option<String>>,
+}
+
+impl Cx<'_> {
+    /// A path of the project, clean; its first value is one of the file.
+    pub(crate) fn project_path(&mut self, at: &At<String>) -> Option<At<String>> {
+        let at = self.literal_at(at)?;
+        match clean(&at.value) {
+            Ok(value) => Some(At {
+                span: at.span,
+                value,
+            }),
+            Err((message, help)) => {
+                self.fault(Diagnostic::error(message, at.span).help(help));
+                None
+            }
+        }
+    }
+
+    /// What is at a path of the project.
+    pub(crate) fn entry(&mut self, path: &str) -> Entry {
+        let files = self.world.files;
+        *self
+            .files
+            .entries
+            .entry(path.to_owned())
+            .or_insert_with(|| files.entry(path))
+    }
+
+    /// Notes a fault if there is no folder. `what` is what it is for, such as `build context`.
+    pub(crate) fn folder(&mut self, what: &str, path: &str, span: Range<usize>) -> bool {
+        let problem = match self.entry(path) {
+            Entry::Folder => return true,
+            Entry::Missing => "does not exist",
+            Entry::File | Entry::Other => "is not a folder",
+            Entry::Outside => "is a link that leaves the project",
+            Entry::Unreadable => "cannot be read",
+        };
+        let fault = Diagnostic::error(format!("the {what} `{path}` {problem}"), span);
+        self.fault(fault.help("paths are relative to the project's root"));
+        false
+    }
+
+    /// Notes a fault if there is no file.
+    pub(crate) fn file(&mut self, what: &str, path: &str, span: Range<usize>) -> bool {
+        let problem = match self.entry(path) {
+            Entry::File => return true,
+            Entry::Missing => "does not exist",
+            Entry::Folder | Entry::Other => "is not a file",
+            Entry::Outside => "is a link that leaves the project",
+            Entry::Unreadable => "cannot be read",
+        };
+        let fault = Diagnostic::error(format!("the {what} `{path}` {problem}"), span);
+        self.fault(fault.help("paths are relative to the project's root"));
+        false
+    }
+
+    /// The stages of a Dockerfile that is there.
+    pub(crate) fn stages(&mut self, path: &str) -> Option<Rc<Vec<Stage>>> {
+        let files = self.world.files;
+        let read = || {
+            let content = files.read(path)?;
+            Some(Rc::new(dockerfile::stages(&String::from_utf8_lossy(
+                &content,
+            ))))
+        };
+        self.files
+            .stages
+            .entry(path.to_owned())
+            .or_insert_with(read)
+            .clone()
+    }
+
+    /// Notes a fault if an ignore file is there and not one. `why` says what it is used for, at
+    /// `span`.
+    pub(crate) fn ignore_file(&mut self, path: &str, span: Range<usize>, why: &str) {
+        if self.entry(path) != Entry::File {
+            return;
+        }
+        let files = self.world.files;
+        let read = || {
+            let content = files.read(path).unwrap_or_default();
+            let error = IgnoreFile::parse(&String::from_utf8_lossy(&content)).err()?;
+            Some(error.to_string())
+        };
+        let wrong = self
+            .files
+            .ignores
+            .entry(path.to_owned())
+            .or_insert_with(read)
+            .clone();
+        if let Some(wrong) = wrong {
+            let fault = Diagnostic::error(format!("`{path}`, {wrong}"), span).says(why);
+            self.fault(fault.help("the rules of an ignore file are those of `.dockerignore`"));
+        }
+    }
+
+    /// An absolute path in a container, clean and without a slash at its end.
+    pub(crate) fn container_path(&mut self, at: &At<String>) -> Option<String> {
+        let path = &at.value;
+        let fault = |message: String| Diagnostic::error(message, at.span.clone());
+        let fault = if !path.starts_with('/') {
+            fault(format!("`{path}` is not an absolute path"))
+                .help("paths in a container begin with `/`; the project's copy is in `/workspace`")
+        } else if path.split('/').any(|part| part == "..") {
+            fault(format!("`{path}` has a `..`"))
+        } else if path.contains(|c: char| c.is_control()) {
+            fault("a path cannot hold control characters".into())
+        } else {
+            let parts: Vec<&str> = path
+                .split('/')
+                .filter(|part| !part.is_empty() && *part != ".")
+                .collect();
+            return Some(format!("/{}", parts.join("/")));
+        };
+        self.fault(fault);
+        None
+    }
+}
+
+/// A path of the project without `.` and doubled slashes; or what is wrong with it, and what to do.
+fn clean(path: &str) -> Result<String, (String, &'static str)> {
+    let relative = "paths are relative to the project's root";
+    if path.is_empty() {
+        return Err(("a path cannot be empty".into(), relative));
+    }
+    if path.starts_with('/') || path.starts_with('~') {
+        return Err((format!("`{path}` is not a path of the project"), relative));
+    }
+    if path.contains(|c: char| c.is_control()) {
+        return Err(("a path cannot hold control characters".into(), relative));
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+    {
+        if part != ".." {
+            parts.push(part);
+        } else if parts.pop().is_none() {
+            return Err((
+                format!("`{path}` leaves the project"),
+                "only what is in the project can be used",
+            ));
+        }
+    }
+    if parts.first() == Some(&".hoist") {
+        return Err((
+            format!("`{path}` is in hoist's own folder"),
+            "choose a place outside of `.hoist`",
+        ));
+    }
+    Ok(if parts.is_empty() {
+        ".".into()
+    } else {
+        parts.join("/")
+    })
+}
+
+/// A path in a folder of the project.
+pub(crate) fn join(folder: &str, name: &str) -> String {
+    if folder == "." {
+        name.to_owned()
+    } else {
+        format!("{folder}/{name}")
+    }
+}
+
+/// A path is another or lies in it; both are absolute and clean.
+pub(crate) fn is_within(path: &str, folder: &str) -> bool {
+    let rest = path.strip_prefix(folder.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn project_paths_stay_in_the_project() {
+        for (path, expected) in [
+            (".", Some(".")),
+            ("./a//b/", Some("a/b")),
+            ("a/../b", Some("b")),
+            ("a/..", Some(".")),
+            ("..", None),
+            ("a/../../b", None),
+            ("/etc", None),
+            ("~/x", None),
+            ("", None),
+            (".hoist/runs", None),
+            ("./a/../.hoist", None),
+            (".hoister", Some(".hoister")),
+        ] {
+            assert_eq!(clean(path).ok().as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn folders_hold_what_is_below_them() {
+        assert!(is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", "/"));
+        assert!(!is_within("/ab", "/a") && !is_within("/", "/a"));
+    }
+}

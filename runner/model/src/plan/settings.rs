@@ -1,0 +1,289 @@
+//! What a file says beside its steps and environments: secrets, logins, reports and tools.
+
+use std::collections::BTreeMap;
+
+use super::cx::Cx;
+use super::reference::Reference;
+use super::{Entry, RegistryLogin, Reports, SecretSource};
+use crate::diag::Diagnostic;
+use crate::spec::{At, SecretSpec};
+use crate::step::scan::TRIVY;
+
+/// Versions of Trivy that were published with stolen credentials (GHSA-69fq-xp46-6x23).
+const STOLEN: [&str; 3] = ["0.69.4", "0.69.5", "0.69.6"];
+
+/// The tools that hoist itself runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Tools {
+    /// Trivy's image.
+    pub(crate) trivy: String,
+    /// Where its database comes from.
+    pub(crate) trivy_db: TrivyDb,
+}
+
+/// Where Trivy's database comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TrivyDb {
+    /// Where Trivy itself looks.
+    Default,
+    /// A repository in a registry.
+    Repository(String),
+    /// A folder that holds `trivy.db`.
+    Folder(String),
+}
+
+impl Cx<'_> {
+    pub(super) fn read_secrets(&mut self) -> BTreeMap<String, SecretSource> {
+        let spec = self.spec;
+        let mut secrets = BTreeMap::new();
+        for (name, secret) in &spec.secrets {
+            self.name("a secret", name);
+            if let Some(source) = self.secret(name, secret) {
+                secrets.insert(name.value.clone(), source);
+            }
+        }
+        secrets
+    }
+
+    fn secret(&mut self, name: &At<String>, secret: &SecretSpec) -> Option<SecretSource> {
+        let fault = match (&secret.environment, &secret.file) {
+            (Some(variable), None) => {
+                let variable = self.literal_at(variable)?;
+                if !variable.value.is_empty() && !variable.value.contains(['=', '\0']) {
+                    return Some(SecretSource::Environment(variable.value));
+                }
+                let message = format!("`{}` is not the name of a variable", variable.value);
+                Diagnostic::error(message, variable.span)
+            }
+            (None, Some(file)) => {
+                return self
+                    .project_path(file)
+                    .map(|path| SecretSource::File(path.value));
+            }
+            (Some(variable), Some(file)) => {
+                let message = format!("the secret `{}` has two sources", name.value);
+                Diagnostic::error(message, file.span.clone())
+                    .context(variable.span.clone(), "the other one")
+                    .help("keep one of `environment` and `file`")
+            }
+            (None, None) if self.is_told(&["secrets", &name.value, "environment"]) => return None,
+            (None, None) => {
+                let message = format!("the secret `{}` has no source", name.value);
+                Diagnostic::error(message, name.span.clone())
+                    .help("say where it comes from: `{ environment = \"VARIABLE\" }` or `{ file = \"PATH\" }`")
+            }
+        };
+        self.fault(fault);
+        None
+    }
+
+    pub(super) fn read_registries(&mut self) -> BTreeMap<String, RegistryLogin> {
+        let spec = self.spec;
+        let mut logins = BTreeMap::new();
+        for (host, login) in &spec.registries {
+            let plain = host
+                .value
+                .split_once("://")
+                .map_or(host.as_str(), |(_, rest)| rest);
+            let plain = plain.split('/').next().unwrap_or_default();
+            if plain.is_empty() || plain.contains(char::is_whitespace) || plain != host.value {
+                let message = format!("`{}` is not the host of a registry", host.value);
+                let fault = Diagnostic::error(message, host.span.clone());
+                self.fault(
+                    fault.help("hosts are written like `registry.example.com` or `localhost:5000`"),
+                );
+            }
+            let table = ["registries", host.as_str()];
+            let username =
+                self.required(login.username.as_ref(), &[table[0], table[1], "username"]);
+            let username = self.literal_opt(username);
+            let password =
+                self.required(login.password.as_ref(), &[table[0], table[1], "password"]);
+            let password = password.and_then(|at| self.literal_at(at));
+            if let Some(password) = &password {
+                self.known_secret(password);
+            }
+            if let (Some(username), Some(password)) = (username, password) {
+                let login = RegistryLogin {
+                    username,
+                    password: password.value,
+                };
+                logins.insert(host.value.clone(), login);
+            }
+        }
+        logins
+    }
+
+    pub(super) fn read_reports(&mut self) -> Reports {
+        let junit = self
+            .spec
+            .reports
+            .as_ref()
+            .and_then(|reports| reports.junit.as_ref());
+        let junit = junit.and_then(|at| {
+            let path = self.project_path(at)?;
+            let problem = match self.entry(&path.value) {
+                Entry::Missing | Entry::File => return Some(path.value),
+                Entry::Folder => "is a folder",
+                Entry::Outside => "is a link that leaves the project",
+                Entry::Other | Entry::Unreadable => "cannot be written",
+            };
+            let message = format!("the report `{}` {problem}", path.value);
+            let fault = Diagnostic::error(message, path.span);
+            self.fault(fault.help("name a file, such as `reports/junit.xml`"));
+            None
+        });
+        Reports { junit }
+    }
+
+    /// The tools: what hoist's own settings say stands over the file.
+    pub(super) fn read_tools(&mut self) -> Option<Tools> {
+        let spec = self.spec.tools.as_ref();
+        let world = &self.world.tools;
+        let written = spec
+            .and_then(|tools| tools.trivy.as_ref())
+            .and_then(|at| self.literal_at(at));
+        let trivy = match (&world.trivy, written) {
+            (Some(image), _) => {
+                if let Err(why) = check_trivy(image) {
+                    let message = format!("HOIST_TOOLS_TRIVY cannot be `{image}`: {why}");
+                    self.fault(Diagnostic::error_without_place(message).help(TRIVY_HELP));
+                    return None;
+                }
+                image.clone()
+            }
+            (None, Some(at)) => {
+                match check_trivy(&at.value) {
+                    Err(why) => {
+                        let message = format!("`trivy` cannot be `{}`", at.value);
+                        let fault = Diagnostic::error(message, at.span).says(why);
+                        self.fault(fault.help(TRIVY_HELP));
+                        return None;
+                    }
+                    Ok(Reference { digest: None, .. }) => self.fault(
+                        Diagnostic::warning("Trivy's image is named without a digest", at.span)
+                            .help("a tag can be re-pointed; add `@sha256:` and the digest"),
+                    ),
+                    Ok(_) => {}
+                }
+                at.value
+            }
+            (None, None) => TRIVY.to_owned(),
+        };
+        Some(Tools {
+            trivy,
+            trivy_db: self.read_trivy_db()?,
+        })
+    }
+
+    fn read_trivy_db(&mut self) -> Option<TrivyDb> {
+        let spec = self.spec.tools.as_ref();
+        let written = spec
+            .and_then(|tools| tools.trivy_db.as_ref())
+            .and_then(|at| self.literal_at(at));
+        let (named, span) = match (&self.world.tools.trivy_db, written) {
+            (Some(named), _) => (named.clone(), None),
+            (None, Some(at)) => (at.value, Some(at.span)),
+            (None, None) => return Some(TrivyDb::Default),
+        };
+        let path = named
+            .strip_prefix("./")
+            .unwrap_or(&named)
+            .trim_end_matches('/')
+            .to_owned();
+        let is_path = named.starts_with(['/', '.']);
+        let problem = match self.entry(&path) {
+            Entry::Folder => {
+                // What Trivy itself keeps has the database in a folder `db`.
+                let folders = [path.clone(), format!("{path}/db")];
+                let holds =
+                    |folder: &String| self.entry(&format!("{folder}/trivy.db")) == Entry::File;
+                match folders.into_iter().find(holds) {
+                    Some(folder) => return Some(TrivyDb::Folder(folder)),
+                    None => format!("the folder `{named}` has no `trivy.db`"),
+                }
+            }
+            Entry::Missing if is_path => format!("the folder `{named}` does not exist"),
+            Entry::Missing => match Reference::parse(&named) {
+                Ok(_) => return Some(TrivyDb::Repository(named)),
+                Err(why) => format!("`{named}` is neither a folder nor a repository: {why}"),
+            },
+            _ => format!("`{named}` is not a folder that can be read"),
+        };
+        let fault = match span {
+            Some(span) => Diagnostic::error(problem, span),
+            None => Diagnostic::error_without_place(format!("HOIST_TOOLS_TRIVY_DB: {problem}")),
+        };
+        self.fault(fault.help("name a folder that holds `trivy.db`, or a repository such as `ghcr.io/aquasecurity/trivy-db:2`"));
+        None
+    }
+}
+
+/// Files that are never part of a context or of a copy of the project.
+pub(super) fn never_sent(
+    secrets: &BTreeMap<String, SecretSource>,
+    reports: &Reports,
+) -> Vec<String> {
+    let files = secrets.values().filter_map(|source| match source {
+        SecretSource::File(path) => Some(path.clone()),
+        SecretSource::Environment(_) => None,
+    });
+    let mut all: Vec<String> = files.chain(reports.junit.clone()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+const TRIVY_HELP: &str =
+    "name a version, best with its digest, such as `aquasec/trivy:0.74.0@sha256:...`";
+
+/// Trivy's image, taken apart; or why it is refused.
+fn check_trivy(image: &str) -> Result<Reference, String> {
+    let reference = Reference::parse(image)?;
+    let tag = reference.tag.as_deref().unwrap_or("latest");
+    let version = tag.strip_prefix('v').unwrap_or(tag);
+    let stolen = STOLEN.iter().find(|stolen| {
+        version
+            .strip_prefix(*stolen)
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    });
+    if let Some(stolen) = stolen {
+        return Err(format!(
+            "Trivy {stolen} was published with stolen credentials (GHSA-69fq-xp46-6x23)"
+        ));
+    }
+    if tag == "latest" && reference.digest.is_none() {
+        return Err("what `latest` is changes without a word".into());
+    }
+    Ok(reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trivy_has_to_be_pinned_and_its_own() {
+        assert!(check_trivy(TRIVY).is_ok());
+        let digest = TRIVY.split_once('@').unwrap().1;
+        for image in [
+            "trivy:0.74.0",
+            "localhost:5000/trivy:0.69.3",
+            &format!("trivy@{digest}"),
+        ] {
+            assert!(check_trivy(image).is_ok(), "{image}");
+        }
+        for image in [
+            "trivy",
+            "trivy:latest",
+            "trivy:0.69.4",
+            "x/trivy:v0.69.5",
+            "trivy:0.69.6-amd64",
+            "Trivy:1",
+        ] {
+            assert!(check_trivy(image).is_err(), "{image}");
+        }
+        assert!(check_trivy(&format!("aquasec/trivy:0.69.4@{digest}")).is_err());
+        assert!(check_trivy("aquasec/trivy:0.69.40").is_ok());
+    }
+}

@@ -1,0 +1,329 @@
+//! The names that strings may refer to: `[vars]`, `env.`, `git.` and `steps.`.
+
+use std::ops::Range;
+
+use super::cx::{Cx, EdgeAt, KindKey};
+use super::{Edge, Git};
+use crate::diag::{Diagnostic, near};
+use crate::ids::StepId;
+use crate::interpolate::{Fault, Found, expand};
+use crate::spec::{At, inside};
+use crate::text::{StepValue, Text};
+
+/// Variables of `[vars]` that refer to one another more deeply than this are refused.
+const DEPTH: usize = 100;
+
+/// Branches as CI systems name them, best first: on a detached head git itself knows none.
+const CI_BRANCH: [&str; 8] = [
+    "GITHUB_HEAD_REF",
+    "GITHUB_REF_NAME",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
+    "CI_COMMIT_BRANCH",
+    "BUILDKITE_BRANCH",
+    "CIRCLE_BRANCH",
+    "BITBUCKET_BRANCH",
+    "BRANCH_NAME",
+];
+
+/// What is known of a variable of `[vars]`.
+#[derive(Clone, Debug)]
+pub(crate) enum VarState {
+    /// Its references are being looked up.
+    Busy,
+    /// Its value; absent if it has none, which was told.
+    Done(Option<String>),
+}
+
+/// Whether a string may refer to what a step makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Steps {
+    Allowed,
+    /// With the reason.
+    Refused(&'static str),
+}
+
+impl<'a> Cx<'a> {
+    /// Looks up all of `[vars]`, so that each is checked even if nothing uses it.
+    pub(super) fn read_vars(&mut self) {
+        let mut vars: Vec<_> = self
+            .spec
+            .vars
+            .iter()
+            .flatten()
+            .map(|(name, _)| name)
+            .collect();
+        vars.sort_by_key(|name| name.span.start);
+        for name in vars {
+            let starts = name
+                .value
+                .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+            if !starts
+                || !name
+                    .value
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '_')
+            {
+                self.fault(
+                    Diagnostic::error(
+                        format!("`{}` cannot be the name of a variable", name.value),
+                        name.span.clone(),
+                    )
+                    .help("letters, digits and `_` can; `-` would begin a default"),
+                );
+                self.vars.insert(&name.value, VarState::Done(None));
+                continue;
+            }
+            if !self.vars.contains_key(name.as_str()) {
+                self.read_var(name.as_str());
+            }
+        }
+    }
+
+    /// Looks up one of `[vars]`; `None` if there is none of that name.
+    fn read_var(&mut self, name: &str) -> Option<VarState> {
+        let (key, value) = self.spec.vars.as_ref()?.get_key_value(name)?;
+        self.vars.insert(&key.value, VarState::Busy);
+        self.vars_busy.push(&key.value);
+        let text = self.expand(
+            value,
+            Steps::Refused("a variable has one value for all of the file"),
+        );
+        self.vars_busy.pop();
+        let state = VarState::Done(text.and_then(|text| text.as_literal()));
+        self.vars.insert(&key.value, state.clone());
+        Some(state)
+    }
+
+    /// A string with its references replaced; `None` if it has a fault, which was noted.
+    pub(super) fn expand(&mut self, at: &At<impl AsRef<str>>, steps: Steps) -> Option<Text> {
+        let text = at.as_str();
+        if !text.contains('$') {
+            return Some(Text::literal(text));
+        }
+        let found = expand(text, &mut |name, range| self.find(name, range, at, steps));
+        found
+            .map_err(|faults| faults.into_iter().for_each(|fault| self.tell(at, fault)))
+            .ok()
+    }
+
+    fn tell(&mut self, at: &At<impl AsRef<str>>, fault: Fault) {
+        let file = &self.spec.file.text;
+        let place = |range: &Range<usize>| inside(file, &at.span, at.as_str(), range);
+        let mut told = Diagnostic::error(fault.message, place(&fault.range));
+        told.help = fault.help;
+        if let Some((range, instead)) = &fault.suggestion {
+            told = told.suggest(place(range), instead);
+        }
+        self.fault(told);
+    }
+
+    fn find(
+        &mut self,
+        name: &str,
+        range: Range<usize>,
+        at: &At<impl AsRef<str>>,
+        steps: Steps,
+    ) -> Result<Found, Option<Fault>> {
+        let Some((space, rest)) = name.split_once('.') else {
+            return self.find_var(name, range).map(Found::Value);
+        };
+        let fault = |message: String| Fault::new(range.clone(), message);
+        Err(Some(match space {
+            "env" if !rest.is_empty() && !rest.contains('.') => {
+                return Ok(self.world.env.get(rest).cloned().map_or(Found::Unset, Found::Value));
+            }
+            "git" => match self.git(rest) {
+                Ok(found) => return Ok(found),
+                Err(meant) => {
+                    let fault = fault(format!("there is no `{name}`"));
+                    match meant {
+                        Some(meant) => fault
+                            .help(format!("did you mean `git.{meant}`?"))
+                            .suggest(range.clone(), format!("git.{meant}")),
+                        None => fault.help("there is `git.sha`, `git.short_sha`, `git.branch` and `git.tag`"),
+                    }
+                }
+            },
+            "steps" => return self.find_step(rest, range, at, steps).map_err(Some),
+            "vars" => fault("variables are named without `vars.`".into())
+                .help(format!("write `${{{rest}}}`"))
+                .suggest(range.clone(), rest),
+            "matrix" => fault("`matrix` is not supported by this version".into())
+                .help("write a step for each combination"),
+            "secrets" => fault("a secret cannot be interpolated".into()).help(format!(
+                "give it to the step: `secrets = [\"{rest}\"]` makes it the file /run/secrets/{rest}"
+            )),
+            _ => fault(format!("there is no `{name}`"))
+                .help("names are those of `[vars]`, and `env.`, `git.` and `steps.`"),
+        }))
+    }
+
+    fn find_var(&mut self, name: &str, range: Range<usize>) -> Result<String, Option<Fault>> {
+        if self.vars_busy.len() > DEPTH {
+            return Err(Some(Fault::new(
+                range,
+                "variables refer to one another too deeply",
+            )));
+        }
+        let known = self.vars.get(name).cloned().or_else(|| self.read_var(name));
+        match known {
+            Some(VarState::Done(value)) => value.ok_or(None),
+            Some(VarState::Busy) => {
+                let from = self
+                    .vars_busy
+                    .iter()
+                    .position(|busy| *busy == name)
+                    .unwrap_or(0);
+                let mut way: Vec<&str> = self.vars_busy.iter().skip(from).copied().collect();
+                way.push(name);
+                let message = format!("a variable refers to itself: {}", way.join(" -> "));
+                Err(Some(Fault::new(range, message)))
+            }
+            None => Err(Some(self.no_var(name, range))),
+        }
+    }
+
+    fn no_var(&self, name: &str, range: Range<usize>) -> Fault {
+        let fault = Fault::new(range.clone(), format!("there is no variable `{name}`"));
+        let vars = self
+            .spec
+            .vars
+            .iter()
+            .flatten()
+            .map(|(name, _)| name.as_str());
+        if let Some(meant) = near(name, vars) {
+            return fault
+                .help(format!("did you mean `{meant}`?"))
+                .suggest(range, meant);
+        }
+        if self.world.env.contains_key(name) {
+            return fault
+                .help(format!(
+                    "variables of the environment are named `env.{name}`"
+                ))
+                .suggest(range, format!("env.{name}"));
+        }
+        fault.help(format!(
+            "set it in `[vars]`, or write `${{env.{name}}}` for a variable of the environment"
+        ))
+    }
+
+    /// A value of the commit; or a name like the one asked for.
+    fn git(&self, name: &str) -> Result<Found, Option<&'static str>> {
+        let Git {
+            sha,
+            short_sha,
+            tag,
+            ..
+        } = &self.world.git;
+        let value = match name {
+            "sha" => sha.clone(),
+            "short_sha" => short_sha.clone(),
+            "tag" => tag.clone(),
+            "branch" => self.branch(),
+            _ => return Err(near(name, ["sha", "short_sha", "branch", "tag"])),
+        };
+        Ok(value.map_or(Found::Unset, Found::Value))
+    }
+
+    /// The branch as git has it, else as the CI names it.
+    fn branch(&self) -> Option<String> {
+        let env = &self.world.env;
+        let is_tag = env.get("GITHUB_REF_TYPE").is_some_and(|kind| kind == "tag");
+        let names = CI_BRANCH
+            .iter()
+            .filter(|name| !(is_tag && **name == "GITHUB_REF_NAME"));
+        let mut named = names
+            .filter_map(|name| env.get(*name))
+            .filter(|value| !value.is_empty());
+        self.world
+            .git
+            .branch
+            .clone()
+            .or_else(|| named.next().cloned())
+    }
+
+    fn find_step(
+        &mut self,
+        rest: &str,
+        range: Range<usize>,
+        at: &At<impl AsRef<str>>,
+        steps: Steps,
+    ) -> Result<Found, Fault> {
+        let fault = |message: String| Fault::new(range.clone(), message);
+        let Some((id, value)) = rest.split_once('.') else {
+            return Err(fault(format!("`steps.{rest}` says not what of the step"))
+                .help("write `${steps.NAME.image}` for what a build makes"));
+        };
+        let Some(&to) = self.by_name.get(id) else {
+            let missing = fault(format!("there is no step `{id}`"));
+            return Err(match near(id, self.by_name.keys().copied()) {
+                Some(meant) => missing
+                    .help(format!("did you mean `{meant}`?"))
+                    .suggest(range.clone(), format!("steps.{meant}.{value}")),
+                None => missing,
+            });
+        };
+        let kind = self.steps.get(to).and_then(|step| step.kind);
+        let asked = match (value, kind) {
+            ("image", Some(KindKey::Build) | None) => StepValue::Image,
+            ("digest", Some(KindKey::Push) | None) => StepValue::Digest,
+            (_, Some(kind)) => return Err(wrong_value(fault, id, value, kind, &range)),
+            (_, None) => return Err(fault(format!("a step has no `{value}`"))),
+        };
+        if let Steps::Refused(reason) = steps {
+            return Err(fault("what a step makes cannot be used here".into()).help(reason));
+        }
+        if self.current == Some(to) {
+            return Err(fault(format!("the step `{id}` refers to itself")));
+        }
+        if let Some(from) = self.current {
+            let span = inside(&self.spec.file.text, &at.span, at.as_str(), &range);
+            self.edges.push(EdgeAt {
+                from,
+                to,
+                why: Edge::Reference,
+                span,
+            });
+        }
+        Ok(Found::Step(StepId::from(id), asked))
+    }
+}
+
+/// A value that a step of this kind does not have.
+fn wrong_value(
+    fault: impl Fn(String) -> Fault,
+    id: &str,
+    value: &str,
+    kind: KindKey,
+    range: &Range<usize>,
+) -> Fault {
+    let has = match kind {
+        KindKey::Build => Some("image"),
+        KindKey::Push => Some("digest"),
+        KindKey::Run | KindKey::Scan | KindKey::Deploy => None,
+    };
+    match (has, value) {
+        (Some(has), _) => fault(format!(
+            "the step `{id}` is a {}: it has no `{value}`",
+            kind.name()
+        ))
+        .help(format!("did you mean `steps.{id}.{has}`?"))
+        .suggest(range.clone(), format!("steps.{id}.{has}")),
+        (None, "image") => fault(format!(
+            "the step `{id}` is a {}: it builds no image",
+            kind.name()
+        ))
+        .help("refer to a step with `build`"),
+        (None, "digest") => fault(format!(
+            "the step `{id}` is a {}: it pushes no image",
+            kind.name()
+        ))
+        .help("refer to a step with `push`"),
+        (None, _) => fault(format!(
+            "the step `{id}` is a {}: it has no `{value}`",
+            kind.name()
+        ))
+        .help("only builds have something to refer to, `image`, and pushes, `digest`"),
+    }
+}

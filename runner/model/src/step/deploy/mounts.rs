@@ -1,0 +1,231 @@
+//! What a service shares with its host: named volumes and published ports, in Compose's short
+//! syntax. Folders of the host are not shared.
+
+use std::net::IpAddr;
+
+use super::Place;
+use crate::diag::Diagnostic;
+use crate::plan::{Cx, is_within};
+use crate::spec::{At, Scalar};
+use crate::unit::{PortMapping, Protocol, Tmpfs, VolumeMount};
+
+/// Named volumes: `name:/path` with `:ro` or `:rw`.
+pub(super) fn volumes(
+    cx: &mut Cx<'_>,
+    all: Option<&Vec<At<String>>>,
+    tmpfs: &[Tmpfs],
+) -> Vec<VolumeMount> {
+    let mut mounts: Vec<VolumeMount> = Vec::new();
+    for at in cx.literals(all) {
+        let Some(mount) = volume(cx, &at) else {
+            continue;
+        };
+        let target = &mount.target;
+        let taken = mounts.iter().any(|other| other.target == *target)
+            || tmpfs.iter().any(|other| other.target == *target);
+        let message = if taken {
+            format!("`{target}` is mounted twice")
+        } else if target == "/"
+            || is_within(target, "/run/secrets")
+            || is_within("/run/secrets", target)
+        {
+            format!("a volume cannot be mounted at `{target}`")
+        } else {
+            mounts.push(mount);
+            continue;
+        };
+        cx.fault(Diagnostic::error(message, at.span));
+    }
+    mounts
+}
+
+fn volume(cx: &mut Cx<'_>, at: &At<String>) -> Option<VolumeMount> {
+    let fault = |message: String| Diagnostic::error(message, at.span.clone());
+    let mut parts = at.value.split(':');
+    let (name, target, mode) = (
+        parts.next().unwrap_or_default(),
+        parts.next(),
+        parts.next().unwrap_or("rw"),
+    );
+    let word = |c: char| c.is_ascii_alphanumeric();
+    let is_name = name.starts_with(word)
+        && name
+            .chars()
+            .all(|c| word(c) || matches!(c, '_' | '.' | '-'));
+    let fault = if at.value.contains("docker.sock") {
+        fault("the engine's socket cannot be mounted".into())
+            .says("it would hand over the machine")
+            .help("deploy with another step rather than from inside a service")
+    } else if target.is_none() && name.starts_with('/') {
+        fault(format!("the volume at `{name}` has no name"))
+            .help("name it, so that its data is found again")
+            .suggest(at.span.clone(), format!("\"data:{name}\""))
+    } else if name.starts_with(['/', '.', '~']) {
+        fault(format!("`{name}` is a folder of the host"))
+            .says("only named volumes can be mounted")
+            .help("put files into the image; keep data in a volume, such as `data:/var/lib/data`")
+    } else if !is_name {
+        fault(format!("`{name}` cannot be the name of a volume"))
+            .help("volumes are written like `data:/var/lib/data` or `data:/data:ro`")
+    } else if !matches!(mode, "ro" | "rw") || parts.next().is_some() {
+        fault(format!("a volume cannot be `{mode}`")).help("it can be `ro` or `rw`")
+    } else if let Some(target) = target {
+        let target = cx.container_path(&At {
+            span: at.span.clone(),
+            value: target.to_owned(),
+        })?;
+        return Some(VolumeMount {
+            name: name.to_owned(),
+            target,
+            read_only: mode == "ro",
+        });
+    } else {
+        fault(format!("the volume `{name}` has no path"))
+            .help("say where it is mounted, such as `data:/var/lib/data`")
+    };
+    cx.fault(fault);
+    None
+}
+
+/// Published ports: `[[address:]host:]container[/protocol]`.
+pub(super) fn ports(
+    cx: &mut Cx<'_>,
+    place: &Place<'_>,
+    all: Option<&Vec<At<Scalar>>>,
+) -> Vec<PortMapping> {
+    let engine = place
+        .environment
+        .and_then(|environment| environment.engine.clone());
+    let who = format!("{}.{}", place.step, place.name.value);
+    let mut ports = Vec::new();
+    for at in all.into_iter().flatten() {
+        let Some(text) = cx.literal(at) else { continue };
+        match port(&text) {
+            Ok(port) => {
+                cx.claim_port(engine.as_deref().unwrap_or(""), &port, &who, &at.span);
+                ports.push(port);
+            }
+            Err(message) => cx.fault(
+                Diagnostic::error(message, at.span.clone())
+                    .help("ports are written like `8080:80`, `127.0.0.1:8080:80` or `53:53/udp`"),
+            ),
+        }
+    }
+    ports
+}
+
+fn port(text: &str) -> Result<PortMapping, String> {
+    let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let protocol = match protocol {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        other => {
+            return Err(format!(
+                "`{other}` is not a protocol of ports: `tcp` or `udp` is"
+            ));
+        }
+    };
+    let (rest, target) = match rest.rsplit_once(':') {
+        Some((rest, target)) => (Some(rest), target),
+        None => (None, rest),
+    };
+    let target = number(target, text)?;
+    let Some(rest) = rest else {
+        return Ok(PortMapping {
+            host_ip: None,
+            published: None,
+            target,
+            protocol,
+        });
+    };
+    let (address, published) = match rest.rsplit_once(':') {
+        Some((address, published)) => (Some(address), published),
+        None => (None, rest),
+    };
+    let host_ip = match address {
+        None => None,
+        Some(address) => {
+            let address = address.trim_start_matches('[').trim_end_matches(']');
+            let is_address = address.parse::<IpAddr>().is_ok();
+            Some(
+                is_address
+                    .then(|| address.to_owned())
+                    .ok_or(format!("`{address}` is not an address"))?,
+            )
+        }
+    };
+    let published = if published.is_empty() {
+        None
+    } else {
+        Some(number(published, text)?)
+    };
+    Ok(PortMapping {
+        host_ip,
+        published,
+        target,
+        protocol,
+    })
+}
+
+fn number(part: &str, text: &str) -> Result<u16, String> {
+    match part.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        Ok(_) => Err("0 is not a port".into()),
+        Err(_) if part.contains('-') => {
+            Err("a range of ports is not supported by this version".into())
+        }
+        Err(_) if part.chars().all(|c| c.is_ascii_digit()) && !part.is_empty() => {
+            Err(format!("`{part}` is not a port: the highest is 65535"))
+        }
+        Err(_) => Err(format!("`{text}` is not a port")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ports_are_composes() {
+        let made = |host_ip: Option<&str>, published, target, protocol| {
+            Ok(PortMapping {
+                host_ip: host_ip.map(str::to_owned),
+                published,
+                target,
+                protocol,
+            })
+        };
+        assert_eq!(port("3000"), made(None, None, 3000, Protocol::Tcp));
+        assert_eq!(
+            port("8080:3000"),
+            made(None, Some(8080), 3000, Protocol::Tcp)
+        );
+        assert_eq!(port("53:53/udp"), made(None, Some(53), 53, Protocol::Udp));
+        assert_eq!(
+            port("127.0.0.1:1:2"),
+            made(Some("127.0.0.1"), Some(1), 2, Protocol::Tcp)
+        );
+        assert_eq!(
+            port("127.0.0.1::2"),
+            made(Some("127.0.0.1"), None, 2, Protocol::Tcp)
+        );
+        assert_eq!(
+            port("[::1]:1:2"),
+            made(Some("::1"), Some(1), 2, Protocol::Tcp)
+        );
+        for text in [
+            "", "a", "0", "1:", "65536:1", "1-2:1-2", "1/sctp", "host:1:2", "1:2:3:4",
+        ] {
+            assert!(port(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(text in "[0-9a-f:./\\[\\]-]{0,20}") {
+            let _ = port(&text);
+        }
+    }
+}
