@@ -58,18 +58,21 @@ packages() {
 # need_go: puts the pinned Go first in PATH; any Go from 1.21 on fetches it by itself.
 need_go() {
   export GOTOOLCHAIN=$GO GOFLAGS=-buildvcs=false
-  PATH=$PATH:/usr/local/go/bin:/usr/lib/go-1.23/bin
-  [[ $(go version 2>/dev/null) != *" $GO "* ]] || return 0
+  local folder bootstrap=/usr/lib/go-1.23/bin lists=$CACHE/backports
+  for folder in "$(dirname "$(command -v go || echo /none/go)")" /usr/local/go/bin $bootstrap; do
+    [[ $("$folder/go" version 2>/dev/null) == *" $GO "* ]] || continue
+    PATH=$folder:$PATH
+    return
+  done
   as_root "install Go"
   say "installing Go 1.23 from Debian's backports, to fetch $GO"
-  local lists=$CACHE/backports
   mkdir -p "$lists/partial"
   printf 'deb http://deb.debian.org/debian %s main\n' bookworm bookworm-backports >"$lists.list"
   local apt=(apt-get --quiet --yes --no-install-recommends -o Dir::Etc::SourceList="$lists.list"
     -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$lists" -o DPkg::Lock::Timeout=300)
   quietly "${apt[@]}" update
   quietly "${apt[@]}" install golang-1.23-go
-  PATH=/usr/lib/go-1.23/bin:$PATH
+  PATH=$bootstrap:$PATH
   [[ $(go version) == *" $GO "* ]] || die "no Go here can become $GO: $(go version)"
 }
 
