@@ -1,6 +1,6 @@
 # cargo-chef compiles dependencies apart from the source; cargo-nextest writes JUnit. Compiled once, then kept.
 FROM rust:1.95-bookworm AS tools
-RUN cargo install --locked cargo-chef@0.1.78 cargo-nextest@0.9.151
+RUN cargo install --locked --no-default-features cargo-chef@0.1.78 cargo-nextest@0.9.151
 RUN printf '[profile.default.junit]\npath = "/reports/unit.xml"\n' > /etc/nextest.toml
 WORKDIR /src
 
