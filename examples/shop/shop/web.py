@@ -15,6 +15,10 @@ def create_app(store):
     app = bottle.Bottle()
     app.default_error_handler = as_json
 
+    @app.get("/")
+    def index():
+        return {"shop": "open", "see": ["/products", "/carts/ann", "/orders/1", "/healthz"]}
+
     @app.get("/healthz")
     def healthz():
         # A shop that can't reach its database is not healthy, however well it answers.

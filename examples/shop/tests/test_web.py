@@ -7,6 +7,12 @@ def test_products_have_prices_and_stock(call):
     assert {"sku": "mug", "name": "Mug, blue", "price": 890, "left": 120} in answer.body["products"]
 
 
+def test_the_front_door_shows_what_there_is(call):
+    answer = call("GET", "/")
+    assert answer.status == 200
+    assert "/products" in answer.body["see"]
+
+
 def test_from_cart_to_order(call):
     assert call("PUT", "/carts/ann/items/mug", {"quantity": 2}).body["total"] == 1780
     placed = call("POST", "/carts/ann/order")
