@@ -8,6 +8,8 @@ pub mod junit;
 pub mod lines;
 pub mod plain;
 pub mod plan;
+#[cfg(test)]
+mod sample;
 pub mod style;
 pub mod summary;
 pub mod tty;

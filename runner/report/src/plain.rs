@@ -174,3 +174,92 @@ impl<W: Write + Send> Reporter for Plain<W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+    use hoist_model::reason::{Ending, FailureReason};
+    use std::time::Duration;
+
+    fn options() -> summary::Options {
+        summary::Options {
+            colour: false,
+            width: 80,
+            verbose: false,
+            reports: Vec::new(),
+        }
+    }
+
+    fn run(reporter: &mut dyn Reporter) {
+        let (mut run, start) = Sample::of(&["unit", "lint"]);
+        run.tell(reporter, 0, start);
+        let step = StepId::from("unit");
+        run.tell(
+            reporter,
+            0,
+            EventKind::StepStarted {
+                step: step.clone(),
+                attempt: 1,
+            },
+        );
+        run.print(reporter, "unit", "one\ntw");
+        run.print(reporter, "lint", "other\n");
+        run.print(reporter, "unit", "o\nthree");
+        let ending = Ending::Failed(FailureReason::Exit { code: 1 });
+        let duration = Duration::from_millis(1500);
+        run.tell(
+            reporter,
+            1500,
+            EventKind::StepEnded {
+                step,
+                ending,
+                duration,
+            },
+        );
+        reporter.finish(&run.state).unwrap();
+    }
+
+    #[test]
+    fn lines_are_whole_and_carry_their_steps_name() {
+        let mut out = Vec::new();
+        run(&mut Plain::new(&mut out, options()));
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            text.starts_with(
+                "unit | one\nlint | other\nunit | two\nunit | three\nunit | ✗ exit 1 in 1.5s\n"
+            ),
+            "{text}"
+        );
+        assert!(text.ends_with("FAILED in 1.5s: unit\n"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn quiet_shows_the_end_only() {
+        let mut out = Vec::new();
+        run(&mut Plain::quiet(&mut out, options()));
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            !text.contains("unit | ") && text.starts_with("✗ unit  exit 1"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn json_lines_are_all_objects_and_lose_nothing() {
+        let mut out = Vec::new();
+        run(&mut crate::jsonl::JsonLines::new(&mut out));
+        let text = String::from_utf8(out).unwrap();
+        let objects: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let said = objects
+            .iter()
+            .filter(|o| o["event"] == "output" && o["step"] == "unit");
+        let said: Vec<_> = said.map(|o| o["text"].as_str().unwrap()).collect();
+        assert_eq!(said, ["one", "two", "three"]);
+        assert_eq!(objects.last().unwrap()["event"], "step_ended");
+    }
+}

@@ -117,7 +117,11 @@ impl Block<'_> {
         }
         self.findings(&step.findings);
         let failing: Vec<_> = step.tests.iter().filter(|case| case.is_failure()).collect();
-        let most = if self.options.verbose { usize::MAX } else { TESTS };
+        let most = if self.options.verbose {
+            usize::MAX
+        } else {
+            TESTS
+        };
         for case in failing.iter().take(most) {
             self.test(case);
         }
@@ -148,7 +152,11 @@ impl Block<'_> {
     }
 
     fn findings(&mut self, findings: &[Finding]) {
-        let most = if self.options.verbose { usize::MAX } else { FINDINGS };
+        let most = if self.options.verbose {
+            usize::MAX
+        } else {
+            FINDINGS
+        };
         // Those that stand against the gate are never hidden behind those that do not.
         let failing = findings.iter().filter(|finding| finding.failing);
         let shown: Vec<_> = failing
@@ -183,7 +191,10 @@ impl Block<'_> {
         if findings.len() > shown.len() {
             self.line(
                 DIM,
-                &format!("    and {} more: -v shows all", findings.len() - shown.len()),
+                &format!(
+                    "    and {} more: -v shows all",
+                    findings.len() - shown.len()
+                ),
             );
         }
     }

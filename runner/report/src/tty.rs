@@ -266,3 +266,134 @@ impl Reporter for Tty {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+    use hoist_model::reason::{Ending, FailureReason, Verdict};
+    use indicatif::InMemoryTerm;
+
+    /// A terminal of that size, and a reporter that draws on it.
+    fn terminal(columns: u16, rows: u16) -> (InMemoryTerm, Tty) {
+        let terminal = InMemoryTerm::new(rows, columns);
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
+        let options = summary::Options {
+            colour: false,
+            width: columns.into(),
+            verbose: false,
+            reports: vec!["reports/junit.xml".into()],
+        };
+        let size = move || (usize::from(columns), usize::from(rows));
+        (terminal, Tty::new(target, Box::new(size), options))
+    }
+
+    fn started(step: &str) -> EventKind {
+        EventKind::StepStarted {
+            step: StepId::from(step),
+            attempt: 1,
+        }
+    }
+
+    fn ended(step: &str, ending: Ending) -> EventKind {
+        let duration = Duration::from_millis(1500);
+        EventKind::StepEnded {
+            step: StepId::from(step),
+            ending,
+            duration,
+        }
+    }
+
+    #[test]
+    fn ended_steps_stay_and_running_ones_live_beneath_at_every_width() {
+        for columns in [40, 80, 200] {
+            let (terminal, mut tty) = terminal(columns, 24);
+            let long = "a-step-with-a-name-that-is-longer-than-a-narrow-terminal-is-wide";
+            let (mut run, start) = Sample::of(&["image", "unit", long]);
+            run.tell(&mut tty, 0, start);
+            run.tell(&mut tty, 0, started("image"));
+            run.tell(&mut tty, 1500, ended("image", Ending::Passed));
+            run.tell(&mut tty, 1500, started("unit"));
+            run.tell(&mut tty, 1500, started(long));
+            run.print(
+                &mut tty,
+                "unit",
+                &format!("first\n\x1b[2Jlast {}\n", "x".repeat(300)),
+            );
+            for tick in 0..20 {
+                tty.on_tick(&run.state, Duration::from_millis(2000 + tick * 100))
+                    .unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            let screen = terminal.contents();
+            let lines: Vec<_> = screen.lines().collect();
+            assert!(lines[0].starts_with("✓ image"), "{columns}: {screen}");
+            assert!(lines[1].contains("1/3 done"), "{columns}: {screen}");
+            assert!(lines[2].starts_with("• unit"), "{columns}: {screen}");
+            assert!(screen.contains("last x"), "{columns}: {screen}");
+            assert_eq!(
+                lines
+                    .iter()
+                    .filter(|line| line.contains("1/3 done"))
+                    .count(),
+                1,
+                "{screen}"
+            );
+            assert!(lines.len() <= 7, "nothing wraps at {columns}: {screen}");
+        }
+    }
+
+    #[test]
+    fn the_end_shows_the_tail_of_what_failed_and_the_verdict_last() {
+        let (terminal, mut tty) = terminal(80, 60);
+        let (mut run, start) = Sample::of(&["unit"]);
+        run.tell(&mut tty, 0, start);
+        run.tell(&mut tty, 0, started("unit"));
+        run.print(&mut tty, "unit", "the error in words\nwithout an end");
+        tty.on_tick(&run.state, Duration::from_millis(100)).unwrap();
+        let failed = Ending::Failed(FailureReason::Exit { code: 7 });
+        run.tell(&mut tty, 1500, ended("unit", failed));
+        run.tell(
+            &mut tty,
+            1600,
+            EventKind::RunEnded {
+                verdict: Verdict::StepFailed,
+            },
+        );
+        tty.finish(&run.state).unwrap();
+        let screen = terminal.contents();
+        let at = |text: &str| {
+            screen
+                .find(text)
+                .unwrap_or_else(|| panic!("{text} in {screen}"))
+        };
+        assert!(at("the error in words") < at("without an end"), "{screen}");
+        assert!(at("without an end") < at("hoist logs unit"), "{screen}");
+        assert!(
+            screen.trim_end().ends_with("FAILED in 1.6s: unit"),
+            "{screen}"
+        );
+        assert!(
+            !screen.contains("done"),
+            "the live region is gone: {screen}"
+        );
+    }
+
+    #[test]
+    fn a_tiny_terminal_gets_no_live_region_and_loses_nothing() {
+        let (terminal, mut tty) = terminal(10, 4);
+        let (mut run, start) = Sample::of(&["unit"]);
+        run.tell(&mut tty, 0, start);
+        run.tell(&mut tty, 0, started("unit"));
+        tty.on_tick(&run.state, Duration::from_millis(100)).unwrap();
+        assert_eq!(terminal.contents().trim(), "");
+        run.tell(&mut tty, 1500, ended("unit", Ending::Passed));
+        tty.on_tick(&run.state, Duration::from_millis(1600))
+            .unwrap();
+        assert!(
+            terminal.contents().contains("✓ unit"),
+            "{}",
+            terminal.contents()
+        );
+    }
+}
