@@ -3,10 +3,12 @@
 //! in use stays) and refuses to be a Docker in anything else.
 
 mod backend;
+#[cfg(test)]
+pub(crate) mod bench;
 mod container;
 mod plan;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -217,10 +219,7 @@ impl FakeBackend {
     /// A connector to this engine, whatever the address.
     #[must_use]
     pub fn connector(&self) -> Arc<FakeConnector> {
-        Arc::new(FakeConnector {
-            engines: BTreeMap::new(),
-            default: Some(self.clone()),
-        })
+        Arc::new(FakeConnector::of(self))
     }
 
     /// Puts an image on the engine.
@@ -432,6 +431,15 @@ pub struct FakeConnector {
 }
 
 impl FakeConnector {
+    /// A connector to an engine, whatever the address.
+    #[must_use]
+    pub fn of(engine: &FakeBackend) -> Self {
+        Self {
+            engines: BTreeMap::new(),
+            default: Some(engine.clone()),
+        }
+    }
+
     /// Adds an engine at an address.
     #[must_use]
     pub fn with(mut self, address: &str, engine: &FakeBackend) -> Self {

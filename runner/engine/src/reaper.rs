@@ -1,11 +1,23 @@
 //! The reaper: a small child on a pipe that undoes what this process would have, should it die.
+//!
+//! This process writes down the pipe what must be undone, before it does it. A pipe outlives the
+//! process that wrote into it, so what was written is with the reaper whatever happens next. When
+//! the pipe ends without a farewell, the reaper undoes the list and takes away what carries the
+//! run's label. It refuses to do anything while the pipe is open, and knows of nothing else.
 
-use std::sync::Arc;
+mod child;
+mod list;
+#[cfg(test)]
+mod tests;
+mod undo;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncRead;
 
-use crate::backend::Connector;
+pub use child::reap;
+pub use list::{UndoList, UndoTicket};
+pub(crate) use undo::undo;
+
+use hoist_model::ids::RunId;
 
 /// What to do if the runner dies before it takes the entry back, in the order of the list's end to
 /// its start. What carries the run's label is removed besides.
@@ -51,26 +63,37 @@ pub enum Undo {
     },
 }
 
-/// What must be undone should this process die.
-#[derive(Clone)]
-pub struct UndoList {}
-
-/// A claim on an entry of the list.
-#[derive(Debug)]
-pub struct UndoTicket {}
-
-impl UndoList {
-    /// Adds an entry. It is with the reaper when this returns.
-    pub async fn push(&self, _undo: Undo) -> UndoTicket {
-        UndoTicket {}
+impl Undo {
+    /// The engine that it is about; absent for the engine in use.
+    #[must_use]
+    pub fn engine(&self) -> Option<&str> {
+        match self {
+            Self::Untag { engine, .. }
+            | Self::RemoveContainer { engine, .. }
+            | Self::Restore { engine, .. }
+            | Self::RemoveVolume { engine, .. }
+            | Self::RemoveNetwork { engine, .. } => engine.as_deref(),
+        }
     }
-
-    /// Takes an entry back: it was done, or is no longer wanted.
-    pub async fn take_back(&self, _ticket: UndoTicket) {}
 }
 
-/// The reaper's whole life: reads the list from `input`, this process's standard input, until its
-/// end, and undoes what is on it then. A list that ends with a farewell leaves nothing to do.
-pub async fn reap(input: impl AsyncRead + Unpin, connector: Arc<dyn Connector>) {
-    let _ = (input, connector);
+/// A line of the pipe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Line {
+    /// The first: whose list it is, and the engines on which that run has objects.
+    Hello {
+        /// The run.
+        run: RunId,
+        /// The address of the engine in use.
+        engine: Option<String>,
+        /// Addresses of the others.
+        others: Vec<String>,
+    },
+    /// An entry, by a number of its own.
+    Push(u64, Undo),
+    /// An entry is off the list.
+    TakeBack(u64),
+    /// Nothing is left to do.
+    Farewell,
 }
