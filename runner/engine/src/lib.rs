@@ -12,8 +12,10 @@ pub mod dispatcher;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod images;
+mod labelled;
 pub mod labels;
 pub mod output;
+pub mod owner;
 pub mod queue;
 pub mod reaper;
 pub mod recorder;
@@ -21,5 +23,6 @@ pub mod release;
 pub mod run;
 pub mod secrets;
 pub mod store;
+pub mod sweep;
 pub mod unit;
 pub mod walk;
