@@ -1,13 +1,16 @@
-//! The values of secrets, read once before anything touches the engine. Nothing here prints one.
+//! The values of secrets, read once before anything touches the engine. A secret that cannot be
+//! masked is refused, and nothing here ever prints one.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use hoist_model::plan::Plan;
+use hoist_model::plan::{Plan, SecretSource};
 use hoist_model::reason::Trouble;
 use hoist_model::redact::Redactor;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::backend::Login;
 
@@ -15,6 +18,7 @@ use crate::backend::Login;
 #[derive(Default)]
 pub struct Secrets {
     values: BTreeMap<String, SecretString>,
+    redactor: Redactor,
 }
 
 impl Secrets {
@@ -28,8 +32,26 @@ impl Secrets {
         root: &Path,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, Vec<Trouble>> {
-        let _ = (plan, root, environment);
-        Ok(Self::default())
+        let (mut values, mut troubles) = (BTreeMap::new(), Vec::new());
+        for name in plan.used_secrets() {
+            match read(name, plan.secrets.get(name), root, environment) {
+                Ok(value) => drop(values.insert(name.to_owned(), value)),
+                Err(trouble) => troubles.push(trouble),
+            }
+        }
+        let redactor = Redactor::new(values.values().map(|value| value.expose_secret()));
+        match redactor {
+            Ok(redactor) if troubles.is_empty() => Ok(Self { values, redactor }),
+            Ok(_) => Err(troubles),
+            Err(error) => {
+                troubles.push(
+                    Trouble::new("the secrets cannot all be masked at once")
+                        .cause(error.to_string())
+                        .hint("use fewer or shorter secrets"),
+                );
+                Err(troubles)
+            }
+        }
     }
 
     /// The value of a secret of the plan.
@@ -41,14 +63,20 @@ impl Secrets {
     /// Masks these secrets.
     #[must_use]
     pub fn redactor(&self) -> Redactor {
-        Redactor::default()
+        self.redactor.clone()
     }
 
     /// The logins of the plan's `[registries]`.
     #[must_use]
     pub fn logins(&self, plan: &Plan) -> Vec<Login> {
-        let _ = plan;
-        Vec::new()
+        let logins = plan.registries.iter().filter_map(|(registry, login)| {
+            Some(Login {
+                registry: registry.clone(),
+                username: login.username.clone(),
+                password: self.get(&login.password)?.clone(),
+            })
+        });
+        logins.collect()
     }
 }
 
@@ -56,5 +84,192 @@ impl fmt::Debug for Secrets {
     /// Names only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
+    }
+}
+
+fn read(
+    name: &str,
+    source: Option<&SecretSource>,
+    root: &Path,
+    environment: &BTreeMap<String, String>,
+) -> Result<SecretString, Trouble> {
+    let (value, place) = match source {
+        None => {
+            return Err(
+                Trouble::new(format!("the secret `{name}` has no source")).hint(format!(
+                    "name one in [secrets]: {name} = {{ environment = \"NAME\" }}"
+                )),
+            );
+        }
+        Some(SecretSource::Environment(variable)) => {
+            let value = environment.get(variable).cloned().ok_or_else(|| {
+                Trouble::new(format!("the secret `{name}` is missing"))
+                    .cause(format!("the environment has no {variable}"))
+                    .hint(format!("set {variable} and run again"))
+            })?;
+            (value, variable)
+        }
+        Some(SecretSource::File(path)) => (read_file(name, path, root)?, path),
+    };
+    match Redactor::new([&value]) {
+        Ok(_) => Ok(SecretString::from(value)),
+        Err(error) => Err(
+            Trouble::new(format!("the secret `{name}` cannot be masked"))
+                .cause(format!("{place}: {error}"))
+                .hint("give it a value that is not found in innocent text"),
+        ),
+    }
+}
+
+fn read_file(name: &str, path: &str, root: &Path) -> Result<String, Trouble> {
+    let refused = |cause: String| {
+        Trouble::new(format!("the secret `{name}` cannot be read"))
+            .cause(format!("{path}: {cause}"))
+            .hint(format!(
+                "write its value into {path}, or name another source in [secrets]"
+            ))
+    };
+    // One byte more than can be masked, so that a file without an end is refused and not read.
+    let limit = u64::try_from(Redactor::LONGEST)
+        .unwrap_or(u64::MAX)
+        .saturating_add(2);
+    let mut bytes = Vec::new();
+    File::open(root.join(path))
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|error| refused(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| refused("it is not UTF-8 text".to_owned()))?;
+    let text = text.strip_suffix('\n').map(str::to_owned).unwrap_or(text);
+    Ok(text.strip_suffix('\r').map(str::to_owned).unwrap_or(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use hoist_model::plan::RegistryLogin;
+    use hoist_model::unit::Unit;
+
+    use super::*;
+    use crate::fake::{container, plan, step};
+
+    fn using(secrets: &[(&str, SecretSource)]) -> Plan {
+        let mut unit = container();
+        unit.secrets = secrets.iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut plan = plan(&[]);
+        plan.steps.push(step("a", &[], Unit::Container(unit)));
+        let sources = secrets
+            .iter()
+            .map(|(name, source)| ((*name).to_owned(), source.clone()));
+        plan.secrets = sources.collect();
+        plan
+    }
+
+    fn environment(name: &str) -> SecretSource {
+        SecretSource::Environment(name.to_owned())
+    }
+
+    fn file(path: &str) -> SecretSource {
+        SecretSource::File(path.to_owned())
+    }
+
+    #[test]
+    fn variables_and_files_are_read_and_masked() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("password"), "from a file\n\n").unwrap();
+        let variables = BTreeMap::from([("TOKEN".to_owned(), "from a variable\n".to_owned())]);
+        let mut plan = using(&[
+            ("token", environment("TOKEN")),
+            ("password", file("password")),
+        ]);
+        plan.secrets
+            .insert("unused".to_owned(), environment("NOT_SET"));
+        let login = RegistryLogin {
+            username: "ci".to_owned(),
+            password: "token".to_owned(),
+        };
+        plan.registries.insert("localhost:5000".to_owned(), login);
+        let secrets = Secrets::read(&plan, root.path(), &variables).unwrap();
+        let value = |name| secrets.get(name).map(ExposeSecret::expose_secret);
+        assert_eq!(value("token"), Some("from a variable\n"));
+        assert_eq!(
+            value("password"),
+            Some("from a file\n"),
+            "one newline is the file's own"
+        );
+        assert_eq!(value("unused"), None);
+        assert_eq!(
+            secrets.redactor().redact("it came from a file."),
+            "it came ***."
+        );
+        let logins = secrets.logins(&plan);
+        assert_eq!(
+            (logins[0].registry.as_str(), logins[0].username.as_str()),
+            ("localhost:5000", "ci")
+        );
+        assert_eq!(logins[0].password.expose_secret(), "from a variable\n");
+        let printed = format!("{secrets:?} {logins:?}");
+        assert!(!printed.contains("from a"), "{printed}");
+    }
+
+    #[test]
+    fn every_fault_is_said_with_its_source_and_never_with_a_value() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("short"), "hunter2\n").unwrap();
+        std::fs::write(root.path().join("binary"), b"\xff\xfe\xfd hunter2hunter2").unwrap();
+        std::fs::write(
+            root.path().join("long"),
+            vec![b'x'; Redactor::LONGEST + 100],
+        )
+        .unwrap();
+        std::fs::create_dir(root.path().join("folder")).unwrap();
+        let mut plan = using(&[
+            ("a", environment("NOT_SET")),
+            ("b", file("nowhere")),
+            ("c", file("short")),
+            ("d", file("binary")),
+            ("e", file("long")),
+            ("f", file("folder")),
+            ("g", environment("EMPTY")),
+        ]);
+        let variables = BTreeMap::from([("EMPTY".to_owned(), String::new())]);
+        let login = RegistryLogin {
+            username: "ci".to_owned(),
+            password: "h".to_owned(),
+        };
+        plan.registries.insert("localhost:5000".to_owned(), login);
+        let troubles = Secrets::read(&plan, root.path(), &variables).unwrap_err();
+        let said: Vec<_> = troubles
+            .iter()
+            .map(|trouble| trouble.what.as_str())
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "the secret `a` is missing",
+                "the secret `b` cannot be read",
+                "the secret `c` cannot be masked",
+                "the secret `d` cannot be read",
+                "the secret `e` cannot be masked",
+                "the secret `f` cannot be read",
+                "the secret `g` cannot be masked",
+                "the secret `h` has no source",
+            ]
+        );
+        assert!(troubles.iter().all(|trouble| trouble.hint.is_some()));
+        let causes = [
+            "NOT_SET", "nowhere", "short", "binary", "long", "folder", "EMPTY",
+        ];
+        for (trouble, place) in troubles.iter().zip(causes) {
+            assert!(
+                trouble.cause.as_ref().unwrap().contains(place),
+                "{trouble:?}"
+            );
+        }
+        assert!(!format!("{troubles:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let plan = using(&[("zero", file("/dev/zero"))]);
+        let troubles = Secrets::read(&plan, Path::new("/"), &BTreeMap::new()).unwrap_err();
+        assert_eq!(troubles[0].what, "the secret `zero` cannot be masked");
     }
 }

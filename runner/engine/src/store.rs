@@ -1,10 +1,35 @@
 //! The run folder: what a run leaves on disk, and the one source for what it was.
+//!
+//! `.hoist/runs/<run>/` holds `run.json` (what the run is, written whole at its start and its end),
+//! `events.jsonl` (each event as it happened), one log a step in `logs/`, and `artifacts/` and
+//! `reports/`. Readers fold the events; they refuse to trust that a run has ended well, or at all.
 
+mod folder;
+mod names;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use hoist_model::event::RunEvent;
 use hoist_model::ids::{RunId, StepId};
 use hoist_model::reason::Trouble;
 use hoist_model::state::RunState;
+use serde::{Deserialize, Serialize};
+
+use crate::owner::{self, Life, Owner};
+pub(crate) use folder::RunFolder;
+pub use names::file_names;
+
+/// The file whose presence asks the run's process to stop it.
+const CANCEL: &str = "cancel";
+const EVENTS: &str = "events.jsonl";
+const RECORD: &str = "run.json";
+const LOGS: &str = "logs";
+const ARTIFACTS: &str = "artifacts";
+const REPORTS: &str = "reports";
 
 /// A project's runs, `.hoist/runs` under its root.
 #[derive(Clone, Debug)]
@@ -21,6 +46,19 @@ pub struct StoredRun {
     pub folder: PathBuf,
 }
 
+/// What `run.json` holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The version of this form: 1.
+    pub format: u32,
+    /// hoist's version.
+    pub version: String,
+    /// The process that runs it, as [`Owner`] writes itself.
+    pub owner: String,
+    /// The run as it was when this was written; only its end is whole.
+    pub state: RunState,
+}
+
 impl Store {
     /// The runs of the project with that root. Touches nothing.
     #[must_use]
@@ -35,8 +73,30 @@ impl Store {
     /// # Errors
     /// When the folder cannot be read.
     pub fn list(&self) -> Result<Vec<StoredRun>, Trouble> {
-        let _ = &self.runs;
-        Ok(Vec::new())
+        let unreadable = |error| trouble("the runs cannot be listed", &self.runs, &error);
+        let entries = match fs::read_dir(&self.runs) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let mut runs = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(unreadable)?;
+            // What is named otherwise is no run's.
+            if let Some(id) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            {
+                runs.push(StoredRun {
+                    id,
+                    folder: entry.path(),
+                });
+            }
+        }
+        // IDs begin with the time at which they were given.
+        runs.sort_unstable_by_key(|run| std::cmp::Reverse(run.id));
+        Ok(runs)
     }
 
     /// The newest run, if there is one.
@@ -47,23 +107,77 @@ impl Store {
         Ok(self.list()?.into_iter().next())
     }
 
-    /// The run whose ID begins with `id`.
+    /// The run whose ID begins or ends with `id`.
     ///
     /// # Errors
     /// When there is none, or more than one; as for [`Store::list`].
     pub fn find(&self, id: &str) -> Result<StoredRun, Trouble> {
-        Err(Trouble::new(format!("there is no run {id}")))
+        let wanted = id.to_ascii_lowercase();
+        let mut found = self.list()?;
+        // IDs of the same day begin alike; their ends differ.
+        found.retain(|run| {
+            let id = run.id.to_string();
+            !wanted.is_empty() && (id.starts_with(&wanted) || id.ends_with(&wanted))
+        });
+        let many = found.len();
+        match found.pop() {
+            Some(run) if many == 1 => Ok(run),
+            Some(_) => Err(Trouble::new(format!("{many} runs are called {id}"))
+                .hint("write more of its ID; `hoist runs` shows them")),
+            None => Err(Trouble::new(format!("there is no run {id}"))
+                .hint("`hoist runs` shows the runs that there are")),
+        }
     }
 }
 
 impl StoredRun {
-    /// What the run was, by its events. A last line that is cut off is left out: the run may be
-    /// going on, or its process was killed.
+    /// Its events. A last line that is cut off is left out: the run may be going on, or its process
+    /// was killed.
     ///
     /// # Errors
-    /// When its events cannot be read.
+    /// When they cannot be read, or hold something else.
+    pub fn events(&self) -> Result<Vec<RunEvent>, Trouble> {
+        let path = self.folder.join(EVENTS);
+        let what = format!("the events of run {} cannot be read", self.id);
+        let file = fs::File::open(&path).map_err(|error| trouble(&what, &path, &error))?;
+        let mut events = Vec::new();
+        let mut reader = BufReader::new(file);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line);
+            read.map_err(|error| trouble(&what, &path, &error))?;
+            if line.pop() != Some(b'\n') {
+                return Ok(events);
+            }
+            let event = serde_json::from_slice(&line).map_err(|error| {
+                let at = events.len() + 1;
+                Trouble::new(&what).cause(format!("{}, line {at}: {error}", path.display()))
+            })?;
+            events.push(event);
+        }
+    }
+
+    /// What the run was, by its events.
+    ///
+    /// # Errors
+    /// As for [`StoredRun::events`].
     pub fn state(&self) -> Result<RunState, Trouble> {
-        Ok(RunState::default())
+        let mut state = RunState::default();
+        self.events()?.iter().for_each(|event| state.apply(event));
+        Ok(state)
+    }
+
+    /// What `run.json` holds.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds something else.
+    pub fn record(&self) -> Result<RunRecord, Trouble> {
+        let path = self.folder.join(RECORD);
+        let what = format!("the record of run {} cannot be read", self.id);
+        let text = fs::read(&path).map_err(|error| trouble(&what, &path, &error))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Trouble::new(what).cause(format!("{}: {error}", path.display())))
     }
 
     /// The step's raw log, masked; it is there once the step has started.
@@ -71,15 +185,34 @@ impl StoredRun {
     /// # Errors
     /// When the run has no such step, or its events cannot be read.
     pub fn log(&self, step: &StepId) -> Result<PathBuf, Trouble> {
-        Ok(self.folder.join("logs").join(step.slug()))
+        let state = self.state()?;
+        let ids: Vec<&StepId> = state.steps.iter().map(|step| step.id()).collect();
+        let name = ids
+            .iter()
+            .position(|id| *id == step)
+            .and_then(|at| file_names(ids.iter().copied()).into_iter().nth(at));
+        let name = name.ok_or_else(|| {
+            let known: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+            Trouble::new(format!("run {} has no step `{step}`", self.id))
+                .hint(format!("its steps are: {}", known.join(", ")))
+        })?;
+        Ok(self.folder.join(LOGS).join(format!("{name}.log")))
     }
 
     /// Whether its process still runs; `None` where that cannot be told from here.
     ///
     /// # Errors
-    /// When `run.json` cannot be read.
+    /// As for [`StoredRun::record`].
     pub fn is_alive(&self) -> Result<Option<bool>, Trouble> {
-        Ok(None)
+        let owner = self.record()?.owner.parse::<Owner>();
+        let life = owner.map_or(Life::Unknown, |owner| {
+            owner.life(&Owner::here(), owner::started)
+        });
+        Ok(match life {
+            Life::Alive => Some(true),
+            Life::Dead => Some(false),
+            Life::Unknown => None,
+        })
     }
 
     /// Asks the run's process to stop it.
@@ -87,6 +220,12 @@ impl StoredRun {
     /// # Errors
     /// When the request cannot be written.
     pub fn request_cancel(&self) -> Result<(), Trouble> {
-        Ok(())
+        let path = self.folder.join(CANCEL);
+        let what = format!("run {} cannot be asked to stop", self.id);
+        fs::write(&path, []).map_err(|error| trouble(&what, &path, &error))
     }
+}
+
+fn trouble(what: &str, path: &Path, error: &std::io::Error) -> Trouble {
+    Trouble::new(what).cause(format!("{}: {error}", path.display()))
 }

@@ -1,0 +1,130 @@
+//! The folder of a run that goes on, for its own process alone.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use hoist_model::ids::{RunId, StepId, StepIx};
+use hoist_model::reason::Trouble;
+
+use super::{ARTIFACTS, CANCEL, EVENTS, LOGS, RECORD, REPORTS, RunRecord, file_names, trouble};
+
+/// The folder of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+    /// Of each step's files.
+    names: Vec<String>,
+}
+
+impl RunFolder {
+    /// Makes the folder. No other run can have it: its name is the run's ID.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn create<'a>(
+        root: &Path,
+        run: RunId,
+        steps: impl IntoIterator<Item = &'a StepId>,
+    ) -> Result<Self, Trouble> {
+        let hoist = root.join(".hoist");
+        let path = hoist.join("runs").join(run.to_string());
+        make(&hoist, &path).map_err(|error| {
+            trouble("the run folder cannot be made", &path, &error)
+                .hint("hoist keeps its runs in the project's folder, which must be writable")
+        })?;
+        Ok(Self {
+            path,
+            names: file_names(steps),
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins the file of its events.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn journal(&self) -> Result<File, Trouble> {
+        self.new_file(&self.path.join(EVENTS))
+    }
+
+    /// Begins a step's log.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(crate) fn log(&self, step: StepIx) -> Result<File, Trouble> {
+        self.new_file(
+            &self
+                .path
+                .join(LOGS)
+                .join(format!("{}.log", self.name(step))),
+        )
+    }
+
+    /// The folder of what is kept of a step.
+    pub(crate) fn artifacts(&self, step: StepIx) -> PathBuf {
+        self.path.join(ARTIFACTS).join(self.name(step))
+    }
+
+    /// Whether somebody asks the run to stop.
+    pub(crate) fn cancel_requested(&self) -> bool {
+        self.path.join(CANCEL).exists()
+    }
+
+    /// Writes `run.json` whole, or leaves the old one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write(&self, record: &RunRecord) -> Result<(), Trouble> {
+        let path = self.path.join(RECORD);
+        let written = || -> std::io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            file.write_all(&serde_json::to_vec_pretty(record)?)?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            Ok(())
+        };
+        written().map_err(|error| trouble("the run's record cannot be written", &path, &error))
+    }
+
+    fn name(&self, step: StepIx) -> &str {
+        self.names.get(step).map_or("step", String::as_str)
+    }
+
+    fn new_file(&self, path: &Path) -> Result<File, Trouble> {
+        File::create_new(path)
+            .map_err(|error| trouble("the run cannot be written down", path, &error))
+    }
+}
+
+fn make(hoist: &Path, path: &Path) -> std::io::Result<()> {
+    refuse_link(hoist)?;
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    refuse_link(&hoist.join("runs"))?;
+    match fs::write(hoist.join(".gitignore"), "*\n") {
+        // Somebody made it theirs.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+        written => written?,
+    }
+    fs::create_dir(path)?;
+    for folder in [LOGS, ARTIFACTS, REPORTS] {
+        fs::create_dir(path.join(folder))?;
+    }
+    Ok(())
+}
+
+/// A project could bring a link along that makes a run write anywhere.
+fn refuse_link(path: &Path) -> std::io::Result<()> {
+    let link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    if link {
+        return Err(std::io::Error::other(format!(
+            "{} is a symbolic link",
+            path.display()
+        )));
+    }
+    Ok(())
+}
