@@ -118,6 +118,7 @@ wait_for() {
   until "$@"; do
     if ((++tries > 600)) || ! alive "$name"; then
       tail -n 20 "$STATE/$name.log" >&2
+      end "$name"
       die "$name did not start (all of its output: $STATE/$name.log)"
     fi
     sleep 0.1
