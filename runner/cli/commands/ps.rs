@@ -1,11 +1,119 @@
-//! `hoist ps`: shows what hoist has deployed.
+//! `hoist ps`: shows what hoist has deployed, as the engines have it now.
 
-use hoist_model::reason::Verdict;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Outcome;
-use crate::args;
+use hoist_engine::backend::HealthStatus;
+use hoist_engine::release::{self, DeployedService};
+use hoist_model::plan::Plan;
+use hoist_model::reason::{Trouble, Verdict};
+use hoist_report::words;
+use serde_json::json;
+
+use super::{Outcome, connect, print, table};
+use crate::args::{self, Format};
+use crate::exit::CliError;
 use crate::options::Options;
+use crate::project;
 
-pub(super) async fn execute(_args: &args::Ps, _options: &Options) -> Outcome {
+pub(super) async fn execute(args: &args::Ps, options: &Options) -> Outcome {
+    let plan = project::read(options)?.plan;
+    let wanted = args.environment.as_deref();
+    let mut services = Vec::new();
+    for (address, environments) in engines(&plan, wanted)? {
+        let backend = connect(options, address.as_deref()).await?;
+        let found = release::ps(backend.as_ref(), &plan.name, wanted).await.map_err(CliError::trouble)?;
+        services.extend(found.into_iter().filter(|service| environments.contains(&service.environment)));
+    }
+    print(&match args.format {
+        Format::Text => text(&services),
+        Format::Json => json_text(&services),
+    })?;
     Ok(Verdict::Passed)
+}
+
+/// The engines on which the file's environments are, or the one that was named.
+fn engines(
+    plan: &Plan,
+    wanted: Option<&str>,
+) -> Result<BTreeMap<Option<String>, BTreeSet<String>>, CliError> {
+    if let Some(name) = wanted {
+        environment(plan, name)?;
+    }
+    let mut engines: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (name, environment) in &plan.environments {
+        if wanted.is_none_or(|wanted| wanted == name) {
+            engines.entry(environment.engine.clone()).or_default().insert(name.clone());
+        }
+    }
+    Ok(engines)
+}
+
+/// The address of an environment's engine, if there is an environment of that name.
+pub(super) fn environment(plan: &Plan, name: &str) -> Result<Option<String>, CliError> {
+    let found = plan.environments.get(name).ok_or_else(|| {
+        let all: Vec<_> = plan.environments.keys().map(String::as_str).collect();
+        let hint = match all.as_slice() {
+            [] => "the file has no [environments]".to_owned(),
+            all => format!("the file has {}", all.join(", ")),
+        };
+        CliError::usage(Trouble::new(format!("there is no environment `{name}`")).hint(hint))
+    })?;
+    Ok(found.engine.clone())
+}
+
+fn text(services: &[DeployedService]) -> String {
+    if services.is_empty() {
+        return "nothing is deployed\n".to_owned();
+    }
+    let head = ["ENVIRONMENT", "SERVICE", "STATE", "RELEASE", "SINCE", "IMAGE", "PORTS"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    rows.extend(services.iter().map(|service| {
+        let state = match service.health {
+            Some(health) if service.state == "running" => word(health).to_owned(),
+            _ => service.state.clone(),
+        };
+        let since = service.since.map_or_else(|| "-".to_owned(), |since| {
+            let span = jiff::Timestamp::now().duration_since(since);
+            words::duration(span.try_into().unwrap_or_default())
+        });
+        vec![
+            service.environment.clone(),
+            service.service.clone(),
+            state,
+            service.release.to_string(),
+            since,
+            service.image.clone(),
+            service.ports.join(" "),
+        ]
+    }));
+    table(&rows)
+}
+
+fn word(health: HealthStatus) -> &'static str {
+    match health {
+        HealthStatus::Starting => "starting",
+        HealthStatus::Healthy => "healthy",
+        HealthStatus::Unhealthy => "unhealthy",
+    }
+}
+
+fn json_text(services: &[DeployedService]) -> String {
+    let services: Vec<_> = services
+        .iter()
+        .map(|service| {
+            json!({
+                "environment": service.environment,
+                "service": service.service,
+                "container": service.container,
+                "state": service.state,
+                "health": service.health.map(word),
+                "release": service.release,
+                "since": service.since.map(|since| since.to_string()),
+                "image": service.image,
+                "image_id": service.image_id,
+                "ports": service.ports,
+            })
+        })
+        .collect();
+    serde_json::to_string_pretty(&services).unwrap_or_default() + "\n"
 }
