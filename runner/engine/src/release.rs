@@ -1,22 +1,285 @@
-//! Puts a release in an environment, and takes it back if it is not well.
+//! Puts a release in an environment: what did not change is left running, what changed is replaced,
+//! and what is not well is taken back, so that the release before serves again.
+//!
+//! The truth is on the engine: all that is known of an environment is read from the labels of its
+//! objects, so another machine or a lost run folder changes nothing. The strategy is `recreate`; a
+//! service publishes its own ports. Refused here: to touch what lacks the environment's labels, to
+//! build or to send images, and to remove data.
 
+mod bare;
+mod down;
 #[cfg(test)]
 mod fixtures;
+mod health;
+mod lock;
+mod make;
 mod mend;
 mod names;
+mod perform;
 mod plan;
 mod ports;
+mod prepare;
+mod read;
+mod secrets;
 mod settings;
 mod state;
+mod status;
 mod subnet;
+mod target;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
+
+use hoist_model::event::{EventKind, ReleasedService};
 use hoist_model::plan::PlannedStep;
-use hoist_model::reason::Ending;
+use hoist_model::reason::{Ending, FailureReason, Fallback, Trouble};
 use hoist_model::unit::ReleaseUnit;
+use uuid::Uuid;
 
-use crate::context::UnitContext;
+use crate::backend::{BackendError, BackendErrorKind};
+use crate::context::{Stop, UnitContext};
+use lock::Lock;
+use names::Place;
+use perform::{Failed, Failure, Performer, Progress};
+use plan::{Change, Program};
+use prepare::Prepared;
+use state::Deployed;
+use target::Target;
 
-/// Executes the unit.
-pub async fn execute(_context: &UnitContext, _step: &PlannedStep, _unit: &ReleaseUnit) -> Ending {
-    Ending::Passed
+pub use down::{Removed, down};
+pub use status::{DeployedService, ps};
+
+/// Executes the unit: puts the release in place, or leads back to what was before.
+pub async fn execute(context: &UnitContext, _step: &PlannedStep, unit: &ReleaseUnit) -> Ending {
+    match release(context, unit).await {
+        Ok(()) => Ending::Passed,
+        Err(reason) => Ending::Failed(reason),
+    }
+}
+
+async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), FailureReason> {
+    let place = Place::new(&context.plan.name, &unit.environment.name);
+    // Nothing is touched yet: it can be broken off anywhere.
+    let prepared = async {
+        let target = Target::connect(context, unit.environment.engine.as_deref()).await?;
+        let services = prepare::services(context, &target, unit).await?;
+        let Some(first) = services.values().next() else {
+            return Ok(None);
+        };
+        context.phase(format!("waiting for the lock of {}", place.environment));
+        let image = &first.image.image.id;
+        let lock = Lock::take(&target.backend, &place, image, &context.labels).await;
+        Ok(Some((
+            lock.map_err(FailureReason::Surroundings)?,
+            target,
+            services,
+        )))
+    };
+    let prepared = tokio::select! {
+        biased;
+        _ = context.stopped(Stop::Grace) => return Err(stopped()),
+        prepared = prepared => prepared?,
+    };
+    let Some((lock, target, services)) = prepared else {
+        return Ok(());
+    };
+    let result = release_locked(context, &place, &target, unit, &services).await;
+    if let Err(error) = lock.release().await {
+        let message = format!("the lock of {} is left over: {error}", place.environment);
+        context.warn(message, Some("the end of the run tries again".to_owned()));
+    }
+    result
+}
+
+async fn release_locked(
+    context: &UnitContext,
+    place: &Place,
+    target: &Target,
+    unit: &ReleaseUnit,
+    services: &BTreeMap<String, Prepared<'_>>,
+) -> Result<(), FailureReason> {
+    let backend = target.backend.as_ref();
+    let read = async || {
+        let deployed = read::read(backend, place).await;
+        deployed.map_err(|error| surroundings("what is deployed cannot be read", &error))
+    };
+    let mut deployed = read().await?;
+    // Counted with what a cut-off release left, whose names a reaper may still be removing.
+    let sequence = deployed.sequence() + 1;
+    let mut mending = performer(context, place, target, unit, services, &deployed, sequence);
+    if mend_first(&mut mending).await? {
+        deployed = read().await?;
+    }
+
+    prepare::check_networks(place, &deployed, unit).map_err(FailureReason::Configuration)?;
+    let wanted = prepare::wanted(target, &deployed, unit, services).await?;
+    let program = plan::recreate(&deployed, &wanted);
+    let running = backend.list_containers(&[]).await;
+    let running = running
+        .map_err(|error| surroundings("the engine's containers cannot be listed", &error))?;
+    prepare::check_ports(unit, &program, &running).map_err(FailureReason::Surroundings)?;
+    say(context, &deployed, &program, unit, sequence).await;
+
+    let mut performer = performer(context, place, target, unit, services, &deployed, sequence);
+    performer.adopt_networks().map_err(|why| {
+        FailureReason::Configuration(
+            Trouble::new("the environment's networks cannot be used").cause(why),
+        )
+    })?;
+    performer.run(&program).await.map_err(reason)?;
+    announce(&performer, &program).await;
+    Ok(())
+}
+
+fn performer<'a>(
+    context: &'a UnitContext,
+    place: &'a Place,
+    target: &'a Target,
+    unit: &'a ReleaseUnit,
+    services: &'a BTreeMap<String, Prepared<'a>>,
+    deployed: &'a Deployed,
+    sequence: u64,
+) -> Performer<'a> {
+    Performer {
+        context,
+        target,
+        place,
+        deployed,
+        services,
+        network_plans: &unit.environment.networks,
+        release: Uuid::now_v7(),
+        sequence,
+        healthy_within: unit.healthy_within,
+        progress: Progress::default(),
+    }
+}
+
+/// Puts right what a deploy that was cut off left behind; whether there was anything.
+async fn mend_first(performer: &mut Performer<'_>) -> Result<bool, FailureReason> {
+    let mending = mend::mend(performer.deployed);
+    for note in &mending.notes {
+        performer
+            .context
+            .warn(format!("an earlier deploy was cut off: {note}"), None);
+    }
+    for action in &mending.actions {
+        match performer.perform(action).await {
+            Ok(()) => {}
+            // One that will not start is replaced or started again by the release itself.
+            Err(failure) if matches!(action, plan::Action::Start(_)) => {
+                performer.context.warn(failure.to_string(), None);
+            }
+            Err(failure) => {
+                let what = "what an earlier deploy left behind cannot be put right";
+                let trouble = Trouble::new(what).cause(failure.to_string());
+                return Err(FailureReason::Surroundings(trouble));
+            }
+        }
+    }
+    Ok(!mending.actions.is_empty())
+}
+
+/// Says what is about to happen, the downtime included.
+async fn say(
+    context: &UnitContext,
+    deployed: &Deployed,
+    program: &Program,
+    unit: &ReleaseUnit,
+    sequence: u64,
+) {
+    for service in unit.services.iter().map(|service| &service.name) {
+        let line = match program.changes.get(service) {
+            None => continue,
+            Some(Change::New) => format!("{service} is new in release {sequence}"),
+            Some(Change::Unchanged(_)) => format!("{service} did not change and is left running"),
+            Some(Change::Stopped(_)) => format!("{service} did not change and is started again"),
+            Some(Change::Recreated { old, why }) => {
+                let before = deployed.generation(old).map_or(0, |old| old.sequence);
+                format!(
+                    "{service} is replaced, {why}: release {sequence} after {before}; it is down meanwhile"
+                )
+            }
+        };
+        context.output.line(&line).await;
+    }
+}
+
+/// Tells what is in place now.
+async fn announce(performer: &Performer<'_>, program: &Program) {
+    for (service, change) in &program.changes {
+        let (id, unchanged, release) = match change {
+            Change::New | Change::Recreated { .. } => {
+                let Some(id) = performer.progress.made.get(service) else {
+                    continue;
+                };
+                (id, false, performer.sequence)
+            }
+            Change::Unchanged(id) | Change::Stopped(id) => {
+                let before = performer
+                    .deployed
+                    .generation(id)
+                    .map_or(0, |old| old.sequence);
+                (id, matches!(change, Change::Unchanged(_)), before)
+            }
+        };
+        let found = performer
+            .target
+            .backend
+            .inspect_container(id)
+            .await
+            .ok()
+            .flatten();
+        let info = found.unwrap_or_default();
+        if info.health.is_none() {
+            performer.context.warn(
+                format!("{service} has no health check: it counts as healthy because it runs"),
+                Some("give it a `healthcheck` in pipeline.toml".to_owned()),
+            );
+        }
+        let ports = info
+            .ports
+            .iter()
+            .map(|port| status::published(port))
+            .collect();
+        performer.context.events.send(EventKind::ServiceReleased {
+            step: performer.context.id(),
+            service: ReleasedService {
+                environment: performer.place.environment.clone(),
+                service: service.clone(),
+                release,
+                unchanged,
+                ports,
+            },
+        });
+    }
+}
+
+fn surroundings(what: &str, error: &BackendError) -> FailureReason {
+    FailureReason::Surroundings(error.trouble(what))
+}
+
+fn stopped() -> FailureReason {
+    let fallback = Fallback::Untouched;
+    FailureReason::Deploy {
+        message: Failure::Stopped.to_string(),
+        fallback,
+    }
+}
+
+/// What a failed release comes to. Where nothing that served was touched, an engine that would not
+/// is the surroundings' fault and no failed deploy.
+fn reason(Failed { failure, fallback }: Failed) -> FailureReason {
+    use BackendErrorKind as K;
+    match (&fallback, failure) {
+        (Fallback::NothingBefore | Fallback::Untouched, Failure::Engine { what, error })
+            if !matches!(error.kind, K::CannotStart { .. }) =>
+        {
+            FailureReason::Surroundings(error.trouble(format!("{what} failed")))
+        }
+        (_, failure) => FailureReason::Deploy {
+            message: failure.to_string(),
+            fallback,
+        },
+    }
 }

@@ -15,9 +15,6 @@ pub(crate) const NETWORK: &str = "network";
 /// The role of the container that keeps two deploys apart.
 pub(crate) const LOCK: &str = "lock";
 
-/// Where a service finds its secrets.
-pub(crate) const SECRETS_FOLDER: &str = "/run/secrets";
-
 /// The version of these labels' meaning.
 const VERSION: &str = "1";
 /// There is one replica of each service in this version.

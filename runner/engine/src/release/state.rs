@@ -7,10 +7,10 @@ use std::time::Duration;
 use hoist_model::unit::Restart;
 use ipnet::Ipv4Net;
 
-use super::names::SECRETS_FOLDER;
 use super::ports::HostPort;
 use crate::backend::{ContainerInfo, HealthStatus, NetworkInfo};
 use crate::labels;
+use crate::vault;
 
 /// The grace of a container that does not say its own: Docker's.
 const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -112,7 +112,7 @@ impl Generation {
             secrets: info
                 .mounts
                 .iter()
-                .find(|mount| mount.target == SECRETS_FOLDER)
+                .find(|mount| mount.target == vault::FOLDER)
                 .map(|mount| mount.volume.clone()),
             addresses: label(labels::ADDRESS)
                 .map(read_addresses)
