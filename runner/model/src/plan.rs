@@ -14,6 +14,8 @@ mod reference;
 mod select;
 mod settings;
 mod surroundings;
+#[cfg(test)]
+mod tests;
 mod values;
 mod vars;
 

@@ -50,3 +50,32 @@ fn without_null(schema: &mut Schema) {
     }
     schema.remove("default");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `HOIST_BLESS=1` writes the copy.
+    #[test]
+    fn the_copy_for_users_is_equal() {
+        let copy = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../pipelines/pipeline.schema.json"
+        );
+        let made = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        #[expect(clippy::disallowed_methods, reason = "the test's own switch")]
+        if std::env::var_os("HOIST_BLESS").is_some() {
+            std::fs::write(copy, &made).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string(copy).unwrap(),
+            made,
+            "HOIST_BLESS=1 writes it"
+        );
+    }
+
+    #[test]
+    fn nothing_takes_null() {
+        assert!(!schema().to_string().contains("null"));
+    }
+}

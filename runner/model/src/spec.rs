@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use leaf::{At, CommandSpec, OneOrMany, Scalar, Table, Word};
+pub use leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 pub use read::parse;
 pub use service::{
     ArtifactReports, Artifacts, DependsOn, DependsOnSpec, HealthcheckSpec, ServiceSpec,

@@ -65,6 +65,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) environments: BTreeMap<String, crate::unit::EnvironmentPlan>,
     pub(crate) claims: super::clashes::Claims<'a>,
     keys: OnceCell<Keys<'a>>,
+    /// Keys of which something was told, so that it need not be said that they are missing.
+    told: Vec<Vec<String>>,
     pub(super) faults: Vec<Diagnostic>,
 }
 
@@ -102,6 +104,7 @@ impl<'a> Cx<'a> {
             environments: BTreeMap::new(),
             claims: super::clashes::Claims::default(),
             keys: OnceCell::new(),
+            told: spec.broken.clone(),
             faults: spec.faults.clone(),
         }
     }
@@ -137,22 +140,26 @@ impl<'a> Cx<'a> {
         let is_start = |told: &Vec<String>| {
             told.len() <= path.len() && told.iter().zip(path).all(|(told, part)| told == part)
         };
-        self.spec.broken.iter().any(is_start)
+        self.told.iter().any(is_start)
+    }
+
+    /// That this key is missing need not be said any more.
+    pub(crate) fn tell(&mut self, path: &[&str]) {
+        self.told
+            .push(path.iter().map(|part| (*part).to_owned()).collect());
     }
 
     /// A value that has to be there. `path` is its key's.
     pub(crate) fn required<'v, T>(&mut self, value: Option<&'v T>, path: &[&str]) -> Option<&'v T> {
         if value.is_none() && !self.is_told(path) {
             let (key, table) = path.split_last()?;
-            let span = self.key_span(table);
-            let message = match table {
-                [] => format!("`{key}` is missing"),
-                _ => format!("`{}` needs `{key}`", table.join(".")),
-            };
-            self.fault(if span.is_empty() {
-                Diagnostic::error_without_place(message)
-            } else {
-                Diagnostic::error(message, span)
+            self.fault(match table {
+                [] => Diagnostic::error_without_place(format!("`{key}` is missing"))
+                    .help(format!("write it at the top: `{key} = \"...\"`")),
+                _ => {
+                    let message = format!("`{}` needs `{key}`", table.join("."));
+                    Diagnostic::error(message, self.key_span(table))
+                }
             });
         }
         value
@@ -166,34 +173,29 @@ impl<'a> Cx<'a> {
         known: impl IntoIterator<Item = &'n str>,
     ) {
         let known: Vec<&str> = known.into_iter().collect();
-        let fault = Diagnostic::error(message, name.span.clone());
-        let fault = if let Some(meant) = near(name.as_str(), known.iter().copied()) {
-            let place = self.replaceable(name);
-            let fault = fault.help(format!("did you mean `{meant}`?"));
-            match place {
-                Some((span, quote)) => fault.suggest(span, format!("{quote}{meant}{quote}")),
-                None => fault,
+        let mut fault = Diagnostic::error(message, name.span.clone());
+        if let Some(meant) = near(name.as_str(), known.iter().copied()) {
+            fault = fault.help(format!("did you mean `{meant}`?"));
+            if let Some(quote) = self.quote(name) {
+                fault = fault.suggest(name.span.clone(), format!("{quote}{meant}{quote}"));
             }
-        } else if known.is_empty() {
-            fault
-        } else if known.len() <= 12 {
-            fault.help(format!("there is {}", list(&known)))
-        } else {
-            fault
-        };
+        } else if (1..=12).contains(&known.len()) {
+            fault = fault.help(format!("there is only {}", list(&known)));
+        }
         self.fault(fault);
     }
 
-    /// A string's place and its quotes, if it is written as it is: what came from elsewhere by
-    /// interpolation cannot be replaced here.
-    fn replaceable(&self, name: &At<impl AsRef<str>>) -> Option<(Range<usize>, char)> {
+    /// The quote around a name that is written as it is, none around a bare key. What came from
+    /// elsewhere by interpolation cannot be replaced where it is used.
+    fn quote(&self, name: &At<impl AsRef<str>>) -> Option<&'static str> {
         let raw = self.spec.file.text.get(name.span.clone())?;
-        let quote = raw
-            .chars()
-            .next()
-            .filter(|quote| matches!(quote, '"' | '\''))?;
-        let inner = raw.strip_prefix(quote)?.strip_suffix(quote)?;
-        (inner == name.as_str()).then(|| (name.span.clone(), quote))
+        let around = |quote: &&str| {
+            let inner = raw
+                .strip_prefix(quote)
+                .and_then(|rest| rest.strip_suffix(quote));
+            inner == Some(name.as_str())
+        };
+        ["", "\"", "'"].into_iter().find(|quote| around(&quote))
     }
 
     /// What was found, in the order of its places.

@@ -42,11 +42,9 @@ impl Cx<'_> {
             _ => {}
         }
         let Some(name) = text.as_literal() else {
-            let fault = Diagnostic::error(
-                "a reference to a step's image stands alone",
-                at.span.clone(),
-            );
-            self.fault(fault.help("such as `image = \"${steps.NAME.image}\"`"));
+            let fault =
+                Diagnostic::error("a step's image cannot be a part of a name", at.span.clone());
+            self.fault(fault.help("write `${steps.NAME.image}` and nothing else"));
             return None;
         };
         let reference = self.reference(&At {

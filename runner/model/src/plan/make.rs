@@ -259,6 +259,7 @@ impl<'a> Cx<'a> {
             let span = self.key_span(&["steps", step.id.as_str(), key]);
             let message = format!("`{key}` belongs to a run step, and this is a {kind}");
             let fault = Diagnostic::error(message, span);
+            self.tell(&["steps", step.id.as_str(), kind, key]);
             self.fault(match (key, kind) {
                 ("image", "scan" | "push") => {
                     fault.help(format!("put it into `[steps.{}.{kind}]`", step.id.value))

@@ -1,12 +1,13 @@
 //! Names of images as Docker reads them: `[host[:port]/]path[:tag][@digest]`.
 
+/// The registry of names without one.
+const DOCKER_HUB: &str = "docker.io";
+
 /// An image's name, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reference {
     /// The registry; `docker.io` where none is named.
     pub(crate) host: String,
-    /// The name has a registry.
-    pub(crate) has_host: bool,
     /// The repository, with `library/` where Docker adds it.
     pub(crate) path: String,
     pub(crate) tag: Option<String>,
@@ -32,6 +33,9 @@ impl Reference {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (name, None),
         };
+        if tag == Some("") {
+            return Err("the tag is empty".into());
+        }
         if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
             return Err(format!(
                 "`{tag}` is not a tag: letters, digits, `_`, `.` and `-`, 128 at most"
@@ -43,6 +47,9 @@ impl Reference {
             }
             _ => (None, name),
         };
+        if let Some(host) = host.filter(|host| !is_host(host)) {
+            return Err(format!("`{host}` is not the host of a registry"));
+        }
         if path.is_empty() {
             return Err("the name of an image is empty".into());
         }
@@ -54,14 +61,16 @@ impl Reference {
         if let Some(part) = path.split('/').find(|part| !is_part(part)) {
             return Err(format!("`{part}` cannot be part of an image's name"));
         }
-        let path = if host.is_none() && !path.contains('/') {
+        let host = host
+            .filter(|host| *host != "index.docker.io")
+            .unwrap_or(DOCKER_HUB);
+        let path = if host == DOCKER_HUB && !path.contains('/') {
             format!("library/{path}")
         } else {
             path.to_owned()
         };
         Ok(Self {
-            host: host.unwrap_or("docker.io").to_owned(),
-            has_host: host.is_some(),
+            host: host.to_owned(),
             path,
             tag: tag.map(str::to_owned),
             digest: digest.map(str::to_owned),
@@ -83,6 +92,18 @@ impl Reference {
             (None, None) => format!("{host}/{path}:latest"),
         }
     }
+}
+
+/// A name or an address, with or without a port.
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, port),
+        _ => (host, "0"),
+    };
+    let word = |c: char| c.is_ascii_alphanumeric();
+    let is_name = name.starts_with(word) && name.chars().all(|c| word(c) || matches!(c, '.' | '-'));
+    let is_address = name.starts_with('[') && name.ends_with(']');
+    (is_name || is_address) && port.parse::<u16>().is_ok()
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -116,7 +137,7 @@ mod tests {
                 "redis:7-bookworm",
                 "docker.io/library/redis:7-bookworm".to_owned(),
             ),
-            ("docker.io/redis:7", "docker.io/redis:7".to_owned()),
+            ("docker.io/redis:7", "docker.io/library/redis:7".to_owned()),
             ("me/shop", "docker.io/me/shop:latest".to_owned()),
             ("localhost:5000/shop:1", "localhost:5000/shop:1".to_owned()),
             (
@@ -150,6 +171,8 @@ mod tests {
             "-a",
             "a___b",
             "é",
+            "shop:feature/x",
+            "a.b:99999/c",
         ] {
             assert!(Reference::parse(text).is_err(), "{text}");
         }

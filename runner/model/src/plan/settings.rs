@@ -1,8 +1,9 @@
 //! What a file says beside its steps and environments: secrets, logins, reports and tools.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use super::cx::Cx;
+use super::cx::{Cx, KindKey};
 use super::reference::Reference;
 use super::{Entry, RegistryLogin, Reports, SecretSource};
 use crate::diag::Diagnostic;
@@ -136,59 +137,63 @@ impl Cx<'_> {
         Reports { junit }
     }
 
-    /// The tools: what hoist's own settings say stands over the file.
+    /// The tools, where a scan needs them: what hoist's own settings say stands over the file,
+    /// which is checked all the same.
     pub(super) fn read_tools(&mut self) -> Option<Tools> {
         let spec = self.spec.tools.as_ref();
+        let image = spec.and_then(|tools| tools.trivy.as_ref());
+        let image = image.and_then(|at| self.literal_at(at));
+        let image = image.and_then(|at| self.trivy_of_file(at));
+        let database = spec.and_then(|tools| tools.trivy_db.as_ref());
+        let database = database.and_then(|at| self.literal_at(at));
+        let database = database.and_then(|at| self.trivy_db(&at.value, Some(at.span)));
+        let scans = (0..self.steps.len()).any(|at| self.kind_of(at) == Some(KindKey::Scan));
+        if !scans {
+            return None;
+        }
         let world = &self.world.tools;
-        let written = spec
-            .and_then(|tools| tools.trivy.as_ref())
-            .and_then(|at| self.literal_at(at));
-        let trivy = match (&world.trivy, written) {
-            (Some(image), _) => {
-                if let Err(why) = check_trivy(image) {
-                    let message = format!("HOIST_TOOLS_TRIVY cannot be `{image}`: {why}");
-                    self.fault(Diagnostic::error_without_place(message).help(TRIVY_HELP));
-                    return None;
-                }
-                image.clone()
-            }
-            (None, Some(at)) => {
-                match check_trivy(&at.value) {
-                    Err(why) => {
-                        let message = format!("`trivy` cannot be `{}`", at.value);
-                        let fault = Diagnostic::error(message, at.span).says(why);
-                        self.fault(fault.help(TRIVY_HELP));
-                        return None;
-                    }
-                    Ok(Reference { digest: None, .. }) => self.fault(
-                        Diagnostic::warning("Trivy's image is named without a digest", at.span)
-                            .help("a tag can be re-pointed; add `@sha256:` and the digest"),
-                    ),
-                    Ok(_) => {}
-                }
-                at.value
-            }
-            (None, None) => TRIVY.to_owned(),
+        let trivy = match &world.trivy {
+            Some(image) => self.trivy_of_world(image)?,
+            None => image.unwrap_or_else(|| TRIVY.to_owned()),
         };
-        Some(Tools {
-            trivy,
-            trivy_db: self.read_trivy_db()?,
-        })
+        let trivy_db = match &world.trivy_db {
+            Some(named) => self.trivy_db(named, None)?,
+            None => database.unwrap_or(TrivyDb::Default),
+        };
+        Some(Tools { trivy, trivy_db })
     }
 
-    fn read_trivy_db(&mut self) -> Option<TrivyDb> {
-        let spec = self.spec.tools.as_ref();
-        let written = spec
-            .and_then(|tools| tools.trivy_db.as_ref())
-            .and_then(|at| self.literal_at(at));
-        let (named, span) = match (&self.world.tools.trivy_db, written) {
-            (Some(named), _) => (named.clone(), None),
-            (None, Some(at)) => (at.value, Some(at.span)),
-            (None, None) => return Some(TrivyDb::Default),
-        };
+    fn trivy_of_file(&mut self, at: At<String>) -> Option<String> {
+        match check_trivy(&at.value) {
+            Err(why) => {
+                let message = format!("`trivy` cannot be `{}`", at.value);
+                let fault = Diagnostic::error(message, at.span).says(why);
+                self.fault(fault.help(TRIVY_HELP));
+                return None;
+            }
+            Ok(Reference { digest: None, .. }) => self.fault(
+                Diagnostic::warning("Trivy's image is named without a digest", at.span)
+                    .help("a tag can be re-pointed; add `@sha256:` and the digest"),
+            ),
+            Ok(_) => {}
+        }
+        Some(at.value)
+    }
+
+    fn trivy_of_world(&mut self, image: &str) -> Option<String> {
+        if let Err(why) = check_trivy(image) {
+            let message = format!("HOIST_TOOLS_TRIVY cannot be `{image}`: {why}");
+            self.fault(Diagnostic::error_without_place(message).help(TRIVY_HELP));
+            return None;
+        }
+        Some(image.to_owned())
+    }
+
+    /// Where the database comes from; without a place it is a setting of hoist's own.
+    fn trivy_db(&mut self, named: &str, span: Option<Range<usize>>) -> Option<TrivyDb> {
         let path = named
             .strip_prefix("./")
-            .unwrap_or(&named)
+            .unwrap_or(named)
             .trim_end_matches('/')
             .to_owned();
         let is_path = named.starts_with(['/', '.']);
@@ -196,16 +201,15 @@ impl Cx<'_> {
             Entry::Folder => {
                 // What Trivy itself keeps has the database in a folder `db`.
                 let folders = [path.clone(), format!("{path}/db")];
-                let holds =
-                    |folder: &String| self.entry(&format!("{folder}/trivy.db")) == Entry::File;
-                match folders.into_iter().find(holds) {
+                let mut folders = folders.into_iter();
+                match folders.find(|path| self.entry(&format!("{path}/trivy.db")) == Entry::File) {
                     Some(folder) => return Some(TrivyDb::Folder(folder)),
                     None => format!("the folder `{named}` has no `trivy.db`"),
                 }
             }
             Entry::Missing if is_path => format!("the folder `{named}` does not exist"),
-            Entry::Missing => match Reference::parse(&named) {
-                Ok(_) => return Some(TrivyDb::Repository(named)),
+            Entry::Missing => match Reference::parse(named) {
+                Ok(_) => return Some(TrivyDb::Repository(named.to_owned())),
                 Err(why) => format!("`{named}` is neither a folder nor a repository: {why}"),
             },
             _ => format!("`{named}` is not a folder that can be read"),
@@ -214,7 +218,9 @@ impl Cx<'_> {
             Some(span) => Diagnostic::error(problem, span),
             None => Diagnostic::error_without_place(format!("HOIST_TOOLS_TRIVY_DB: {problem}")),
         };
-        self.fault(fault.help("name a folder that holds `trivy.db`, or a repository such as `ghcr.io/aquasecurity/trivy-db:2`"));
+        self.fault(fault.help(
+            "name a folder that holds `trivy.db`, or a repository such as `ghcr.io/aquasecurity/trivy-db:2`",
+        ));
         None
     }
 }

@@ -102,11 +102,11 @@ impl<'a> Cx<'a> {
         }
         let found = expand(text, &mut |name, range| self.find(name, range, at, steps));
         found
-            .map_err(|faults| faults.into_iter().for_each(|fault| self.tell(at, fault)))
+            .map_err(|faults| faults.into_iter().for_each(|fault| self.note(at, fault)))
             .ok()
     }
 
-    fn tell(&mut self, at: &At<impl AsRef<str>>, fault: Fault) {
+    fn note(&mut self, at: &At<impl AsRef<str>>, fault: Fault) {
         let file = &self.spec.file.text;
         let place = |range: &Range<usize>| inside(file, &at.span, at.as_str(), range);
         let mut told = Diagnostic::error(fault.message, place(&fault.range));
@@ -252,8 +252,11 @@ impl<'a> Cx<'a> {
     ) -> Result<Found, Fault> {
         let fault = |message: String| Fault::new(range.clone(), message);
         let Some((id, value)) = rest.split_once('.') else {
-            return Err(fault(format!("`steps.{rest}` says not what of the step"))
-                .help("write `${steps.NAME.image}` for what a build makes"));
+            return Err(
+                fault(format!("`steps.{rest}` does not say what of the step")).help(format!(
+                    "write `${{steps.{rest}.image}}` for the image that it builds"
+                )),
+            );
         };
         let Some(&to) = self.by_name.get(id) else {
             let missing = fault(format!("there is no step `{id}`"));

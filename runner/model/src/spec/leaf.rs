@@ -28,6 +28,10 @@ pub type Table = BTreeMap<At<String>, At<Scalar>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scalar(pub String);
 
+/// A number, or a string that holds one; taken as its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Number(pub String);
+
 /// A command: a string, or an array of arguments.
 #[derive(Clone, Debug)]
 pub enum CommandSpec {
@@ -143,6 +147,49 @@ impl<'de> Deserialize<'de> for Scalar {
             }
         }
         from.deserialize_any(Text)
+    }
+}
+
+impl AsRef<str> for Number {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Number;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
+                Ok(Number(text.to_owned()))
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Number, E> {
+                Ok(Number(number.to_string()))
+            }
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
+                Ok(Number(number.to_string()))
+            }
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Number, E> {
+                Ok(Number(number.to_string()))
+            }
+        }
+        from.deserialize_any(Text)
+    }
+}
+
+impl JsonSchema for Number {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Number".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["number", "string"] })
     }
 }
 

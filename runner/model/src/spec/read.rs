@@ -105,10 +105,11 @@ fn wrong_type(
         _ => toml_word(found),
     };
     let expected = toml_word(expected);
-    let fault = Diagnostic::error(
-        format!("`{key}` takes {expected}, not {found}"),
-        span.clone(),
-    );
+    let message = match (expected, value) {
+        ("a string", Some(DeValue::Array(_))) => format!("`{key}` holds strings, not {found}"),
+        _ => format!("`{key}` takes {expected}, not {found}"),
+    };
+    let fault = Diagnostic::error(message, span.clone());
     let raw = file.text.get(span.clone()).unwrap_or_default();
     match (expected, value) {
         ("an array", Some(DeValue::String(_))) => fault.suggest(span, format!("[{raw}]")),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::leaf::{At, CommandSpec, OneOrMany, Scalar, Table, Word};
+use super::leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 use super::service::{Artifacts, ServiceSpec};
 
 /// A step. Exactly one of `run`, `build`, `scan`, `push` and `deploy` makes its kind; the keys
@@ -89,9 +89,8 @@ pub struct Resources {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct LimitsSpec {
-    /// Processors, such as `"1.5"`.
-    #[schemars(with = "Option<String>")]
-    pub cpus: Option<At<Scalar>>,
+    /// Processors, such as `1.5`.
+    pub cpus: Option<At<Number>>,
     /// Memory, such as `512m` or `1g`; swap is no addition to it.
     #[schemars(with = "Option<String>")]
     pub memory: Option<At<Scalar>>,
