@@ -8,8 +8,6 @@
 
 mod bare;
 mod down;
-#[cfg(test)]
-mod fixtures;
 mod health;
 mod lock;
 mod make;

@@ -117,9 +117,9 @@ fn survivor<'a>(generations: &[&'a Generation]) -> Option<&'a Generation> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{deployed, generation};
     use super::*;
     use crate::backend::HealthStatus;
+    use crate::release::tests::fixtures::{deployed, generation};
 
     fn old() -> Generation {
         generation("web", 2)

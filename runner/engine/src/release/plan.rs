@@ -340,5 +340,4 @@ impl Change {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

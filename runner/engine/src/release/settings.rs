@@ -145,8 +145,8 @@ fn sorted(value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures;
     use super::*;
+    use crate::release::tests::fixtures;
     use hoist_model::unit::{Condition, Dependency, Restart};
 
     fn hash(service: &ServiceUnit) -> String {

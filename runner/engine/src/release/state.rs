@@ -202,8 +202,8 @@ pub(crate) fn dependents_first<'a>(generations: &[&'a Generation]) -> Vec<&'a Ge
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::generation;
     use super::*;
+    use crate::release::tests::fixtures::generation;
 
     #[test]
     fn labels_say_what_a_container_is() {

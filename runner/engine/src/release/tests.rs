@@ -1,6 +1,8 @@
 //! Releases over an engine in memory.
 
+mod elsewhere;
 mod faults;
+pub(super) mod fixtures;
 mod harness;
 mod rig;
 
@@ -13,12 +15,12 @@ use hoist_model::reason::{Ending, FailureReason, Fallback};
 use hoist_model::unit::{Condition, Dependency, NetworkPlan, Restart, ServiceUnit, VolumeMount};
 
 use super::bare::bare;
-use super::fixtures::{image, ports, service};
 use super::{down, ps};
 use crate::backend::{Backend, ContainerInfo, HealthStatus, Labels, NetworkSpec};
 use crate::context::Stop;
 use crate::fake::{FakeBackend, Program};
 use crate::labels;
+use fixtures::{image, ports, service};
 use harness::{Deploy, TOKEN, deploy, unit};
 use rig::Rig;
 

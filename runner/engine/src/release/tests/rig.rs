@@ -33,13 +33,16 @@ pub(crate) enum Fault {
     DiesAfter(usize),
 }
 
+/// Content by name.
+type Files = BTreeMap<String, Vec<u8>>;
+
 /// The engine.
 pub(crate) struct Rig {
     pub(crate) engine: FakeBackend,
     faults: Vec<Fault>,
     calls: AtomicUsize,
-    /// Files by volume.
-    secrets: Arc<Mutex<BTreeMap<String, BTreeMap<String, Vec<u8>>>>>,
+    /// By volume.
+    secrets: Arc<Mutex<BTreeMap<String, Files>>>,
 }
 
 impl Rig {

@@ -7,7 +7,7 @@ use hoist_model::image::ImageSource;
 use hoist_model::text::Text;
 use hoist_model::unit::{Limits, PortMapping, Protocol, Restart, Security, ServiceUnit};
 
-use super::state::{Deployed, Generation, Life};
+use crate::release::state::{Deployed, Generation, Life};
 
 pub(crate) fn image(name: &str) -> ImageSource {
     ImageSource::Name(Text::literal(name))

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::fixtures::{deployed, generation, ports};
 use super::super::state::DeployedNetwork;
 use super::*;
+use crate::release::tests::fixtures::{deployed, generation, ports};
 
 /// As `generation` has it, so that nothing changed.
 fn want(name: &str) -> Wanted {
