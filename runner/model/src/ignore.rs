@@ -109,7 +109,7 @@ impl IgnoreFile {
             Some(rest) => (true, rest),
             None => (false, cleaned.as_str()),
         };
-        let compiled = Pattern::new(cleaned).map_err(fault)?;
+        let compiled = Pattern::new(cleaned, negated).map_err(fault)?;
         self.rules.push(Rule {
             pattern: written.to_owned(),
             line,

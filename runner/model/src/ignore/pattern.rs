@@ -34,36 +34,38 @@ impl Pattern {
     ///
     /// # Errors
     /// Where Docker refuses it, in words.
-    pub(super) fn new(pattern: &str) -> Result<Self, String> {
+    pub(super) fn new(pattern: &str, negated: bool) -> Result<Self, String> {
         check_syntax(pattern)?;
         let kind = Kind::new(pattern)?;
+        if !negated {
+            // Nobody asks where it may match.
+            return Ok(Self {
+                kind,
+                above: Vec::new(),
+                deeper: true,
+            });
+        }
         // Beyond a `**` any number of folders may come; a class may match a `/`; and alternatives
         // and repetitions go beyond the part in which they stand.
         let parts: Vec<&str> = pattern.split('/').collect();
-        let plain = if pattern.contains(['|', '{']) {
-            Some(0)
-        } else {
-            parts
+        let boundless = match pattern.contains(['|', '{']) {
+            true => Some(0),
+            false => parts
                 .iter()
-                .position(|part| part.contains(['[', '\\']) || part.contains("**"))
+                .position(|part| part.contains(['[', '\\']) || part.contains("**")),
         };
-        let count = plain.unwrap_or(parts.len().saturating_sub(1));
-        let above: Result<_, String> = (1..=count)
-            .map(|depth| {
-                Kind::new(
-                    &parts
-                        .iter()
-                        .take(depth)
-                        .copied()
-                        .collect::<Vec<_>>()
-                        .join("/"),
-                )
-            })
-            .collect();
+        let count = boundless.unwrap_or(parts.len().saturating_sub(1));
+        let mut folder = String::new();
+        let mut above = Vec::with_capacity(count);
+        for part in parts.iter().take(count) {
+            folder.push_str(part);
+            above.push(Kind::new(&folder)?);
+            folder.push('/');
+        }
         Ok(Self {
             kind,
-            above: above?,
-            deeper: plain.is_some(),
+            above,
+            deeper: boundless.is_some(),
         })
     }
 
