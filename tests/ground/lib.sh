@@ -58,7 +58,7 @@ packages() {
 # need_go: puts the pinned Go first in PATH; any Go from 1.21 on fetches it by itself.
 need_go() {
   export GOTOOLCHAIN=$GO GOFLAGS=-buildvcs=false
-  local folder bootstrap=/usr/lib/go-1.23/bin lists=$CACHE/backports
+  local folder mirror bootstrap=/usr/lib/go-1.23/bin lists=$CACHE/backports
   for folder in "$(dirname "$(command -v go || echo /none/go)")" /usr/local/go/bin $bootstrap; do
     [[ $("$folder/go" version 2>/dev/null) == *" $GO "* ]] || continue
     PATH=$folder:$PATH
@@ -67,7 +67,10 @@ need_go() {
   as_root "install Go"
   say "installing Go 1.23 from Debian's backports, to fetch $GO"
   mkdir -p "$lists/partial"
-  printf 'deb http://deb.debian.org/debian %s main\n' bookworm bookworm-backports >"$lists.list"
+  # shellcheck disable=SC2016 # apt fills these in
+  # The mirror that this machine's own package lists came from.
+  mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' | sed -n 's/ bookworm$//p' | head -n 1)
+  printf 'deb %s %s main\n' "$mirror" bookworm "$mirror" bookworm-backports >"$lists.list"
   local apt=(apt-get --quiet --yes --no-install-recommends -o Dir::Etc::SourceList="$lists.list"
     -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$lists" -o DPkg::Lock::Timeout=300)
   quietly "${apt[@]}" update
@@ -81,11 +84,11 @@ answers() { command -v docker >/dev/null && timeout 10 docker version --format '
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
-# registry_answers: Docker's registry can be reached. Asked once; children inherit the answer.
+# registry_answers: images can be pulled. Asked once; children inherit the answer.
 registry_answers() {
   if [[ -z ${HOIST_GROUND_PULLS:-} ]]; then
     HOIST_GROUND_PULLS=no
-    ! curl --silent --max-time 5 --output /dev/null https://registry-1.docker.io/v2/ || HOIST_GROUND_PULLS=yes
+    ! timeout 15 docker manifest inspect debian:bookworm-slim >/dev/null 2>&1 || HOIST_GROUND_PULLS=yes
     export HOIST_GROUND_PULLS
     [[ $HOIST_GROUND_PULLS == yes ]] || say "no image registry answers: images are made here"
   fi
