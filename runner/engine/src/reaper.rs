@@ -38,7 +38,8 @@ pub enum Undo {
         /// ID or name.
         container: String,
     },
-    /// Give this container its name back and start it.
+    /// Give this container its name back and start it. One that still runs is taken to be stopping:
+    /// the entry is pushed when the stop begins.
     Restore {
         /// The engine's address.
         engine: Option<String>,

@@ -1,8 +1,14 @@
 //! Undoes one entry of the list. Each can be undone again: what is gone, done or taken already is
 //! fine.
 
+use std::time::Duration;
+
 use crate::backend::{Backend, BackendError, BackendErrorKind};
 use crate::reaper::Undo;
+
+/// What is left of the grace of a container that was being stopped: an outage is worse than an
+/// abrupt end.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Undoes an entry on its engine.
 ///
@@ -30,6 +36,11 @@ async fn restore(backend: &dyn Backend, container: &str, name: &str) -> Result<(
     };
     if found.name != name {
         backend.rename_container(container, name).await?;
+    }
+    if found.is_running() {
+        // Its owner died while it was being stopped. An engine goes on with that alone, and would
+        // end what is started now.
+        backend.stop_container(container, GRACE).await?;
     }
     backend.start_container(container).await
 }

@@ -24,6 +24,9 @@ use crate::reaper::{Undo, UndoTicket};
 const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// What is left of the grace of a container that is to be started again at once.
+const SHORT: Duration = Duration::from_secs(2);
+
 /// Why a release did not come to be.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -75,17 +78,19 @@ pub(crate) struct Progress {
 impl Performer<'_> {
     /// Puts a release in place, or leads back to what was before.
     pub(crate) async fn run(&mut self, program: &Program) -> Result<(), Failed> {
-        self.hold_restores(program).await;
         for (at, action) in program.forward.iter().enumerate() {
-            let stopping = *self.context.stop.borrow() > Stop::No;
-            let result = if stopping {
-                Err(Failure::Stopped)
-            } else {
-                self.perform(action).await
-            };
-            if let Err(failure) = result {
+            if *self.context.stop.borrow() > Stop::No {
+                let done = program.forward.get(..at).unwrap_or_default();
+                let fallback = self.go_back(done).await;
+                return Err(Failed {
+                    failure: Failure::Stopped,
+                    fallback,
+                });
+            }
+            self.hold_reverse(action).await;
+            if let Err(failure) = self.perform(action).await {
                 // One that failed may be half done, so it is taken back too.
-                let done = program.forward.get(..=at).unwrap_or(&program.forward);
+                let done = program.forward.get(..=at).unwrap_or_default();
                 let fallback = self.go_back(done).await;
                 return Err(Failed { failure, fallback });
             }
@@ -131,22 +136,28 @@ impl Performer<'_> {
         }
     }
 
-    /// Tells the reaper to bring back what is about to be stopped. These entries come first in its
-    /// list, so they are undone last: what takes an address or a port is gone by then.
-    async fn hold_restores(&mut self, program: &Program) {
-        for action in program.forward.iter().rev() {
-            let Action::Stop(Which::Old(id)) = action else {
-                continue;
-            };
-            let Some(old) = self.deployed.generation(id) else {
-                continue;
-            };
-            let undo = Undo::Restore {
-                engine: self.target.engine.clone(),
-                container: old.id.clone(),
-                name: old.name.clone(),
-            };
-            self.hold(Action::Start(Which::Old(id.clone())), undo).await;
+    /// Tells the reaper how to take back what is about to be done. What is made is held where it is
+    /// made, since it needs its name there.
+    async fn hold_reverse(&mut self, action: &Action) {
+        let engine = self.target.engine.clone();
+        let undo = match action {
+            Action::Stop(Which::Old(id)) => self.deployed.generation(id).map(|old| {
+                let (container, name) = (old.id.clone(), old.name.clone());
+                Undo::Restore {
+                    engine,
+                    container,
+                    name,
+                }
+            }),
+            // Again, so that it is gone before what had its address and ports is restored.
+            Action::Start(Which::New(service)) => {
+                let made = self.progress.made.get(service).cloned();
+                made.map(|container| Undo::RemoveContainer { engine, container })
+            }
+            _ => None,
+        };
+        if let Some((undo, reverse)) = undo.zip(action.reverse()) {
+            self.hold(reverse, undo).await;
         }
     }
 
@@ -157,14 +168,15 @@ impl Performer<'_> {
     }
 
     /// From here on the new release stays, whatever happens to this process. What would remove new
-    /// things is taken off the list before what would restart old ones: a process that dies between
-    /// leaves an old one that cannot start, never a service without a container.
+    /// things is taken off the list before what would restart old ones, and the last that would
+    /// remove a container goes last of them: a process that dies between leaves an old one that
+    /// cannot start, never a service without a container.
     async fn commit(&mut self) {
         let tickets = std::mem::take(&mut self.progress.tickets);
         let (restores, removals): (Vec<_>, Vec<_>) = tickets
             .into_iter()
             .partition(|(voided_by, _)| matches!(voided_by, Action::Start(_)));
-        for (_, ticket) in removals.into_iter().rev().chain(restores) {
+        for (_, ticket) in removals.into_iter().chain(restores) {
             self.context.undo.take_back(ticket).await;
         }
     }
@@ -288,16 +300,14 @@ impl Performer<'_> {
         };
         let backend = self.target.backend.as_ref();
         let failed = failed(format!("starting {service}"));
-        let running = match which {
-            Which::New(_) => false,
-            Which::Old(_) => backend
-                .inspect_container(&id)
-                .await
-                .is_ok_and(|c| c.is_some_and(|c| c.is_running())),
-        };
-        if !running {
-            backend.start_container(&id).await.map_err(failed)?;
+        if matches!(which, Which::Old(_)) {
+            let found = backend.inspect_container(&id).await;
+            if found.is_ok_and(|found| found.is_some_and(|found| found.is_running())) {
+                // It was told to stop and is about to: started now, it would stop after all.
+                let _ = backend.stop_container(&id, SHORT).await;
+            }
         }
+        backend.start_container(&id).await.map_err(failed)?;
         let now = Instant::now();
         self.progress.started.insert(which.clone(), now);
         self.progress

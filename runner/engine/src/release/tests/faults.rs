@@ -2,13 +2,15 @@
 //! nothing that it cannot put right.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hoist_model::reason::Ending;
 
 use super::harness::{Deploy, TOKEN, deploy, unit};
 use super::rig::{Fault, Rig};
 use super::{rig, services, serving};
-use crate::backend::ContainerInfo;
+use crate::backend::{ContainerInfo, HealthStatus};
+use crate::fake::Program;
 use crate::labels;
 
 fn images(web: &str) -> BTreeMap<String, Vec<String>> {
@@ -140,6 +142,33 @@ async fn wherever_the_process_dies_something_serves_and_the_next_deploy_is_whole
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_engine_that_goes_on_stopping_does_not_end_what_was_restored() {
+    for number in 0..calls(true).await {
+        let rig = rig();
+        let healthy = Program::forever().health(Duration::ZERO, HealthStatus::Healthy);
+        rig.engine.program(
+            |_| true,
+            Program {
+                on_stop: None,
+                ..healthy
+            },
+        );
+        assert_eq!(deploy(&rig, services("1")).await, Ending::Passed);
+        let faulty = rig.with(&[Fault::DiesDuring(number)]);
+        Deploy::new(faulty, unit(services("2")), TOKEN)
+            .await
+            .run_and_die(usize::MAX)
+            .await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let after = serving(&rig.engine);
+        assert!(
+            after == images("app:1") || after == images("app:2"),
+            "{number}: {after:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_the_reaper_dies_too_the_next_deploy_puts_it_right() {
     for before in [true, false] {
         for number in 0..calls(before).await {
@@ -147,8 +176,7 @@ async fn where_the_reaper_dies_too_the_next_deploy_puts_it_right() {
                 let case = format!("{fault:?}, something before: {before}");
                 let rig = started(before).await;
                 let dying = Deploy::new(rig.with(&[fault]), unit(services("2")), TOKEN).await;
-                let hour = std::time::Duration::from_secs(3600);
-                let _ = tokio::time::timeout(hour, dying.run()).await;
+                dying.run_to_death().await;
                 // What carries the run's label is swept at the start of the next run.
                 let run = dying.context.run;
                 crate::labelled::remove_run(&rig.engine, run, 1)

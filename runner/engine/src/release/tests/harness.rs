@@ -96,17 +96,24 @@ impl Deploy {
         (ending, self.rig.calls())
     }
 
-    /// Runs it until it does nothing any more, as a process that dies there, and lets the reaper do
-    /// its part with so many lines of the pipe. Gives how many there were.
+    /// Runs it until its process dies, and lets the reaper do its part with so many lines of the
+    /// pipe. Gives how many there were.
     pub(crate) async fn run_and_die(mut self, lines: usize) -> usize {
-        let died = tokio::time::timeout(Duration::from_secs(3600), self.run()).await;
-        assert!(died.is_err() || died.is_ok_and(|(ending, _)| ending == Ending::Passed));
+        self.run_to_death().await;
         drop(self.context);
         let mut text = String::new();
         self.pipe.read_to_string(&mut text).await.expect("lines");
         let kept: String = text.split_inclusive('\n').take(lines).collect();
         reap(kept.as_bytes(), self.rig).await;
         text.lines().count()
+    }
+
+    /// Runs it until its process dies, or to a good end.
+    pub(crate) async fn run_to_death(&self) {
+        tokio::select! {
+            (ending, _) = self.run() => assert_eq!(ending, Ending::Passed),
+            () = self.rig.died.notified() => {}
+        }
     }
 
     /// What was said.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use hoist_model::image::ImageIdentity;
 use hoist_model::unit::Restart;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::backend::{
     Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, ByteStream, Chunk,
@@ -31,6 +31,9 @@ pub(crate) enum Fault {
     DiesBefore(usize),
     /// The call of that number does what it is to do and never returns: the process dies there.
     DiesAfter(usize),
+    /// The process dies in the call of that number, and the engine goes on with it: it does so with
+    /// a stop.
+    DiesDuring(usize),
 }
 
 /// Content by name.
@@ -41,6 +44,8 @@ pub(crate) struct Rig {
     pub(crate) engine: FakeBackend,
     faults: Vec<Fault>,
     calls: AtomicUsize,
+    /// Says that the process died.
+    pub(crate) died: Notify,
     /// By volume.
     secrets: Arc<Mutex<BTreeMap<String, Files>>>,
 }
@@ -52,6 +57,7 @@ impl Rig {
             engine,
             faults: Vec::new(),
             calls: AtomicUsize::new(0),
+            died: Notify::new(),
             secrets: Arc::default(),
         }
     }
@@ -63,6 +69,7 @@ impl Rig {
             engine,
             faults: faults.to_vec(),
             calls: AtomicUsize::new(0),
+            died: Notify::new(),
             secrets,
         }
     }
@@ -80,19 +87,24 @@ impl Rig {
         let lost = || BackendError::new(BackendErrorKind::Timeout, "no answer in time");
         let has = |fault: fn(usize) -> Fault| self.faults.contains(&fault(number));
         if has(Fault::DiesBefore) {
-            std::future::pending::<()>().await;
+            self.die().await;
         }
         if has(Fault::Fails) {
             return Err(lost());
         }
         let result = effect.await;
         if has(Fault::DiesAfter) {
-            std::future::pending::<()>().await;
+            self.die().await;
         }
         if has(Fault::AnswerLost) {
             return Err(lost());
         }
         result
+    }
+
+    async fn die(&self) {
+        self.died.notify_one();
+        std::future::pending().await
     }
 
     fn volume_at(&self, id: &str, path: &str) -> Option<String> {
@@ -237,6 +249,12 @@ impl Backend for Rig {
     }
 
     async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), BackendError> {
+        let number = self.calls.load(Ordering::Relaxed);
+        if self.faults.contains(&Fault::DiesDuring(number)) {
+            let (engine, id) = (self.engine.clone(), id.to_owned());
+            tokio::spawn(async move { engine.stop_container(&id, grace).await });
+            self.die().await;
+        }
         self.call(self.engine.stop_container(id, grace)).await
     }
 
