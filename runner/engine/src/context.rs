@@ -18,6 +18,8 @@ use crate::output::OutputWriter;
 use crate::reaper::UndoList;
 use crate::recorder::EventSender;
 use crate::secrets::Secrets;
+use crate::tool_data::Updates;
+use crate::watch::Watch;
 
 /// How a step is to stop. Severity only rises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,11 +105,10 @@ impl UnitContext {
     /// Waits until the step is to stop, at least as severely as `at_least`.
     pub async fn stopped(&self, at_least: Stop) -> Stop {
         let mut stop = self.stop.clone();
-        match stop
-            .wait_for(|stop| *stop >= at_least && *stop > Stop::No)
-            .await
-        {
-            Ok(stop) => *stop,
+        let told = stop.wait_for(|stop| *stop >= at_least && *stop > Stop::No);
+        let told = told.await.map(|stop| *stop);
+        match told {
+            Ok(stop) => stop,
             Err(_) => std::future::pending().await,
         }
     }
@@ -119,6 +120,10 @@ pub struct Made {
     steps: Mutex<BTreeMap<StepId, MadeByStep>>,
     /// The images that names stand for.
     pub(crate) images: ImageCache,
+    /// What happens to the run's containers.
+    pub(crate) watch: Watch,
+    /// Updates of tools' data that failed.
+    pub(crate) updates: Updates,
 }
 
 /// What one step made.

@@ -29,6 +29,8 @@ use hoist_model::state::RunState;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::store::{RunFolder, RunRecord};
+
 /// Between two ticks of the reporters.
 const TICK: Duration = Duration::from_millis(100);
 /// Pieces of output that may wait for the reporters at once; each is at most
@@ -105,25 +107,35 @@ pub(crate) fn queue() -> (EventSender, OutputLane, mpsc::Receiver<Message>) {
     (events, OutputLane { to, room }, from)
 }
 
-/// A recorder at work.
+/// A recorder at work. Clones are the same.
+#[derive(Clone)]
 pub(crate) struct Recorder {
     events: EventSender,
     lane: OutputLane,
 }
 
 impl Recorder {
-    /// Starts recording: facts into `journal`, and both lanes to the reporters.
+    /// Starts recording: facts onto paper, and both lanes to the reporters.
     ///
     /// # Errors
     /// When there can be no more threads.
     pub(crate) fn start(
         run: RunId,
         redactor: Redactor,
-        journal: File,
+        paper: Paper,
         reporters: Vec<Box<dyn Reporter>>,
     ) -> Result<Self, Trouble> {
         let (events, lane, inbox) = queue();
-        let book = Book::new(run, redactor, journal, reporters);
+        let (state, torn) = (RunState::default(), false);
+        let book = Book {
+            run,
+            redactor,
+            seq: 0,
+            state,
+            paper,
+            torn,
+            reporters,
+        };
         std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || book.keep(&inbox))
@@ -150,36 +162,54 @@ impl Recorder {
     }
 }
 
+/// What a run is written down on.
+pub(crate) struct Paper {
+    /// Where `run.json` is.
+    pub(crate) folder: RunFolder,
+    /// Takes each event.
+    pub(crate) journal: File,
+    /// hoist's version.
+    pub(crate) version: String,
+    /// This process.
+    pub(crate) owner: String,
+}
+
+impl Paper {
+    fn append(&mut self, event: &RunEvent) -> Result<(), Trouble> {
+        let mut line = serde_json::to_vec(event).map_err(|error| unwritten(&error.into()))?;
+        line.push(b'\n');
+        self.journal
+            .write_all(&line)
+            .map_err(|error| unwritten(&error))
+    }
+
+    fn sum_up(&self, state: &RunState) -> Result<(), Trouble> {
+        self.folder.write(&RunRecord {
+            format: 1,
+            version: self.version.clone(),
+            owner: self.owner.clone(),
+            state: state.clone(),
+        })
+    }
+}
+
+fn unwritten(error: &std::io::Error) -> Trouble {
+    Trouble::new("the run's events can no longer be written down").cause(error.to_string())
+}
+
 /// What the recorder's thread holds.
 struct Book {
     run: RunId,
     redactor: Redactor,
     seq: u64,
     state: RunState,
-    journal: File,
-    /// The journal could not be written: a run whose record has holes has not gone well.
+    paper: Paper,
+    /// The paper refused something: a run whose record has holes has not gone well.
     torn: bool,
-    reporters: VecDeque<Box<dyn Reporter>>,
+    reporters: Vec<Box<dyn Reporter>>,
 }
 
 impl Book {
-    fn new(
-        run: RunId,
-        redactor: Redactor,
-        journal: File,
-        reporters: Vec<Box<dyn Reporter>>,
-    ) -> Self {
-        Self {
-            run,
-            redactor,
-            seq: 0,
-            state: RunState::default(),
-            journal,
-            torn: false,
-            reporters: reporters.into(),
-        }
-    }
-
     fn keep(mut self, inbox: &mpsc::Receiver<Message>) {
         let start = Instant::now();
         let mut next = start + TICK;
@@ -223,7 +253,15 @@ impl Book {
             };
             self.seq += 1;
             self.state.apply(&event);
-            kinds.extend(self.write(&event));
+            kinds.extend(self.write(|paper, state| {
+                paper.append(&event)?;
+                // From the start on, readers find whose run it is.
+                if event.seq == 0 {
+                    paper.sum_up(state)
+                } else {
+                    Ok(())
+                }
+            }));
             kinds.extend(self.tell(|reporter, state| reporter.on_event(state, &event)));
         }
     }
@@ -246,13 +284,23 @@ impl Book {
         };
         let verdict = self.state.verdict_so_far().max(recorded);
         self.record_all(vec![EventKind::RunEnded { verdict }]);
-        // Those that are not finished yet hear of one that cannot be.
-        while let Some(mut reporter) = self.reporters.pop_front() {
+        self.sum_up();
+        let summed_up = self.seq;
+        // The last first: those that are not finished yet hear of one that cannot be.
+        while let Some(mut reporter) = self.reporters.pop() {
             let finished = guarded(&mut *reporter, |reporter| reporter.finish(&self.state));
             if let Err(error) = finished {
                 self.record_all(vec![left_out(reporter.name(), &error)]);
             }
         }
+        if self.seq != summed_up {
+            self.sum_up();
+        }
+    }
+
+    fn sum_up(&mut self) {
+        let failure = self.write(|paper, state| paper.sum_up(state));
+        self.record_all(failure.into_iter().collect());
     }
 
     fn record_all(&mut self, kinds: Vec<EventKind>) {
@@ -261,23 +309,22 @@ impl Book {
         }
     }
 
-    /// Appends an event to the journal; gives what is to be said if that is no longer possible.
-    fn write(&mut self, event: &RunEvent) -> Option<EventKind> {
+    /// Writes something down; gives what is to be said if that is no longer possible.
+    fn write(
+        &mut self,
+        what: impl FnOnce(&mut Paper, &RunState) -> Result<(), Trouble>,
+    ) -> Option<EventKind> {
         if self.torn {
             return None;
         }
-        let written = serde_json::to_vec(event)
-            .map_err(std::io::Error::from)
-            .and_then(|mut line| {
-                line.push(b'\n');
-                self.journal.write_all(&line)
-            });
-        let error = written.err()?;
+        let Trouble { what, cause, .. } = what(&mut self.paper, &self.state).err()?;
         self.torn = true;
+        let message = format!("{what}: {}", cause.unwrap_or_default());
+        let hint = Some("free space on the project's disk".to_owned());
         Some(EventKind::Warning {
             step: None,
-            message: format!("the run's events can no longer be written down: {error}"),
-            hint: Some("free space on the project's disk".to_owned()),
+            message,
+            hint,
         })
     }
 

@@ -1,10 +1,21 @@
 //! A run from its start to its verdict: open, do, close.
+//!
+//! This is the thin shell around the dispatcher: it waits for what happens, hands it over, and does
+//! what comes back. It refuses to decide anything itself. Closing is a bounded phase that always
+//! comes, unless a third signal says that it must not.
+
+mod close;
+mod open;
+mod perform;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hoist_model::event::EventKind;
 use hoist_model::ids::RunId;
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Signal, Trouble, Verdict};
@@ -32,7 +43,8 @@ pub struct RunRequest {
     pub fail_fast: bool,
     /// How long the run may take, where bounded.
     pub timeout: Option<Duration>,
-    /// Who is told of what happens.
+    /// Who is told of what happens. They are finished from the last to the first, so that the first
+    /// can show what those after it could not write.
     pub reporters: Vec<Box<dyn Reporter>>,
     /// The way to engines.
     pub connector: Arc<dyn Connector>,
@@ -74,7 +86,7 @@ pub struct RunSummary {
     pub abandoned: bool,
 }
 
-/// Why a run could not begin. Nothing was written and nothing was put on the engine.
+/// Why a run could not begin. Nothing was put on the engine.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RunError {
     /// The engine could not be connected to.
@@ -109,12 +121,41 @@ impl RunError {
     }
 }
 
+/// How a phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    /// The next phase comes.
+    Next,
+    /// The third signal: leave everything.
+    Leave,
+}
+
 /// Runs a plan. Whatever happens to its steps, this is `Ok`: the verdict tells.
 ///
 /// # Errors
 /// When the run could not begin.
 pub async fn run(request: RunRequest) -> Result<RunSummary, RunError> {
-    let connected = request.connector.connect(request.engine.as_deref()).await;
-    connected.map(drop).map_err(RunError::Engine)?;
-    Err(RunError::Folder(Trouble::new("runs cannot be made yet")))
+    let mut run = open::open(request).await?;
+    let mut flow = run.perform().await;
+    if flow == Flow::Next {
+        flow = close::close(&mut run).await;
+    }
+    let (flow, state) = match flow {
+        Flow::Next => close::end(&mut run).await,
+        Flow::Leave => close::leave(&mut run).await,
+    };
+    // A recorder that hangs or broke has the verdict with it.
+    let unknown = run.interrupted.map_or(Verdict::Surroundings, Verdict::Interrupted);
+    let state = state.unwrap_or_default();
+    Ok(RunSummary {
+        run: run.id,
+        verdict: state.verdict.unwrap_or(unknown),
+        state,
+        folder: run.folder.path().to_owned(),
+        abandoned: flow == Flow::Leave,
+    })
+}
+
+fn warning(message: String, hint: Option<&str>) -> EventKind {
+    EventKind::Warning { step: None, message, hint: hint.map(str::to_owned) }
 }

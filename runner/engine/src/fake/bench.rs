@@ -81,6 +81,15 @@ impl Bench {
         facts.collect()
     }
 
+    /// What reporters were shown since this or the facts were asked for last.
+    pub(crate) fn shown(&self) -> String {
+        let outputs = self.inbox.try_iter().filter_map(|message| match message {
+            Message::Output(output, _) => Some(output.bytes),
+            Message::Event { .. } | Message::End(_) => None,
+        });
+        String::from_utf8(outputs.flatten().collect()).unwrap()
+    }
+
     /// What the unit has printed.
     pub(crate) async fn log(&self) -> String {
         self.context.output.close().await.unwrap();

@@ -1,6 +1,6 @@
 //! The child's end of the pipe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Will {
     pub(super) run: Option<RunId>,
-    /// Engines on which the run has objects.
-    pub(super) engines: Vec<Option<String>>,
+    /// The address of the engine in use.
+    pub(super) engine: Option<String>,
+    /// Addresses of the others on which the run has objects.
+    pub(super) others: BTreeSet<String>,
     pub(super) entries: BTreeMap<u64, Undo>,
 }
 
@@ -39,12 +41,14 @@ pub async fn reap(input: impl AsyncRead + Unpin, connector: Arc<dyn Connector>) 
     let Some(will) = read(input).await else {
         return;
     };
-    let engines = will.engines.iter().map(|engine| {
+    let others = will.others.iter().map(Some);
+    let engines = std::iter::once(None).chain(others).map(|other| {
+        let engine = other.or(will.engine.as_ref()).map(String::as_str);
         let mine = will.entries.values().rev();
         let mine: Vec<&Undo> = mine
-            .filter(|entry| entry.engine() == engine.as_deref())
+            .filter(|entry| entry.engine() == other.map(String::as_str))
             .collect();
-        clean(&*connector, engine.as_deref(), will.run, mine)
+        clean(&*connector, engine, will.run, mine)
     });
     futures_util::future::join_all(engines).await;
 }
@@ -62,11 +66,11 @@ pub(super) async fn read(input: impl AsyncRead + Unpin) -> Option<Will> {
                 others,
             }) => {
                 will.run = Some(run);
-                will.add(engine);
-                others.into_iter().for_each(|other| will.add(Some(other)));
+                will.engine = engine;
+                will.others.extend(others);
             }
             Ok(Line::Push(number, entry)) => {
-                will.add(entry.engine().map(str::to_owned));
+                will.others.extend(entry.engine().map(str::to_owned));
                 will.entries.insert(number, entry);
             }
             Ok(Line::TakeBack(number)) => {
@@ -78,14 +82,6 @@ pub(super) async fn read(input: impl AsyncRead + Unpin) -> Option<Will> {
         }
     }
     Some(will)
-}
-
-impl Will {
-    fn add(&mut self, engine: Option<String>) {
-        if !self.engines.contains(&engine) {
-            self.engines.push(engine);
-        }
-    }
 }
 
 async fn clean(

@@ -1,7 +1,6 @@
 //! Events come to reporters and the journal in one order, and nothing that a reporter does harms
 //! the run.
 
-use std::io::{Read, Seek};
 use std::sync::Mutex;
 
 use hoist_model::event::{StepOutline, Stream};
@@ -10,6 +9,7 @@ use hoist_model::state::StepStatus;
 use uuid::Uuid;
 
 use super::*;
+use crate::store::{Store, StoredRun};
 
 type Told = Arc<Mutex<Vec<String>>>;
 
@@ -78,24 +78,35 @@ fn notes(
     })
 }
 
+const RUN: RunId = RunId(Uuid::nil());
+
 struct Bench {
     recorder: Recorder,
-    journal: File,
+    root: tempfile::TempDir,
     told: Told,
 }
 
+fn paper(root: &tempfile::TempDir) -> Paper {
+    let folder = RunFolder::create(root.path(), RUN, &["a".into()]).unwrap();
+    let journal = folder.journal().unwrap();
+    Paper {
+        folder,
+        journal,
+        version: "1".to_owned(),
+        owner: "me".to_owned(),
+    }
+}
+
 fn bench(secrets: &[&str], reporters: &[(&'static str, &'static str, bool)]) -> Bench {
-    let (journal, told) = (tempfile::tempfile().unwrap(), Told::default());
+    let (root, told) = (tempfile::tempdir().unwrap(), Told::default());
     let reporters = reporters
         .iter()
         .map(|(name, at, panics)| notes(name, &told, at, *panics));
     let redactor = Redactor::new(secrets).unwrap();
-    let run = RunId(Uuid::nil());
-    let file = journal.try_clone().unwrap();
-    let recorder = Recorder::start(run, redactor, file, reporters.collect()).unwrap();
+    let recorder = Recorder::start(RUN, redactor, paper(&root), reporters.collect()).unwrap();
     Bench {
         recorder,
-        journal,
+        root,
         told,
     }
 }
@@ -144,13 +155,8 @@ impl Bench {
             .collect()
     }
 
-    fn journal(&mut self) -> Vec<RunEvent> {
-        let mut text = String::new();
-        self.journal.rewind().unwrap();
-        self.journal.read_to_string(&mut text).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+    fn stored(&self) -> StoredRun {
+        Store::new(self.root.path()).latest().unwrap().unwrap()
     }
 }
 
@@ -165,23 +171,22 @@ const ALL: [&str; 6] = [
 
 #[tokio::test]
 async fn everyone_is_told_in_one_order_and_it_is_written_down() {
-    let mut bench = bench(&[], &[("one", "", false), ("two", "", false)]);
+    let bench = bench(&[], &[("one", "", false), ("two", "", false)]);
     let state = bench.run().await;
     assert_eq!(bench.told("one"), ALL);
     assert_eq!(bench.told("two"), ALL);
-    let journal = bench.journal();
-    assert!(journal.iter().map(|event| event.seq).eq(0..4));
-    assert!(journal.is_sorted_by_key(|event| event.elapsed));
-    let mut folded = RunState::default();
-    journal.iter().for_each(|event| folded.apply(event));
-    assert_eq!(folded.verdict, Some(Verdict::StepFailed));
-    assert_eq!(folded.steps, state.steps);
+    let events = bench.stored().events().unwrap();
+    assert!(events.iter().map(|event| event.seq).eq(0..4));
+    assert!(events.is_sorted_by_key(|event| event.elapsed));
+    assert_eq!(state.verdict, Some(Verdict::StepFailed));
+    assert_eq!(bench.stored().state().unwrap(), state);
+    assert_eq!(bench.stored().record().unwrap().state, state);
 }
 
 #[tokio::test]
 async fn a_reporter_that_fails_or_panics_is_said_once_and_left_out() {
     for panics in [false, true] {
-        let mut bench = bench(&[], &[("bad", "output", panics), ("good", "", false)]);
+        let bench = bench(&[], &[("bad", "output", panics), ("good", "", false)]);
         let state = bench.run().await;
         assert_eq!(bench.told("bad"), ALL[..2]);
         let why = if panics {
@@ -199,13 +204,14 @@ async fn a_reporter_that_fails_or_panics_is_said_once_and_left_out() {
             Some(Verdict::StepFailed),
             "the run's verdict is its own"
         );
-        assert_eq!(bench.journal().len(), 5);
+        assert_eq!(bench.stored().state().unwrap(), state);
+        assert_eq!(bench.stored().record().unwrap().state, state);
     }
 }
 
 #[tokio::test]
-async fn those_that_finish_later_hear_of_one_that_cannot_finish() {
-    let bench = bench(&[], &[("file", "finish", false), ("terminal", "", false)]);
+async fn those_that_come_first_hear_of_one_that_cannot_finish() {
+    let bench = bench(&[], &[("terminal", "", false), ("file", "finish", false)]);
     let state = bench.run().await;
     assert_eq!(state.warnings.len(), 1);
     assert!(
@@ -218,7 +224,7 @@ async fn those_that_finish_later_hear_of_one_that_cannot_finish() {
 
 #[tokio::test]
 async fn secrets_reach_nobody() {
-    let mut bench = bench(&["hunter2hunter2"], &[("one", "", false)]);
+    let bench = bench(&["hunter2hunter2"], &[("one", "", false)]);
     let message = "no: hunter2hunter2".to_owned();
     bench.recorder.events().send(EventKind::Warning {
         step: None,
@@ -227,20 +233,24 @@ async fn secrets_reach_nobody() {
     });
     let state = bench.run().await;
     assert_eq!(bench.told("one")[0], "warning no: ***");
-    let written = serde_json::to_string(&bench.journal()).unwrap();
-    assert!(!written.contains("hunter2") && !format!("{state:?}").contains("hunter2"));
+    let stored = bench.stored();
+    let written = format!("{:?} {:?} {state:?}", stored.events(), stored.record());
+    assert!(written.contains("***") && !written.contains("hunter2"));
 }
 
 #[tokio::test]
 async fn a_record_with_holes_is_no_passed_run() {
-    let full = File::options().write(true).open("/dev/full").unwrap();
-    let told = Told::default();
+    let journal = File::options().write(true).open("/dev/full").unwrap();
+    let (root, told) = (tempfile::tempdir().unwrap(), Told::default());
     let reporters = vec![notes("one", &told, "", false)];
-    let run = RunId(Uuid::nil());
-    let recorder = Recorder::start(run, Redactor::default(), full, reporters).unwrap();
+    let paper = Paper {
+        journal,
+        ..paper(&root)
+    };
+    let recorder = Recorder::start(RUN, Redactor::default(), paper, reporters).unwrap();
     let bench = Bench {
         recorder,
-        journal: tempfile::tempfile().unwrap(),
+        root,
         told,
     };
     let state = bench.run().await;
@@ -264,10 +274,9 @@ fn reporters_tick_while_nothing_happens() {
         }
     }
     let (to, from) = mpsc::channel();
-    let journal = tempfile::tempfile().unwrap();
+    let root = tempfile::tempdir().unwrap();
     let reporters: Vec<Box<dyn Reporter>> = vec![Box::new(Ticks(to))];
-    let run = RunId(Uuid::nil());
-    let recorder = Recorder::start(run, Redactor::default(), journal, reporters).unwrap();
+    let recorder = Recorder::start(RUN, Redactor::default(), paper(&root), reporters).unwrap();
     assert_eq!(from.recv_timeout(Duration::from_secs(60)), Ok(()));
     drop(recorder);
     assert!(
