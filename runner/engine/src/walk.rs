@@ -2,7 +2,8 @@
 //! bounded memory. It follows no link, opens nothing but plain files and folders, and refuses to
 //! send anything that is not what it was when the walk came to it.
 
-pub(crate) mod pieces;
+pub(crate) mod entries;
+mod pieces;
 mod rules;
 mod writer;
 

@@ -1,12 +1,117 @@
-//! placeholder
+//! A container that runs to its end: create, attach, fill, start, drain, wait, inspect, fetch,
+//! remove. It refuses to let the engine remove the container by itself, which races with waiting,
+//! and to believe an exit that someone else brought about.
 
+mod harvest;
+mod life;
+mod litter;
+mod place;
+mod user;
+
+#[cfg(test)]
+mod tests;
+
+use hoist_model::event::EventKind;
 use hoist_model::plan::PlannedStep;
-use hoist_model::reason::Ending;
+use hoist_model::reason::{CancelReason, Ending, Trouble};
+use hoist_model::step::ContainerOutcome;
 use hoist_model::unit::ContainerUnit;
 
-use crate::context::UnitContext;
+use crate::context::{Stop, UnitContext};
+use crate::images;
+use crate::unit::halt::{self, Halt, unless_stopped};
+use crate::walk::Owner;
+use life::Exit;
+pub(crate) use life::live;
+pub(crate) use litter::Litter;
+use place::Names;
+pub(crate) use place::{Place, bare, warn_of_links};
+use user::User;
 
 /// Executes the unit.
-pub async fn execute(_context: &UnitContext, _step: &PlannedStep, _unit: &ContainerUnit) -> Ending {
-    Ending::Passed
+pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &ContainerUnit) -> Ending {
+    let mut litter = Litter::default();
+    let result = attempt(context, step, unit, &mut litter).await;
+    litter.clear(context).await;
+    halt::ending(result)
+}
+
+async fn attempt(
+    context: &UnitContext,
+    step: &PlannedStep,
+    unit: &ContainerUnit,
+    litter: &mut Litter,
+) -> Result<Ending, Halt> {
+    let listening = context.made.watch.listen(&context.backend, context.run);
+    let (ticket, image) = tokio::join!(
+        listening,
+        unless_stopped(context, images::resolve(context, &unit.image))
+    );
+    let names = Names::new(context);
+    let place = place::make(context, unit, &image?, &names, litter).await?;
+    let container = place.container.clone();
+    let exit = life::live(context, place, &ticket).await?;
+    tokio::select! {
+        biased;
+        _ = context.stopped(Stop::Kill) => Err(Halt::Stopped),
+        ending = outcome(context, step, unit, &container, exit) => ending,
+    }
+}
+
+/// Whose files in a step's container have to be; see [`user::owner`].
+pub(crate) async fn owner_of(
+    context: &UnitContext,
+    unit: &ContainerUnit,
+    image: &str,
+    container: &str,
+) -> Result<Owner, Halt> {
+    let backend = context.backend.as_ref();
+    let user = User::of(backend, unit, image).await?;
+    user::owner(backend, user.as_ref(), container).await
+}
+
+/// Fetches what the container left and reads how it ended.
+async fn outcome(
+    context: &UnitContext,
+    step: &PlannedStep,
+    unit: &ContainerUnit,
+    container: &str,
+    exit: Exit,
+) -> Result<Ending, Halt> {
+    let gathered = harvest::gather(context, unit, container).await;
+    let report = harvest::report(context, unit, container)
+        .await
+        .map_err(Halt::trouble)?;
+    let reading = step.kind.read(&ContainerOutcome {
+        code: exit.info.exit_code,
+        oom_killed: exit.info.oom_killed,
+        memory_limit: unit.limits.memory,
+        report,
+        tail: context.output.tail(),
+    });
+    for warning in reading.warnings {
+        context.warn(warning, None);
+    }
+    if !reading.findings.is_empty() {
+        let findings = reading.findings;
+        context.events.send(EventKind::FindingsFound {
+            step: step.id.clone(),
+            findings,
+        });
+    }
+    match reading.ending {
+        // A command may well end with 0 when it is told to stop; it has not done its work for that.
+        ending if ending.is_good() && exit.stopped => {
+            Ok(Ending::Cancelled(CancelReason::Requested))
+        }
+        // Nor did a step whose results are lost.
+        ending if ending.is_good() => gathered.map(|()| ending).map_err(Halt::trouble),
+        ending => {
+            if let Err(Trouble { what, cause, hint }) = gathered {
+                let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+                context.warn(format!("{what}{cause}"), hint);
+            }
+            Ok(ending)
+        }
+    }
 }
