@@ -158,3 +158,173 @@ fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CASES: &[(u16, &str, Kind)] = &[
+        // Docker 20.10.
+        (
+            500,
+            "driver failed programming external connectivity on endpoint web (4f0c): Bind for 127.0.0.1:8080 failed: port is already allocated",
+            Kind::PortTaken,
+        ),
+        (
+            500,
+            "driver failed programming external connectivity on endpoint web (4f0c): Error starting userland proxy: listen tcp4 127.0.0.1:8080: bind: address already in use",
+            Kind::PortTaken,
+        ),
+        (
+            403,
+            "Pool overlaps with other one on this address space",
+            Kind::SubnetOverlap,
+        ),
+        (
+            400,
+            "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"nope\": executable file not found in $PATH: unknown",
+            Kind::CannotStart { code: 127 },
+        ),
+        (
+            400,
+            "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"/etc/passwd\": permission denied: unknown",
+            Kind::CannotStart { code: 126 },
+        ),
+        (
+            400,
+            "OCI runtime create failed: container_linux.go:380: starting container process caused: chdir to cwd (\"/root\") set in config.json failed: permission denied: unknown",
+            Kind::Engine,
+        ),
+        (
+            409,
+            "Conflict. The container name \"/web\" is already in use by container \"0a1b\". You have to remove (or rename) that container to be able to reuse that name.",
+            Kind::Conflict,
+        ),
+        (
+            409,
+            "remove data: volume is in use - [0a1b]",
+            Kind::Conflict,
+        ),
+        (
+            403,
+            "error while removing network: network web id 0a1b has active endpoints",
+            Kind::Conflict,
+        ),
+        (404, "No such image: web:1", Kind::NotFound),
+        (404, "No such container: web", Kind::NotFound),
+        (
+            404,
+            "manifest for 127.0.0.1:5000/web:never not found: manifest unknown: manifest unknown",
+            Kind::NotFound,
+        ),
+        (
+            404,
+            "pull access denied for wbe, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
+            Kind::NotFound,
+        ),
+        (
+            500,
+            "Head \"http://127.0.0.1:5001/v2/web/manifests/1\": no basic auth credentials",
+            Kind::Unauthorized,
+        ),
+        (
+            500,
+            "Get \"https://registry.example.com/v2/\": unauthorized: authentication required",
+            Kind::Unauthorized,
+        ),
+        (
+            500,
+            "denied: requested access to the resource is denied",
+            Kind::Unauthorized,
+        ),
+        (
+            500,
+            "toomanyrequests: You have reached your pull rate limit",
+            Kind::Registry,
+        ),
+        (
+            500,
+            "Get \"https://registry.example.com/v2/\": dial tcp: lookup registry.example.com: no such host",
+            Kind::Registry,
+        ),
+        (
+            500,
+            "Get \"https://10.0.0.1:5000/v2/\": http: server gave HTTP response to HTTPS client",
+            Kind::Registry,
+        ),
+        (
+            500,
+            "received unexpected HTTP status: 503 Service Unavailable",
+            Kind::Registry,
+        ),
+        (
+            500,
+            "write /var/lib/docker/tmp/layer: no space left on device",
+            Kind::DiskFull,
+        ),
+        (
+            400,
+            "unable to find user nobody-here: no matching entries in passwd file",
+            Kind::Engine,
+        ),
+        // The current one.
+        (
+            500,
+            "failed to set up container networking: driver failed programming external connectivity on endpoint web (4f0c): failed to bind host port 127.0.0.1:8080/tcp: address already in use",
+            Kind::PortTaken,
+        ),
+        (
+            403,
+            "invalid pool request: Pool overlaps with other one on this address space",
+            Kind::SubnetOverlap,
+        ),
+        (
+            400,
+            "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: \"nope\": executable file not found in $PATH",
+            Kind::CannotStart { code: 127 },
+        ),
+        (
+            400,
+            "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: exec: \"/nope\": stat /nope: no such file or directory",
+            Kind::CannotStart { code: 127 },
+        ),
+        (
+            400,
+            "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: error mounting \"/nowhere\" to rootfs at \"/exec\": no such file or directory",
+            Kind::Engine,
+        ),
+        (
+            404,
+            "failed to resolve reference \"127.0.0.1:5000/web:never\": 127.0.0.1:5000/web:never: not found",
+            Kind::NotFound,
+        ),
+        (
+            404,
+            "pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
+            Kind::NotFound,
+        ),
+        (
+            404,
+            "failed to resolve reference \"127.0.0.1:5001/web:1\": pull access denied, repository does not exist or may require authorization: authorization failed: no basic auth credentials",
+            Kind::Unauthorized,
+        ),
+        (404, "network web not found", Kind::NotFound),
+        (401, "nothing that is known", Kind::Unauthorized),
+        (501, "nothing that is known", Kind::Unsupported),
+        (500, "nothing that is known", Kind::Engine),
+    ];
+
+    #[test]
+    fn what_engines_say_is_understood() {
+        for (status, message, kind) in CASES {
+            assert_eq!(of_answer(*status, message), *kind, "{message}");
+        }
+    }
+
+    #[test]
+    fn phrases_are_in_lower_case() {
+        for (phrase, _) in PHRASES {
+            assert_eq!(*phrase, phrase.to_lowercase());
+        }
+    }
+}

@@ -62,6 +62,11 @@ impl Api {
         self.version >= (1, 44) && !self.podman
     }
 
+    /// The builder knows what came with Docker 23: texts in a Dockerfile, `COPY --link` and such.
+    pub(crate) fn modern_builder(&self) -> bool {
+        self.version >= (1, 42) && !self.podman
+    }
+
     /// Builds can go through BuildKit.
     pub(crate) fn buildkit(&self) -> bool {
         !self.podman && self.platform.starts_with("linux/")

@@ -38,7 +38,7 @@ use errors::Result;
 use info::Api;
 
 /// A connected engine. It holds no connection open by itself: each call makes its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DockerBackend {
     docker: Docker,
     api: Api,

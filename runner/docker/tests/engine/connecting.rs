@@ -27,21 +27,43 @@ async fn an_engine_says_what_it_is() {
 async fn nothing_there_names_the_address_and_where_it_came_from() {
     let folder = tempfile::tempdir().unwrap();
     let address = format!("unix://{}/none.sock", folder.path().display());
-    let settings = Settings { docker_host: Some(address.clone()), ..Settings::default() };
-    let error = DockerConnector::new(settings).connect(None).await.err().expect("nothing is there");
+    let settings = Settings {
+        docker_host: Some(address.clone()),
+        ..Settings::default()
+    };
+    let error = DockerConnector::new(settings)
+        .connect(None)
+        .await
+        .err()
+        .expect("nothing is there");
     assert_eq!(error.kind, Kind::Unreachable);
-    assert!(error.message.contains(&address) && error.message.contains("DOCKER_HOST"), "{error}");
+    assert!(
+        error.message.contains(&address) && error.message.contains("DOCKER_HOST"),
+        "{error}"
+    );
 
     // A socket that nobody listens at any more.
     let path = folder.path().join("dead.sock");
     drop(UnixListener::bind(&path).unwrap());
     let address = format!("unix://{}", path.display());
-    let error = connector().connect(Some(&address)).await.err().expect("nobody listens");
+    let error = connector()
+        .connect(Some(&address))
+        .await
+        .err()
+        .expect("nobody listens");
     assert_eq!(error.kind, Kind::Unreachable);
 
-    let error = connector().connect(Some("tcp://127.0.0.1:1")).await.err().expect("nobody listens");
+    let error = connector()
+        .connect(Some("tcp://127.0.0.1:1"))
+        .await
+        .err()
+        .expect("nobody listens");
     assert_eq!(error.kind, Kind::Unreachable);
-    let error = connector().connect(Some("carrier-pigeon")).await.err().expect("no such way");
+    let error = connector()
+        .connect(Some("carrier-pigeon"))
+        .await
+        .err()
+        .expect("no such way");
     assert_eq!(error.kind, Kind::Unsupported);
 }
 
@@ -50,12 +72,19 @@ async fn a_socket_that_may_not_be_used_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("engine.sock");
     let _listener = UnixListener::bind(&path).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if std::os::unix::net::UnixStream::connect(&path).is_ok() {
-        return skipped("a_socket_that_may_not_be_used_is_told", "root may use every socket");
+        return skipped(
+            "a_socket_that_may_not_be_used_is_told",
+            "root may use every socket",
+        );
     }
     let address = format!("unix://{}", path.display());
-    let error = connector().connect(Some(&address)).await.err().expect("it is forbidden");
+    let error = connector()
+        .connect(Some(&address))
+        .await
+        .err()
+        .expect("it is forbidden");
     assert_eq!(error.kind, Kind::Permission);
 }
 
@@ -77,7 +106,14 @@ async fn an_engine_that_is_too_old_is_refused() {
         }
     });
     let address = format!("unix://{}", path.display());
-    let error = connector().connect(Some(&address)).await.err().expect("it is too old");
+    let error = connector()
+        .connect(Some(&address))
+        .await
+        .err()
+        .expect("it is too old");
     assert_eq!(error.kind, Kind::TooOld);
-    assert!(error.message.contains("1.39") && error.message.contains("18.09.1"), "{error}");
+    assert!(
+        error.message.contains("1.39") && error.message.contains("18.09.1"),
+        "{error}"
+    );
 }

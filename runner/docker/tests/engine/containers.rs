@@ -14,7 +14,12 @@ async fn exit_codes_come_as_they_are() {
         for code in [0, 1, 42, 255] {
             let ran = bed.run(&bed.shell(&format!("exit {code}"))).await;
             assert_eq!(ran.code, code);
-            let info = bed.engine.inspect_container(&ran.id).await.unwrap().unwrap();
+            let info = bed
+                .engine
+                .inspect_container(&ran.id)
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!((info.status.as_str(), info.exit_code), ("exited", code));
             assert!(!info.oom_killed && !info.is_running());
         }
@@ -40,8 +45,10 @@ async fn a_container_is_sealed() {
         spec.security.read_only = true;
         spec.limits.cpus = Some(1.5);
         spec.limits.shm_size = Some(8 << 20);
-        spec.tmpfs =
-            vec![Tmpfs { target: "/scratch".to_owned(), options: "size=1m,mode=1777".to_owned() }];
+        spec.tmpfs = vec![Tmpfs {
+            target: "/scratch".to_owned(),
+            options: "size=1m,mode=1777".to_owned(),
+        }];
         let ran = bed.run(&spec).await;
         let text = ran.text();
         let lines: Vec<&str> = text.lines().collect();
@@ -50,7 +57,16 @@ async fn a_container_is_sealed() {
         assert!(text.contains("NoNewPrivs:\t1"), "{text}");
         assert_eq!(
             lines[lines.len() - 8..],
-            ["lo", "docker-init", "a=b c", "/srv", "1234", "read-only", "scratch", "shm 8192"],
+            [
+                "lo",
+                "docker-init",
+                "a=b c",
+                "/srv",
+                "1234",
+                "read-only",
+                "scratch",
+                "shm 8192"
+            ],
             "{text}"
         );
     })
@@ -62,7 +78,12 @@ async fn capabilities_can_be_given_back() {
     on_engine("capabilities", &[BASE], async |bed| {
         let mut spec = bed.shell("grep CapEff /proc/self/status; chown 7 /etc/hostname || true");
         spec.security.cap_add = vec!["CHOWN".to_owned()];
-        assert!(bed.run(&spec).await.text().contains("CapEff:\t0000000000000001"));
+        assert!(
+            bed.run(&spec)
+                .await
+                .text()
+                .contains("CapEff:\t0000000000000001")
+        );
     })
     .await;
 }
@@ -70,11 +91,18 @@ async fn capabilities_can_be_given_back() {
 #[tokio::test]
 async fn running_out_of_memory_shows_whatever_the_exit_code() {
     on_engine("oom", &[BASE], async |bed| {
-        for (tail, fine) in [("", false), ("|| true", true)] {
+        // The engine learns of it a little later than the parent; a container that ends in between
+        // may end without the mark.
+        for (tail, fine) in [("", false), ("|| sleep 0.5", true)] {
             let mut spec = bed.shell(&format!("head -c 200m /dev/zero | tail {tail}"));
             spec.limits.memory = Some(32 << 20);
             let ran = bed.run(&spec).await;
-            let info = bed.engine.inspect_container(&ran.id).await.unwrap().unwrap();
+            let info = bed
+                .engine
+                .inspect_container(&ran.id)
+                .await
+                .unwrap()
+                .unwrap();
             assert!(info.oom_killed, "code {}", ran.code);
             assert_eq!(ran.code == 0, fine, "code {}", ran.code);
         }
@@ -85,7 +113,11 @@ async fn running_out_of_memory_shows_whatever_the_exit_code() {
 #[tokio::test]
 async fn a_command_that_cannot_start_has_the_code_that_shells_use() {
     on_engine("cannot-start", &[BASE], async |bed| {
-        for (command, code) in [("/nowhere", 127), ("no-such-command", 127), ("/etc/passwd", 126)] {
+        for (command, code) in [
+            ("/nowhere", 127),
+            ("no-such-command", 127),
+            ("/etc/passwd", 126),
+        ] {
             let mut spec = bed.shell("");
             spec.command = Some(vec![command.to_owned()]);
             let ran = bed.run(&spec).await;
@@ -103,16 +135,38 @@ async fn what_is_missing_or_taken_is_told_apart() {
         let engine = &bed.engine;
         let mut spec = bed.shell("sleep 60");
         let id = engine.create_container(&spec).await.unwrap();
-        assert_eq!(engine.create_container(&spec).await.unwrap_err().kind, Kind::Conflict);
+        assert_eq!(
+            engine.create_container(&spec).await.unwrap_err().kind,
+            Kind::Conflict
+        );
         spec.name = bed.unique();
         spec.image = "hoist-test/never-built:1".to_owned();
-        assert_eq!(engine.create_container(&spec).await.unwrap_err().kind, Kind::NotFound);
-        assert_eq!(engine.start_container("hoist-test-nobody").await.unwrap_err().kind, Kind::NotFound);
-        assert!(engine.inspect_container("hoist-test-nobody").await.unwrap().is_none());
+        assert_eq!(
+            engine.create_container(&spec).await.unwrap_err().kind,
+            Kind::NotFound
+        );
+        assert_eq!(
+            engine
+                .start_container("hoist-test-nobody")
+                .await
+                .unwrap_err()
+                .kind,
+            Kind::NotFound
+        );
+        assert!(
+            engine
+                .inspect_container("hoist-test-nobody")
+                .await
+                .unwrap()
+                .is_none()
+        );
         engine.remove_container("hoist-test-nobody").await.unwrap();
         // Neither runs: both are fine.
         engine.kill_container(&id, "KILL").await.unwrap();
-        engine.stop_container(&id, Duration::from_secs(1)).await.unwrap();
+        engine
+            .stop_container(&id, Duration::from_secs(1))
+            .await
+            .unwrap();
         engine.remove_container(&id).await.unwrap();
         engine.remove_container(&id).await.unwrap();
     })
@@ -141,8 +195,10 @@ async fn stop_gives_grace_and_kill_does_not() {
             .await
             .unwrap();
         engine.start_container(&id).await.unwrap();
-        let (killed, code) =
-            tokio::join!(engine.kill_container(&id, "KILL"), engine.wait_container(&id));
+        let (killed, code) = tokio::join!(
+            engine.kill_container(&id, "KILL"),
+            engine.wait_container(&id)
+        );
         killed.unwrap();
         assert_eq!(code.unwrap(), 137);
     })
@@ -159,19 +215,39 @@ async fn names_and_restart_policies_can_change() {
         engine.start_container(&id).await.unwrap();
         let name = bed.unique();
         engine.rename_container(&id, &name).await.unwrap();
-        assert_eq!(engine.inspect_container(&name).await.unwrap().unwrap().restart, Restart::UnlessStopped);
-        for restart in [Restart::No, Restart::Always, Restart::OnFailure, Restart::UnlessStopped] {
+        assert_eq!(
+            engine
+                .inspect_container(&name)
+                .await
+                .unwrap()
+                .unwrap()
+                .restart,
+            Restart::UnlessStopped
+        );
+        for restart in [
+            Restart::No,
+            Restart::Always,
+            Restart::OnFailure,
+            Restart::UnlessStopped,
+        ] {
             engine.set_restart(&id, restart).await.unwrap();
             let info = engine.inspect_container(&id).await.unwrap().unwrap();
             assert_eq!((info.restart, info.name.as_str()), (restart, name.as_str()));
         }
         let listed = engine.list_containers(&bed.filter()).await.unwrap();
         assert_eq!(listed.len(), 1);
-        assert_eq!((listed[0].id.as_str(), listed[0].status.as_str()), (id.as_str(), "running"));
+        assert_eq!(
+            (listed[0].id.as_str(), listed[0].status.as_str()),
+            (id.as_str(), "running")
+        );
         assert_eq!(listed[0].name, name);
         // Those of the image come besides.
         let labels = &listed[0].labels;
-        assert!(bed.labels().iter().all(|(name, value)| labels.get(name) == Some(value)));
+        assert!(
+            bed.labels()
+                .iter()
+                .all(|(name, value)| labels.get(name) == Some(value))
+        );
     })
     .await;
 }
@@ -180,9 +256,10 @@ async fn names_and_restart_policies_can_change() {
 async fn health_is_told_with_the_last_probe() {
     on_engine("health", &[BASE], async |bed| {
         let engine = &bed.engine;
-        for (probe, expected) in
-            [("echo fine", HealthStatus::Healthy), ("echo broken; exit 1", HealthStatus::Unhealthy)]
-        {
+        for (probe, expected) in [
+            ("echo fine", HealthStatus::Healthy),
+            ("echo broken; exit 1", HealthStatus::Unhealthy),
+        ] {
             let mut spec = bed.shell("sleep 60");
             spec.healthcheck = Some(Healthcheck {
                 test: vec!["CMD-SHELL".to_owned(), probe.to_owned()],
@@ -203,7 +280,10 @@ async fn health_is_told_with_the_last_probe() {
             };
             assert_eq!(health.status, expected);
             assert!(probe.contains(health.last_output.trim()), "{health:?}");
-            assert_eq!(health.failing_streak > 0, expected == HealthStatus::Unhealthy);
+            assert_eq!(
+                health.failing_streak > 0,
+                expected == HealthStatus::Unhealthy
+            );
         }
     })
     .await;
@@ -225,13 +305,18 @@ async fn a_taken_port_is_told() {
         let id = engine.create_container(&spec).await.unwrap();
         engine.start_container(&id).await.unwrap();
         let info = engine.inspect_container(&id).await.unwrap().unwrap();
-        let [shown] = info.ports.as_slice() else { panic!("{:?}", info.ports) };
+        let [shown] = info.ports.as_slice() else {
+            panic!("{:?}", info.ports)
+        };
         let taken = shown
             .strip_prefix("127.0.0.1:")
             .and_then(|rest| rest.strip_suffix("->80/tcp"))
             .and_then(|port| port.parse().ok());
         assert!(taken.is_some(), "{shown}");
-        assert_eq!(engine.list_containers(&bed.filter()).await.unwrap()[0].ports, info.ports);
+        assert_eq!(
+            engine.list_containers(&bed.filter()).await.unwrap()[0].ports,
+            info.ports
+        );
 
         spec.name = bed.unique();
         spec.ports = vec![port(taken)];
@@ -257,7 +342,11 @@ async fn volumes_keep_what_containers_write() {
         let volume = bed.unique();
         engine.create_volume(&volume, &bed.labels()).await.unwrap();
         engine.create_volume(&volume, &bed.labels()).await.unwrap();
-        let mount = |read_only| Mount { volume: volume.clone(), target: "/data".to_owned(), read_only };
+        let mount = |read_only| Mount {
+            volume: volume.clone(),
+            target: "/data".to_owned(),
+            read_only,
+        };
         let mut writer = bed.shell("echo kept >/data/file");
         writer.mounts = vec![mount(false)];
         assert_eq!(bed.run(&writer).await.code, 0);
@@ -271,9 +360,16 @@ async fn volumes_keep_what_containers_write() {
 
         let found = engine.inspect_volume(&volume).await.unwrap().unwrap();
         assert_eq!(found.labels, bed.labels());
-        assert!(found.created_at.parse::<jiff::Timestamp>().is_ok(), "{}", found.created_at);
+        assert!(
+            found.created_at.parse::<jiff::Timestamp>().is_ok(),
+            "{}",
+            found.created_at
+        );
         assert_eq!(engine.list_volumes(&bed.filter()).await.unwrap().len(), 1);
-        assert_eq!(engine.remove_volume(&volume).await.unwrap_err().kind, Kind::Conflict);
+        assert_eq!(
+            engine.remove_volume(&volume).await.unwrap_err().kind,
+            Kind::Conflict
+        );
         for container in engine.list_containers(&bed.filter()).await.unwrap() {
             engine.remove_container(&container.id).await.unwrap();
         }
@@ -291,7 +387,10 @@ async fn kept_output_can_be_read_afterwards() {
         spec.logs = Logs::Keep;
         let ran = bed.run(&spec).await;
         let text = |chunks: Vec<hoist_engine::backend::Chunk>| -> Vec<u8> {
-            chunks.into_iter().flat_map(|chunk| chunk.bytes.to_vec()).collect()
+            chunks
+                .into_iter()
+                .flat_map(|chunk| chunk.bytes.to_vec())
+                .collect()
         };
         let whole = text(bed.engine.logs(&ran.id, None).await.unwrap());
         assert_eq!(whole.len(), ran.stdout.len() + ran.stderr.len());

@@ -15,15 +15,26 @@ async fn images_have_one_identity_under_all_their_names() {
         let tag = bed.tag("");
         engine.tag_image(BASE, &tag).await.unwrap();
         let tagged = engine.inspect_image(&tag).await.unwrap().unwrap();
-        assert_eq!((&tagged.id, &tagged.config_digest), (&base.id, &base.config_digest));
+        assert_eq!(
+            (&tagged.id, &tagged.config_digest),
+            (&base.id, &base.config_digest)
+        );
         let by_id = engine.inspect_image(&base.id).await.unwrap().unwrap();
         assert_eq!(by_id.id, base.id);
         engine.untag_image(&tag).await.unwrap();
         engine.untag_image(&tag).await.unwrap();
         assert!(engine.inspect_image(&tag).await.unwrap().is_none());
         assert!(engine.inspect_image(BASE).await.unwrap().is_some());
-        assert_eq!(engine.tag_image(&tag, "x:1").await.unwrap_err().kind, Kind::NotFound);
-        assert!(engine.inspect_image("../containers/json?all=1").await.is_err());
+        assert_eq!(
+            engine.tag_image(&tag, "x:1").await.unwrap_err().kind,
+            Kind::NotFound
+        );
+        assert!(
+            engine
+                .inspect_image("../containers/json?all=1")
+                .await
+                .is_err()
+        );
     })
     .await;
 }
@@ -33,7 +44,9 @@ async fn an_archive_is_what_docker_save_writes() {
     on_engine("export", &[BASE], async |bed| {
         let tag = bed.tag("");
         bed.engine.tag_image(BASE, &tag).await.unwrap();
-        let archive = all(bed.engine.export_image(&tag).await.unwrap()).await.unwrap();
+        let archive = all(bed.engine.export_image(&tag).await.unwrap())
+            .await
+            .unwrap();
         let files = files_of(&archive);
         let manifest = String::from_utf8(files["manifest.json"].clone()).unwrap();
         assert!(manifest.contains(&tag), "{manifest}");
@@ -51,7 +64,10 @@ async fn there_and_back(bed: &Bed, registry: &str, logins: &[Login]) {
     let before = engine.inspect_image(&tag).await.unwrap().unwrap();
     let (sender, said) = progress();
     let digest = engine.push_image(&tag, logins, sender).await.unwrap();
-    assert!(digest.starts_with("sha256:") && digest.len() == 71, "{digest}");
+    assert!(
+        digest.starts_with("sha256:") && digest.len() == 71,
+        "{digest}"
+    );
     assert!(said.await.unwrap().contains(&digest));
 
     engine.untag_image(&tag).await.unwrap();
@@ -63,7 +79,10 @@ async fn there_and_back(bed: &Bed, registry: &str, logins: &[Login]) {
 
     let name = tag.rsplit_once(':').unwrap().0;
     let (sender, _said) = progress();
-    let error = engine.pull_image(&format!("{name}:never"), logins, sender).await.unwrap_err();
+    let error = engine
+        .pull_image(&format!("{name}:never"), logins, sender)
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, Kind::NotFound, "{error}");
 }
 
@@ -74,7 +93,10 @@ async fn a_push_and_a_pull_without_a_password() {
     if !answers(&registry) {
         return skipped(name, &format!("no registry answers at {registry}"));
     }
-    on_engine(name, &[BASE], async |bed| there_and_back(&bed, &registry, &[]).await).await;
+    on_engine(name, &[BASE], async |bed| {
+        there_and_back(&bed, &registry, &[]).await
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -99,10 +121,18 @@ async fn a_push_and_a_pull_with_a_password() {
             let tag = bed.tag(&registry);
             bed.engine.tag_image(BASE, &tag).await.unwrap();
             let (sender, _said) = progress();
-            let error = bed.engine.push_image(&tag, &logins, sender).await.unwrap_err();
+            let error = bed
+                .engine
+                .push_image(&tag, &logins, sender)
+                .await
+                .unwrap_err();
             assert_eq!(error.kind, Kind::Unauthorized, "{error}");
             let (sender, _said) = progress();
-            let error = bed.engine.pull_image(&tag, &logins, sender).await.unwrap_err();
+            let error = bed
+                .engine
+                .pull_image(&tag, &logins, sender)
+                .await
+                .unwrap_err();
             assert_eq!(error.kind, Kind::Unauthorized, "{error}");
         }
     })

@@ -32,9 +32,15 @@ async fn a_network_is_as_it_was_asked_for() {
         assert_eq!(network.ip_range, asked.ip_range);
         assert!(network.internal);
         assert_eq!(network.labels, bed.labels());
-        assert!(engine.list_networks(&[]).await.unwrap().len() > 1, "there is always a bridge");
+        assert!(
+            engine.list_networks(&[]).await.unwrap().len() > 1,
+            "there is always a bridge"
+        );
 
-        let overlapping = NetworkSpec { name: bed.unique(), ..asked };
+        let overlapping = NetworkSpec {
+            name: bed.unique(),
+            ..asked
+        };
         let error = engine.create_network(&overlapping).await.unwrap_err();
         assert_eq!(error.kind, Kind::SubnetOverlap, "{error}");
         engine.remove_network(&id).await.unwrap();
@@ -66,8 +72,11 @@ async fn a_container_is_on_all_of_its_networks_from_the_start() {
 
         for (endpoint, address) in endpoints.into_iter().zip(["10.217.12.5", "10.217.13.5"]) {
             let mut client = bed.shell("getent hosts web");
-            client.network =
-                Attachment::Networks(vec![Endpoint { address: None, aliases: Vec::new(), ..endpoint }]);
+            client.network = Attachment::Networks(vec![Endpoint {
+                address: None,
+                aliases: Vec::new(),
+                ..endpoint
+            }]);
             let ran = bed.run(&client).await;
             assert!(ran.text().starts_with(address), "{:?}", ran.text());
         }
@@ -95,7 +104,13 @@ async fn no_half_container_is_left_of_a_network_that_is_missing() {
             let error = engine.start_container(&id).await.unwrap_err();
             assert_eq!(error.kind, Kind::NotFound, "{error}");
         } else {
-            assert!(engine.list_containers(&bed.filter()).await.unwrap().is_empty());
+            assert!(
+                engine
+                    .list_containers(&bed.filter())
+                    .await
+                    .unwrap()
+                    .is_empty()
+            );
         }
     })
     .await;

@@ -15,7 +15,11 @@ async fn four_hundred_thousand_lines_come_whole_and_in_order() {
         let ran = bed.run(&bed.shell("seq 1 400000; echo done >&2")).await;
         println!("400,000 lines in {:?}", begun.elapsed());
         let expected: String = (1..=400_000).map(|n| format!("{n}\n")).collect();
-        assert!(ran.stdout == expected.as_bytes(), "{} bytes came", ran.stdout.len());
+        assert!(
+            ran.stdout == expected.as_bytes(),
+            "{} bytes came",
+            ran.stdout.len()
+        );
         assert_eq!(ran.stderr, b"done\n");
         assert_eq!(ran.code, 0);
     })
@@ -26,7 +30,8 @@ async fn four_hundred_thousand_lines_come_whole_and_in_order() {
 async fn bytes_come_as_they_are() {
     on_engine("bytes", &[BASE], async |bed| {
         // Every byte there is, and a long line without an end.
-        let script = "i=0; while [ $i -lt 256 ]; do printf \"\\\\$(printf %o $i)\"; i=$((i+1)); done
+        let script =
+            "i=0; while [ $i -lt 256 ]; do printf \"\\\\$(printf %o $i)\"; i=$((i+1)); done
             head -c 3000000 /dev/zero | tr '\\0' x";
         let ran = bed.run(&bed.shell(script)).await;
         let every: Vec<u8> = (0..=255).collect();
@@ -46,20 +51,36 @@ async fn files_go_in_and_come_out() {
             .unwrap();
         let big = vec![7_u8; 5 << 20];
         let tar = tar_of(&[("in/a", b"hello\n"), ("in/big", &big)]);
-        let pieces: Vec<Result<Bytes, BackendError>> =
-            tar.chunks(10_000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-        engine.upload(&id, "/srv", stream::iter(pieces).boxed()).await.unwrap();
+        let pieces: Vec<Result<Bytes, BackendError>> = tar
+            .chunks(10_000)
+            .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+            .collect();
+        engine
+            .upload(&id, "/srv", stream::iter(pieces).boxed())
+            .await
+            .unwrap();
         engine.start_container(&id).await.unwrap();
         assert_eq!(engine.wait_container(&id).await.unwrap(), 0);
-        let files = files_of(&all(engine.download(&id, "/srv/in").await.unwrap()).await.unwrap());
+        let files = files_of(
+            &all(engine.download(&id, "/srv/in").await.unwrap())
+                .await
+                .unwrap(),
+        );
         let names: Vec<&str> = files.keys().map(String::as_str).collect();
         assert_eq!(names, ["in/b", "in/big"]);
         assert_eq!(files["in/b"], b"made\n");
         assert_eq!(files["in/big"], big);
 
-        let missing = engine.download(&id, "/srv/nowhere").await.err().expect("it is not there");
+        let missing = engine
+            .download(&id, "/srv/nowhere")
+            .await
+            .err()
+            .expect("it is not there");
         assert_eq!(missing.kind, Kind::NotFound);
-        let missing = engine.upload(&id, "/nowhere", once(tar_of(&[]))).await.unwrap_err();
+        let missing = engine
+            .upload(&id, "/nowhere", once(tar_of(&[])))
+            .await
+            .unwrap_err();
         assert_eq!(missing.kind, Kind::NotFound);
     })
     .await;
@@ -73,7 +94,10 @@ async fn an_upload_that_breaks_off_says_why() {
         let tar = tar_of(&[("a", &[0; 100_000])]);
         let broken = BackendError::new(Kind::Engine, "the file changed");
         let pieces = vec![Ok(Bytes::copy_from_slice(&tar[..50_000])), Err(broken)];
-        let error = engine.upload(&id, "/srv", stream::iter(pieces).boxed()).await.unwrap_err();
+        let error = engine
+            .upload(&id, "/srv", stream::iter(pieces).boxed())
+            .await
+            .unwrap_err();
         assert_eq!(error.message, "the file changed");
     })
     .await;
@@ -85,7 +109,10 @@ async fn events_tell_who_was_killed() {
         let engine = &bed.engine;
         let filter = bed.filter();
         let mut events = engine.events(&filter).await.unwrap();
-        let id = engine.create_container(&bed.shell("sleep 60")).await.unwrap();
+        let id = engine
+            .create_container(&bed.shell("sleep 60"))
+            .await
+            .unwrap();
         engine.start_container(&id).await.unwrap();
         engine.kill_container(&id, "KILL").await.unwrap();
         let mut seen = Vec::new();

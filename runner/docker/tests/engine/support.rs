@@ -34,7 +34,9 @@ pub(crate) fn env(name: &str) -> Option<String> {
 /// Says past the test runner's capture that a test was not made.
 pub(crate) fn skipped(name: &str, why: &str) {
     let line = format!("SKIPPED {name}: {why}\n");
-    std::io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("stderr takes a line");
 }
 
 pub(crate) fn connector() -> DockerConnector {
@@ -73,7 +75,9 @@ pub(crate) async fn on_engine<F: Future<Output = ()>>(
         tags: Mutex::default(),
         made: AtomicUsize::new(0),
     });
-    let outcome = AssertUnwindSafe(test(Arc::clone(&bed))).catch_unwind().await;
+    let outcome = AssertUnwindSafe(test(Arc::clone(&bed)))
+        .catch_unwind()
+        .await;
     bed.clean().await;
     if let Err(panic) = outcome {
         resume_unwind(panic);
@@ -89,12 +93,19 @@ impl Bed {
     }
 
     pub(crate) fn filter(&self) -> [(&str, Option<&str>); 2] {
-        [("dev.hoist.test", None), ("dev.hoist.test.bed", Some(&self.name))]
+        [
+            ("dev.hoist.test", None),
+            ("dev.hoist.test.bed", Some(&self.name)),
+        ]
     }
 
     /// A name that nothing else has.
     pub(crate) fn unique(&self) -> String {
-        format!("{}-{}", self.name, self.made.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "{}-{}",
+            self.name,
+            self.made.fetch_add(1, Ordering::Relaxed)
+        )
     }
 
     /// An image's name that is taken away after the test.
@@ -103,6 +114,14 @@ impl Bed {
         let tag = format!("{registry}{slash}{}:1", self.unique());
         self.tags.lock().expect("not poisoned").push(tag.clone());
         tag
+    }
+
+    /// Notes an image that is to go with the others.
+    pub(crate) fn note(&self, image: &str) {
+        self.tags
+            .lock()
+            .expect("not poisoned")
+            .push(image.to_owned());
     }
 
     /// A sealed container that runs a shell script.
@@ -132,7 +151,11 @@ impl Bed {
 
     /// Creates, attaches to, starts and waits for a container.
     pub(crate) async fn run(&self, spec: &ContainerSpec) -> Ran {
-        let id = self.engine.create_container(spec).await.expect("it is created");
+        let id = self
+            .engine
+            .create_container(spec)
+            .await
+            .expect("it is created");
         let output = self.engine.attach(&id).await.expect("it is attached to");
         self.engine.start_container(&id).await.expect("it starts");
         let collect = async {
@@ -146,23 +169,57 @@ impl Bed {
             streams
         };
         let ([stdout, stderr], code) = tokio::join!(collect, self.engine.wait_container(&id));
-        Ran { id, code: code.expect("it is waited for"), stdout, stderr }
+        Ran {
+            id,
+            code: code.expect("it is waited for"),
+            stdout,
+            stderr,
+        }
     }
 
     async fn clean(&self) {
         let filter = self.filter();
-        for container in self.engine.list_containers(&filter).await.expect("they are listed") {
-            self.engine.remove_container(&container.id).await.expect("it is removed");
+        for container in self
+            .engine
+            .list_containers(&filter)
+            .await
+            .expect("they are listed")
+        {
+            self.engine
+                .remove_container(&container.id)
+                .await
+                .expect("it is removed");
         }
-        for network in self.engine.list_networks(&filter).await.expect("they are listed") {
-            self.engine.remove_network(&network.id).await.expect("it is removed");
+        for network in self
+            .engine
+            .list_networks(&filter)
+            .await
+            .expect("they are listed")
+        {
+            self.engine
+                .remove_network(&network.id)
+                .await
+                .expect("it is removed");
         }
-        for volume in self.engine.list_volumes(&filter).await.expect("they are listed") {
-            self.engine.remove_volume(&volume.name).await.expect("it is removed");
+        for volume in self
+            .engine
+            .list_volumes(&filter)
+            .await
+            .expect("they are listed")
+        {
+            self.engine
+                .remove_volume(&volume.name)
+                .await
+                .expect("it is removed");
         }
-        let tags = std::mem::take(&mut *self.tags.lock().expect("not poisoned"));
-        for tag in tags {
-            self.engine.untag_image(&tag).await.expect("it is untagged");
+        let mut images = std::mem::take(&mut *self.tags.lock().expect("not poisoned"));
+        // Names first: an image that has several cannot be removed.
+        images.sort_by_key(|image| image.starts_with("sha256:"));
+        for image in images {
+            self.engine
+                .untag_image(&image)
+                .await
+                .expect("it is removed");
         }
     }
 }
@@ -202,7 +259,8 @@ pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, name, *content).expect("it is appended");
+        tar.append_data(&mut header, name, *content)
+            .expect("it is appended");
     }
     tar.into_inner().expect("it ends")
 }
@@ -237,6 +295,8 @@ pub(crate) fn progress() -> (mpsc::Sender<Bytes>, tokio::task::JoinHandle<String
 
 /// Whether anything listens at an address of this machine.
 pub(crate) fn answers(address: &str) -> bool {
-    let Ok(address) = address.parse() else { return false };
+    let Ok(address) = address.parse() else {
+        return false;
+    };
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
 }

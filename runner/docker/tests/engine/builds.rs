@@ -1,0 +1,387 @@
+//! Builds on the engine's own builder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hoist_engine::backend::{BackendErrorKind as Kind, BuildError, BuildRequest};
+use hoist_model::ignore::IgnoreFile;
+use hoist_model::image::ImageIdentity;
+use hoist_model::reason::Instruction;
+use hoist_model::unit::Network;
+use tempfile::TempDir;
+
+use crate::support::{BASE, Bed, on_engine, progress, skipped};
+
+/// A project's folder with these files.
+fn project(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    folder
+}
+
+fn request(bed: &Bed, folder: &Path) -> BuildRequest {
+    let ignore = fs::read_to_string(folder.join(".dockerignore")).unwrap_or_default();
+    BuildRequest {
+        context: folder.to_owned(),
+        ignore: Arc::new(IgnoreFile::parse(&ignore).unwrap()),
+        dockerfile: folder.join("Dockerfile"),
+        dockerfile_shown: "app/Dockerfile".to_owned(),
+        target: None,
+        args: BTreeMap::new(),
+        tags: vec![bed.tag("")],
+        labels: bed.labels(),
+        pull: false,
+        no_cache: false,
+        network: None,
+        logins: Vec::new(),
+    }
+}
+
+async fn build(bed: &Bed, request: BuildRequest) -> (Result<ImageIdentity, BuildError>, String) {
+    let (sender, said) = progress();
+    let built = bed.engine.build_image(request, sender).await;
+    if let Ok(image) = &built {
+        bed.note(&image.id);
+    }
+    (built, said.await.unwrap())
+}
+
+async fn failure(bed: &Bed, dockerfile: &str) -> (String, Option<Instruction>, String) {
+    let folder = project(&[("Dockerfile", dockerfile)]);
+    let (built, said) = build(bed, request(bed, folder.path())).await;
+    match built.expect_err("it fails") {
+        BuildError::Failed {
+            message,
+            instruction,
+        } => (message, instruction, said),
+        other => panic!("{other:?}\n{said}"),
+    }
+}
+
+const STAGES: &str = "\
+FROM debian:bookworm-slim AS base
+ARG FLAVOUR=plain
+RUN echo $FLAVOUR >/flavour
+
+FROM base AS test
+COPY app.txt .
+RUN cat app.txt && echo tested >/tested
+
+FROM base AS production
+COPY . /app
+LABEL of=file
+";
+
+#[tokio::test]
+async fn stages_arguments_labels_and_names() {
+    on_engine("stages", &[BASE], async |bed| {
+        let app = format!("the app of {}\n", bed.name);
+        let folder = project(&[("Dockerfile", STAGES), ("app.txt", &app)]);
+        let mut asked = request(&bed, folder.path());
+        asked.target = Some("test".to_owned());
+        asked
+            .args
+            .insert("FLAVOUR".to_owned(), "a b & c".to_owned());
+        asked.tags.push(bed.tag(""));
+        asked
+            .labels
+            .insert("dev.hoist.test.more".to_owned(), "x=y \"z\"".to_owned());
+        let (built, said) = build(&bed, asked.clone()).await;
+        let image = built.unwrap_or_else(|error| panic!("{error}\n{said}"));
+        for tag in &asked.tags {
+            let named = bed.engine.inspect_image(tag).await.unwrap().unwrap();
+            assert_eq!(named.id, image.id);
+            assert!(image.tags.contains(tag), "{:?}", image.tags);
+        }
+        assert!(
+            image
+                .config_digest
+                .as_ref()
+                .is_some_and(|digest| digest.starts_with("sha256:"))
+        );
+        assert!(said.contains("the app"), "{said}");
+        assert!(
+            !said.contains('\u{1b}') && !said.contains("production"),
+            "{said}"
+        );
+
+        let mut spec = bed.shell("cat /flavour /tested");
+        spec.image = image.id.clone();
+        let ran = bed.run(&spec).await;
+        assert_eq!(ran.text(), "a b & c\ntested\n");
+        let info = bed
+            .engine
+            .inspect_container(&ran.id)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(info.image, image.id);
+        assert_eq!(info.labels["dev.hoist.test.more"], "x=y \"z\"");
+
+        // Again: nothing runs, and the image is the same.
+        let (again, said) = build(&bed, asked).await;
+        assert_eq!(again.unwrap().id, image.id, "{said}");
+        assert!(said.to_lowercase().contains("cache"), "{said}");
+        assert!(!said.contains("the app"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_can_begin_anew_and_without_a_network() {
+    on_engine("no-cache", &[BASE], async |bed| {
+        let dockerfile = format!("FROM {BASE}\nRUN ls /sys/class/net; date +%N >/once\n");
+        let folder = project(&[("Dockerfile", &dockerfile)]);
+        let mut asked = request(&bed, folder.path());
+        let (first, _) = build(&bed, asked.clone()).await;
+        asked.no_cache = true;
+        asked.network = Some(Network::None);
+        let (second, said) = build(&bed, asked.clone()).await;
+        assert_ne!(first.unwrap().id, second.unwrap().id);
+        assert!(said.contains(" lo\n") && !said.contains("eth0"), "{said}");
+        asked.network = Some(Network::Bridge);
+        let (third, said) = build(&bed, asked).await;
+        assert!(third.is_ok() && said.contains("eth0"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ignored_files_stay_out_and_the_dockerfile_is_found_wherever_it_is() {
+    on_engine("ignore", &[BASE], async |bed| {
+        let dockerfile =
+            format!("FROM {BASE}\nCOPY . /app\nRUN cd /app && find . -type f | sort\n");
+        let folder = project(&[
+            ("Dockerfile", &dockerfile),
+            ("docker/Other", &dockerfile),
+            (".dockerignore", "*.log\nsecret\n!keep.log\nDockerfile\n"),
+            ("a.txt", "a"),
+            ("b.log", "b"),
+            ("keep.log", "k"),
+            ("secret/key", "s"),
+        ]);
+        let mut asked = request(&bed, folder.path());
+        asked.no_cache = true;
+        let (built, said) = build(&bed, asked.clone()).await;
+        assert!(built.is_ok(), "{said}");
+        for (file, there) in [
+            ("./a.txt", true),
+            ("./keep.log", true),
+            ("./b.log", false),
+            ("./secret/key", false),
+            ("./Dockerfile", false),
+        ] {
+            assert_eq!(said.contains(file), there, "{file}: {said}");
+        }
+        asked.dockerfile = folder.path().join("docker/Other");
+        assert!(build(&bed, asked.clone()).await.0.is_ok());
+
+        let outside = project(&[("Elsewhere", &dockerfile)]);
+        asked.dockerfile = outside.path().join("Elsewhere");
+        let (built, said) = build(&bed, asked.clone()).await;
+        assert!(built.is_ok(), "{said}");
+
+        asked.dockerfile = outside.path().join("Nowhere");
+        let error = build(&bed, asked).await.0.unwrap_err();
+        assert!(matches!(&error, BuildError::Context(_)), "{error:?}");
+        assert!(error.to_string().contains("app/Dockerfile"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_named() {
+    on_engine("unreadable", &[BASE], async |bed| {
+        let folder = project(&[("Dockerfile", &format!("FROM {BASE}\nCOPY . /app\n"))]);
+        let file = folder.path().join("closed");
+        fs::write(&file, "x").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+        fs::set_permissions(&file, mode).unwrap();
+        if fs::read(&file).is_ok() {
+            return skipped(
+                "a_file_that_cannot_be_read_is_named",
+                "root may read every file",
+            );
+        }
+        let error = build(&bed, request(&bed, folder.path()))
+            .await
+            .0
+            .unwrap_err();
+        let BuildError::Context(trouble) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(trouble.what.contains("closed"), "{trouble:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failing_instruction_is_found_with_its_last_output() {
+    on_engine("failing", &[BASE], async |bed| {
+        let dockerfile = format!(
+            "FROM {BASE} AS one\nRUN true\n\nFROM one\nARG WORD=broken\n\
+             RUN echo before && \\\n    echo the part is $WORD >&2 && exit 3\nRUN true\n"
+        );
+        let (message, instruction, said) = failure(&bed, &dockerfile).await;
+        let instruction = instruction.unwrap_or_else(|| panic!("{message}\n{said}"));
+        assert_eq!(
+            (instruction.file.as_str(), instruction.line),
+            ("app/Dockerfile", Some(6))
+        );
+        assert!(
+            instruction.text.starts_with("RUN echo before && \\\n"),
+            "{instruction:?}"
+        );
+        assert!(
+            message.contains('3') && message.contains("the part is broken"),
+            "{message}"
+        );
+        assert!(!message.starts_with("failed to solve"), "{message}");
+        assert!(said.contains("before"), "{said}");
+
+        let (message, instruction, said) = failure(
+            &bed,
+            &format!("FROM {BASE}\nWORKDIR /x\nCOPY missing.txt /\n"),
+        )
+        .await;
+        let instruction = instruction.unwrap_or_else(|| panic!("{message}\n{said}"));
+        assert_eq!(instruction.line, Some(3), "{message}");
+        assert!(message.contains("missing.txt"), "{message}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dockerfile_that_is_none_is_refused_with_its_line() {
+    on_engine("parse-error", &[BASE], async |bed| {
+        let (message, instruction, _) = failure(&bed, &format!("FROM {BASE}\n\nRUM true\n")).await;
+        assert_eq!(instruction.expect(&message).line, Some(3), "{message}");
+        assert!(message.to_lowercase().contains("rum"), "{message}");
+        let (message, _, _) = failure(&bed, "").await;
+        assert!(message.contains("empty"), "{message}");
+        // Without a registry that is as much the surroundings' fault as the file's.
+        let dockerfile = format!("FROM {BASE}\nCOPY --from=nowhere /a /b\n");
+        let folder = project(&[("Dockerfile", &dockerfile)]);
+        let error = build(&bed, request(&bed, folder.path()))
+            .await
+            .0
+            .unwrap_err();
+        assert!(error.to_string().contains("nowhere"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn newer_syntax_works_or_is_said_to_be_newer() {
+    on_engine("newer-syntax", &[BASE], async |bed| {
+        let api: Vec<u32> = bed
+            .engine
+            .info()
+            .await
+            .unwrap()
+            .api
+            .split('.')
+            .map(|n| n.parse().unwrap())
+            .collect();
+        for instruction in [
+            "RUN <<DONE\necho several\necho lines\nDONE",
+            "COPY --link Dockerfile /x",
+            "COPY <<DONE /text\nsome text\nDONE",
+        ] {
+            let folder = project(&[("Dockerfile", &format!("FROM {BASE}\n{instruction}\n"))]);
+            let (built, said) = build(&bed, request(&bed, folder.path())).await;
+            match built {
+                Ok(_) => assert!(api[1] > 41, "{said}"),
+                Err(BuildError::Failed {
+                    message,
+                    instruction,
+                }) => {
+                    assert_eq!(api[1], 41, "{message}");
+                    assert!(message.contains("needs a newer Docker"), "{message}");
+                    assert!(
+                        instruction.is_some_and(|one| one.line >= Some(2)),
+                        "{message}"
+                    );
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_syntax_line_that_cannot_be_followed_is_explained() {
+    on_engine("syntax-line", &[BASE], async |bed| {
+        let dockerfile = format!("# syntax=127.0.0.1:1/dockerfile:1\nFROM {BASE}\n");
+        let folder = project(&[("Dockerfile", &dockerfile)]);
+        let error = build(&bed, request(&bed, folder.path()))
+            .await
+            .0
+            .unwrap_err();
+        let BuildError::Backend(error) = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(error.kind, Kind::Registry, "{error}");
+        assert!(error.message.contains("without that line"), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_nobody_waits_for_stops_on_the_engine() {
+    on_engine("dropped", &[BASE], async |bed| {
+        let folder = project(&[]);
+        // The instruction goes on for as long as it is let, and shows it to the registry of
+        // processes of this machine.
+        let mark = format!("{}", 86_400 + std::process::id());
+        fs::write(
+            folder.path().join("Dockerfile"),
+            format!("FROM {BASE}\nRUN echo started && sleep {mark}\n"),
+        )
+        .unwrap();
+        let sleeping = || {
+            let Ok(processes) = fs::read_dir("/proc") else {
+                return 0;
+            };
+            let lines = processes
+                .flatten()
+                .filter_map(|one| fs::read(one.path().join("cmdline")).ok());
+            lines
+                .filter(|line| *line == format!("sleep\0{mark}\0").as_bytes())
+                .count()
+        };
+        let (sender, said) = progress();
+        let request = request(&bed, folder.path());
+        let engine = Arc::clone(&bed.engine);
+        let task = tokio::spawn(async move { engine.build_image(request, sender).await });
+        let begun = Instant::now();
+        while sleeping() == 0 {
+            if begun.elapsed() > Duration::from_secs(30) {
+                task.abort();
+                let said = said.await.unwrap();
+                return skipped(
+                    "a_build_that_nobody_waits_for_stops_on_the_engine",
+                    &format!("the engine's processes are not visible here\n{said}"),
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        task.abort();
+        let aborted = Instant::now();
+        while sleeping() > 0 {
+            assert!(aborted.elapsed() < Duration::from_secs(10), "it still runs");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        println!("stopped after {:?}", aborted.elapsed());
+        assert!(said.await.unwrap().contains("started"));
+    })
+    .await;
+}
