@@ -40,7 +40,10 @@ pub(crate) struct Options {
 }
 
 /// Reads the environment, this one time.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 pub(crate) fn environment() -> Environment {
     let text = |value: std::ffi::OsString| value.into_string().ok();
     std::env::vars_os()

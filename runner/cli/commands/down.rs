@@ -13,11 +13,20 @@ pub(super) async fn execute(args: &args::Down, options: &Options) -> Outcome {
     let plan = project::read(options)?.plan;
     let address = ps::environment(&plan, &args.environment)?;
     let backend = connect(options, address.as_deref()).await?;
-    let info = backend.info().await.map_err(|error| CliError::trouble(error.trouble("the engine does not answer")))?;
-    let labels = labels::of_run(labels::new_run(), &plan.name, info.time);
-    let removed = release::down(&backend, &plan.name, &args.environment, args.volumes, &labels)
+    let info = backend
+        .info()
         .await
-        .map_err(CliError::trouble)?;
+        .map_err(|error| CliError::trouble(error.trouble("the engine does not answer")))?;
+    let labels = labels::of_command(&plan.name, info.time);
+    let removed = release::down(
+        &backend,
+        &plan.name,
+        &args.environment,
+        args.volumes,
+        &labels,
+    )
+    .await
+    .map_err(CliError::trouble)?;
     for (what, names) in [
         ("container", &removed.containers),
         ("network", &removed.networks),
@@ -28,7 +37,9 @@ pub(super) async fn execute(args: &args::Down, options: &Options) -> Outcome {
         }
     }
     for name in &removed.kept {
-        say(&format!("kept volume {name}; --volumes removes it with its data\n"));
+        say(&format!(
+            "kept volume {name}; --volumes removes it with its data\n"
+        ));
     }
     if removed == release::Removed::default() {
         say(&format!("nothing is deployed to {}\n", args.environment));

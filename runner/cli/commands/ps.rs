@@ -21,8 +21,14 @@ pub(super) async fn execute(args: &args::Ps, options: &Options) -> Outcome {
     let mut services = Vec::new();
     for (address, environments) in engines(&plan, wanted)? {
         let backend = connect(options, address.as_deref()).await?;
-        let found = release::ps(backend.as_ref(), &plan.name, wanted).await.map_err(CliError::trouble)?;
-        services.extend(found.into_iter().filter(|service| environments.contains(&service.environment)));
+        let found = release::ps(backend.as_ref(), &plan.name, wanted)
+            .await
+            .map_err(CliError::trouble)?;
+        services.extend(
+            found
+                .into_iter()
+                .filter(|service| environments.contains(&service.environment)),
+        );
     }
     print(&match args.format {
         Format::Text => text(&services),
@@ -42,7 +48,10 @@ fn engines(
     let mut engines: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for (name, environment) in &plan.environments {
         if wanted.is_none_or(|wanted| wanted == name) {
-            engines.entry(environment.engine.clone()).or_default().insert(name.clone());
+            engines
+                .entry(environment.engine.clone())
+                .or_default()
+                .insert(name.clone());
         }
     }
     Ok(engines)
@@ -65,17 +74,28 @@ fn text(services: &[DeployedService]) -> String {
     if services.is_empty() {
         return "nothing is deployed\n".to_owned();
     }
-    let head = ["ENVIRONMENT", "SERVICE", "STATE", "RELEASE", "SINCE", "IMAGE", "PORTS"];
+    let head = [
+        "ENVIRONMENT",
+        "SERVICE",
+        "STATE",
+        "RELEASE",
+        "SINCE",
+        "IMAGE",
+        "PORTS",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(services.iter().map(|service| {
         let state = match service.health {
             Some(health) if service.state == "running" => word(health).to_owned(),
             _ => service.state.clone(),
         };
-        let since = service.since.map_or_else(|| "-".to_owned(), |since| {
-            let span = jiff::Timestamp::now().duration_since(since);
-            words::duration(span.try_into().unwrap_or_default())
-        });
+        let since = service.since.map_or_else(
+            || "-".to_owned(),
+            |since| {
+                let span = jiff::Timestamp::now().duration_since(since);
+                words::duration(span.try_into().unwrap_or_default())
+            },
+        );
         vec![
             service.environment.clone(),
             service.service.clone(),

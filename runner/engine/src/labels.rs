@@ -1,5 +1,8 @@
 //! The labels by which hoist knows its own objects on an engine. What lacks them is never touched.
 
+use crate::backend::Labels;
+use crate::owner::Owner;
+
 /// The run that made the object and takes it away: a run ID.
 pub const RUN: &str = "dev.hoist.run";
 /// The project's name.
@@ -46,3 +49,22 @@ pub const NAME: &str = "dev.hoist.name";
 pub const DEPENDS_ON: &str = "dev.hoist.depends-on";
 /// Milliseconds between the stop signal and the kill of a deployed container.
 pub const STOP_GRACE_PERIOD: &str = "dev.hoist.stop-grace-period";
+
+/// How long an object of a command that is no run may be needed, seconds.
+const COMMAND: i64 = 3600;
+
+/// The labels of what a command that is no run puts on an engine, such as a lock. They carry a run
+/// ID of their own, so that reaper and sweep know them. `now` is the engine's time, seconds since
+/// the epoch, 0 where unknown.
+#[must_use]
+pub fn of_command(project: &str, now: i64) -> Labels {
+    let mut labels = Labels::from([
+        (RUN.to_owned(), uuid::Uuid::now_v7().to_string()),
+        (PROJECT.to_owned(), project.to_owned()),
+        (OWNER.to_owned(), Owner::here().to_string()),
+    ]);
+    if now > 0 {
+        labels.insert(EXPIRES.to_owned(), now.saturating_add(COMMAND).to_string());
+    }
+    labels
+}
