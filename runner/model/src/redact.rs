@@ -57,7 +57,7 @@ impl Redactor {
     pub const MASK: &'static str = "***";
     /// The least length of a secret, bytes.
     pub const SHORTEST: usize = 8;
-    /// The greatest length of a secret, bytes.
+    /// The greatest length of a secret, bytes: for each, its spellings take some KiB of memory.
     pub const LONGEST: usize = 64 << 10;
 
     /// Learns secrets: each as it is and trimmed, each of its lines from [`Redactor::SHORTEST`]

@@ -11,7 +11,11 @@ use super::Redactor;
 /// What is to be found, each once.
 pub(super) type Patterns = BTreeSet<Vec<u8>>;
 
-/// Adds all spellings of a secret.
+/// A longer text gets its common spellings only: each takes memory for each of its bytes.
+const LONG: usize = 1 << 10;
+
+/// Adds all spellings of a secret. Of one of several lines the rare spellings are those of its
+/// lines.
 pub(super) fn collect(secret: &[u8], to: &mut Patterns) {
     let trimmed = secret.trim_ascii();
     spell(secret, to);
@@ -28,9 +32,17 @@ fn spell(plain: &[u8], to: &mut Patterns) {
     to.insert(plain.to_vec());
     base64(plain, to);
     hexadecimal(plain, to);
-    percent(plain, to);
-    if let Ok(text) = std::str::from_utf8(plain) {
-        escape(text, to);
+    percent(plain, b"-._~", to);
+    let text = std::str::from_utf8(plain).ok();
+    if let Some(text) = text {
+        insert_text(text.to_owned(), to);
+        insert_text(json_string(text), to);
+    }
+    if plain.len() <= LONG && !plain.contains(&b'\n') {
+        RARELY_KEPT.iter().for_each(|kept| percent(plain, kept, to));
+        if let Some(text) = text {
+            escape(text, to);
+        }
     }
 }
 
@@ -47,18 +59,14 @@ fn insert_text(text: String, to: &mut Patterns) {
 }
 
 /// Tools break long lines; each of them, and all of them together, is a spelling.
-fn insert_wrapped(text: String, width: usize, to: &mut Patterns) {
+fn insert_wrapped(text: &str, width: usize, to: &mut Patterns) {
     if text.len() > width {
-        // The text is ASCII.
         let lines: Vec<&[u8]> = text.as_bytes().chunks(width).collect();
-        to.insert(lines.join(&b"\n"[..]));
-        to.insert(lines.join(&b"\r\n"[..]));
-        to.extend(
-            lines
-                .into_iter()
-                .filter(|line| line.len() >= Redactor::SHORTEST)
-                .map(<[u8]>::to_vec),
-        );
+        to.insert(lines.join(&b'\n'));
+        let long = lines
+            .into_iter()
+            .filter(|line| line.len() >= Redactor::SHORTEST);
+        to.extend(long.map(<[u8]>::to_vec));
     }
 }
 
@@ -68,8 +76,8 @@ fn base64(plain: &[u8], to: &mut Patterns) {
     let line = [plain, b"\n"].concat();
     for whole in [plain, &line] {
         let text = STANDARD.encode(whole);
-        insert_wrapped(text.clone(), 76, to);
-        insert_wrapped(text, 64, to);
+        insert_wrapped(&text, 76, to);
+        insert_wrapped(&text, 64, to);
     }
     // A character holds 6 bits: the first ones hold bits of what is before the secret, the last one
     // may hold bits of what is after it.
@@ -97,7 +105,6 @@ fn hexadecimal(plain: &[u8], to: &mut Patterns) {
         for &byte in plain {
             push_hex(byte, upper, &mut text);
         }
-        insert_wrapped(text.clone(), 60, to);
         to.insert(text.into_bytes());
     }
 }
@@ -113,43 +120,39 @@ fn push_hex(byte: u8, upper: bool, to: &mut String) {
     }
 }
 
-/// Percent-encoding. What is left as it is differs: by the RFC nothing but `-._~`; encodeURI and
-/// encodeURIComponent, paths, form data and the URL functions of Java, Go, Python and PHP each
-/// have a choice of their own.
-fn percent(plain: &[u8], to: &mut Patterns) {
-    const KEPT: [&[u8]; 8] = [
-        b"-._~",
-        b"-._",
-        b"*-._",
-        b"-._~/",
-        b"-._~!'()*",
-        b"-._~!'()*;,/?:@&=+$#",
-        b"-._~!$&'()*+,;=:@",
-        b"-._~$&+:=@",
-    ];
-    for kept in KEPT {
-        for upper in [false, true] {
-            for plus in [false, true] {
-                let mut text = String::with_capacity(plain.len() * 3);
-                for &byte in plain {
-                    if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
-                        text.push(char::from(byte));
-                    } else if plus && byte == b' ' {
-                        text.push('+');
-                    } else {
-                        text.push('%');
-                        push_hex(byte, upper, &mut text);
-                    }
+/// What percent-encoding leaves as it is beside letters, digits and, by the RFC, `-._~`: in paths,
+/// form data, encodeURI, encodeURIComponent, and the URL functions of Java, Go, Python and PHP.
+const RARELY_KEPT: [&[u8]; 7] = [
+    b"-._",
+    b"*-._",
+    b"-._~/",
+    b"-._~!'()*",
+    b"-._~!'()*;,/?:@&=+$#",
+    b"-._~!$&'()*+,;=:@",
+    b"-._~$&+:=@",
+];
+
+fn percent(plain: &[u8], kept: &[u8], to: &mut Patterns) {
+    for upper in [false, true] {
+        for plus in [false, true] {
+            let mut text = String::with_capacity(plain.len() * 3);
+            for &byte in plain {
+                if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
+                    text.push(char::from(byte));
+                } else if plus && byte == b' ' {
+                    text.push('+');
+                } else {
+                    text.push('%');
+                    push_hex(byte, upper, &mut text);
                 }
-                to.insert(text.into_bytes());
             }
+            to.insert(text.into_bytes());
         }
     }
 }
 
-/// What JSON, XML and shells make of special characters.
+/// What JSON of other writers, XML and shells make of special characters.
 fn escape(text: &str, to: &mut Patterns) {
-    insert_text(text.to_owned(), to);
     let json = json_string(text);
     for text in [
         json.replace('/', "\\/"),
@@ -164,7 +167,6 @@ fn escape(text: &str, to: &mut Patterns) {
     ] {
         insert_text(text, to);
     }
-    to.insert(json.into_bytes());
     let xml = text
         .replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -109,6 +109,26 @@ fn masks_each_line_of_a_key() {
 }
 
 #[test]
+fn masks_a_key_as_programs_embed_it() {
+    // The last line is too short to be masked alone.
+    let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq+kiG9w0B/AQEFAASC\nAAA=\n";
+    let redactor = redactor(&[key]);
+    let json = serde_json::to_string(key.trim()).unwrap();
+    assert_eq!(redactor.redact(&json), r#""***""#);
+    let url = key.trim().replace('\n', "%0A").replace(' ', "%20");
+    let url = url
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D");
+    assert_eq!(redactor.redact(&url), "***");
+    assert_eq!(redactor.redact(&STANDARD.encode(key)), "***");
+    assert_eq!(
+        redactor.redact(&format!("key: {}", key.trim().replace('\n', "\n  "))),
+        "key: ***\n  ***\n  AAA="
+    );
+}
+
+#[test]
 fn masks_base64_that_a_tool_broke_into_lines() {
     let secret: String = (0..200)
         .map(|n| char::from(b'a' + (n * 7 % 26) as u8))
@@ -354,7 +374,7 @@ fn reference(secrets: &[Vec<u8>], text: &[u8]) -> Vec<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn output_never_holds_a_secret((secrets, text) in case()) {
