@@ -63,8 +63,7 @@ pub(super) async fn ready(
             }
             Err(error) if error.kind == BackendErrorKind::Conflict => {
                 litter.forget_container(&lock);
-                work.wait_for(&lock, Some(&holder))
-                    .await?;
+                work.wait_for(&lock, Some(&holder)).await?;
                 litter.remove_container(work.backend(), &holder).await;
             }
             Err(error) => return Err(Halt::surroundings(work.failed(), &error)),

@@ -25,7 +25,7 @@ use life::Exit;
 pub(crate) use life::live;
 pub(crate) use litter::Litter;
 use place::Names;
-pub(crate) use place::{Place, bare, warn_of_links};
+pub(crate) use place::{Place, bare};
 use user::User;
 
 /// Executes the unit.

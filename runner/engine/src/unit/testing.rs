@@ -45,9 +45,9 @@ pub(crate) struct Said {
 
 impl Said {
     /// Messages of warnings.
-    pub(crate) fn warnings(&self) -> Vec<&str> {
-        let warning = |event| match event {
-            &EventKind::Warning { ref message, .. } => Some(message.as_str()),
+    pub(crate) fn warnings<'a>(&'a self) -> Vec<&'a str> {
+        let warning = |event: &'a EventKind| match event {
+            EventKind::Warning { message, .. } => Some(message.as_str()),
             _ => None,
         };
         self.events.iter().filter_map(warning).collect()

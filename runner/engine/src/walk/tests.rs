@@ -242,12 +242,16 @@ async fn an_unreadable_file_is_named() {
         return;
     }
     let folder = folder(&["closed", "sub/file"]);
-    fs::set_permissions(folder.path().join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(
+        folder.path().join("closed"),
+        fs::Permissions::from_mode(0o000),
+    )
+    .unwrap();
     let stream = tar_stream(folder.path(), ignore(""), TarOptions::default());
     let error = bytes(stream).await.unwrap_err();
     assert!(error.message.contains("`closed` cannot be read"), "{error}");
     fs::remove_file(folder.path().join("closed")).unwrap();
-    fs::set_permissions(folder.path().join("sub"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(folder.path().join("sub"), fs::Permissions::from_mode(0o000)).unwrap();
     let stream = tar_stream(folder.path(), ignore(""), TarOptions::default());
     let error = bytes(stream).await.unwrap_err();
     assert!(error.message.contains("`sub` cannot be read"), "{error}");

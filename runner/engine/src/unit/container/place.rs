@@ -413,7 +413,7 @@ async fn send_source(
 }
 
 /// Says which links lead out of what was sent.
-pub(crate) fn warn_of_links(context: &UnitContext, tally: &Tally) {
+fn warn_of_links(context: &UnitContext, tally: &Tally) {
     for link in tally.outside() {
         context.warn(
             format!(

@@ -602,7 +602,7 @@ async fn a_name_that_is_taken_is_left_alone() {
     let stage = run(container());
     let name = {
         let run = stage.context.run.0.simple().to_string();
-        format!("hoist-{}-unit", &run[24..])
+        format!("hoist-{}-unit", run.get(24..).unwrap())
     };
     let other = super::bare(name.clone(), "base:1", BTreeMap::new());
     stage
