@@ -65,7 +65,7 @@ pub(crate) enum Message {
     /// A piece of output, and the room that it takes.
     Output(Output, OwnedSemaphorePermit),
     /// The run is over: record the verdict, finish the reporters and give the state back.
-    End(oneshot::Sender<RunState>),
+    End(Box<dyn FnOnce(RunState) + Send>),
 }
 
 impl EventSender {
@@ -157,8 +157,20 @@ impl Recorder {
     /// the recorder itself broke.
     pub(crate) async fn end(&self) -> Option<RunState> {
         let (to, from) = oneshot::channel();
-        self.events.to.send(Message::End(to)).ok()?;
+        self.send_end(move |state| drop(to.send(state)));
         from.await.ok()
+    }
+
+    /// The same for a process that is to exit at once: blocks its thread, and not for longer than
+    /// `patience`, since a reporter may be what hangs.
+    pub(crate) fn end_now(&self, patience: Duration) -> Option<RunState> {
+        let (to, from) = mpsc::channel();
+        self.send_end(move |state| drop(to.send(state)));
+        from.recv_timeout(patience).ok()
+    }
+
+    fn send_end(&self, give: impl FnOnce(RunState) + Send + 'static) {
+        let _ = self.events.to.send(Message::End(Box::new(give)));
     }
 }
 
@@ -221,10 +233,9 @@ impl Book {
                     self.show(&output);
                     drop(room);
                 }
-                Ok(Message::End(to)) => {
+                Ok(Message::End(give)) => {
                     self.end();
-                    let _ = to.send(self.state);
-                    return;
+                    return give(self.state);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,

@@ -142,10 +142,12 @@ pub async fn run(request: RunRequest) -> Result<RunSummary, RunError> {
     }
     let (flow, state) = match flow {
         Flow::Next => close::end(&mut run).await,
-        Flow::Leave => close::leave(&mut run).await,
+        Flow::Leave => close::leave(&mut run),
     };
     // A recorder that hangs or broke has the verdict with it.
-    let unknown = run.interrupted.map_or(Verdict::Surroundings, Verdict::Interrupted);
+    let unknown = run
+        .interrupted
+        .map_or(Verdict::Surroundings, Verdict::Interrupted);
     let state = state.unwrap_or_default();
     Ok(RunSummary {
         run: run.id,
@@ -157,5 +159,9 @@ pub async fn run(request: RunRequest) -> Result<RunSummary, RunError> {
 }
 
 fn warning(message: String, hint: Option<&str>) -> EventKind {
-    EventKind::Warning { step: None, message, hint: hint.map(str::to_owned) }
+    EventKind::Warning {
+        step: None,
+        message,
+        hint: hint.map(str::to_owned),
+    }
 }

@@ -88,6 +88,7 @@ async fn names_are_taken_once_and_volumes_in_use_stay() {
         volume: "data".into(),
         target: "/data".into(),
         read_only: false,
+        populate: true,
     };
     let id = engine
         .create_container(&ContainerSpec {

@@ -46,7 +46,10 @@ pub(super) async fn close(run: &mut Run) -> Flow {
     };
     // Without a farewell, the reaper goes on with it as soon as the pipe ends.
     let hint = "what is left is taken away when the engine answers again, by the next run at last";
-    run.events.send(warning(format!("cleaning up failed: {failure}"), Some(hint)));
+    run.events.send(warning(
+        format!("cleaning up failed: {failure}"),
+        Some(hint),
+    ));
     Flow::Next
 }
 
@@ -68,10 +71,9 @@ pub(super) async fn end(run: &mut Run) -> (Flow, Option<RunState>) {
 }
 
 /// Leaves everything as it is.
-pub(super) async fn leave(run: &mut Run) -> (Flow, Option<RunState>) {
+pub(super) fn leave(run: &mut Run) -> (Flow, Option<RunState>) {
     run.tasks.abort_all();
-    let state = timeout(HURRY, run.recorder.end()).await;
-    (Flow::Leave, state.ok().flatten())
+    (Flow::Leave, run.recorder.end_now(HURRY))
 }
 
 /// What is to be cleaned up.

@@ -59,10 +59,19 @@ pub(super) async fn open(mut request: RunRequest) -> Result<Run, RunError> {
         let hint = "`hoist doctor` says what the engine's host lacks";
         events.send(warning(message, Some(hint)));
     }
-    let hello = Line::Hello { run: id, engine: request.engine.clone(), others: other_engines(&plan) };
+    let hello = Line::Hello {
+        run: id,
+        engine: request.engine.clone(),
+        others: other_engines(&plan),
+    };
     let undo = UndoList::start(request.reaper.as_ref(), hello, events.clone()).await;
-    let policy = Policy { jobs: request.jobs, fail_fast: request.fail_fast };
-    let deadline = request.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let policy = Policy {
+        jobs: request.jobs,
+        fail_fast: request.fail_fast,
+    };
+    let deadline = request
+        .timeout
+        .and_then(|timeout| Instant::now().checked_add(timeout));
     Ok(Run {
         id,
         dispatcher: Dispatcher::new(&plan, policy),
@@ -100,7 +109,11 @@ fn started(request: &RunRequest) -> EventKind {
     let outlines = steps.iter().map(|step| StepOutline {
         id: step.id.clone(),
         kind: step.kind.name().to_owned(),
-        needs: step.needs.iter().filter_map(|n| Some(steps.get(n.step)?.id.clone())).collect(),
+        needs: step
+            .needs
+            .iter()
+            .filter_map(|n| Some(steps.get(n.step)?.id.clone()))
+            .collect(),
         relaxations: step.relaxations.clone(),
     });
     EventKind::RunStarted {
@@ -146,23 +159,42 @@ fn other_engines(plan: &Plan) -> Vec<String> {
 
 /// Bounds that the plan sets and the engine cannot enforce.
 fn unenforced(plan: &Plan, info: &EngineInfo) -> Vec<String> {
-    let limits: Vec<&Limits> = plan.steps.iter().flat_map(|step| limits(&step.unit)).collect();
+    let limits: Vec<&Limits> = plan
+        .steps
+        .iter()
+        .flat_map(|step| limits(&step.unit))
+        .collect();
     let enforces = &info.enforces;
     let memory = limits.iter().any(|limits| limits.memory.is_some());
     let bounds = [
         ("memory", memory && !enforces.memory),
-        ("swap beside memory", memory && enforces.memory && !enforces.swap),
-        ("processors", limits.iter().any(|limits| limits.cpus.is_some()) && !enforces.cpus),
-        ("processes", limits.iter().any(|limits| limits.pids.is_some()) && !enforces.pids),
+        (
+            "swap beside memory",
+            memory && enforces.memory && !enforces.swap,
+        ),
+        (
+            "processors",
+            limits.iter().any(|limits| limits.cpus.is_some()) && !enforces.cpus,
+        ),
+        (
+            "processes",
+            limits.iter().any(|limits| limits.pids.is_some()) && !enforces.pids,
+        ),
     ];
     let missing = bounds.into_iter().filter(|(_, missing)| *missing);
-    missing.map(|(what, _)| format!("this engine cannot bound {what}: steps run without it")).collect()
+    missing
+        .map(|(what, _)| format!("this engine cannot bound {what}: steps run without it"))
+        .collect()
 }
 
 fn limits(unit: &Unit) -> Vec<&Limits> {
     match unit {
         Unit::Container(container) => vec![&container.limits],
-        Unit::Release(release) => release.services.iter().map(|service| &service.limits).collect(),
+        Unit::Release(release) => release
+            .services
+            .iter()
+            .map(|service| &service.limits)
+            .collect(),
         Unit::Build(_) | Unit::Push(_) => Vec::new(),
     }
 }

@@ -133,8 +133,13 @@ impl Run {
     }
 
     fn start(&mut self, ix: StepIx) {
-        let Some(step) = self.request.plan.steps.get(ix).cloned() else { return };
-        self.events.send(EventKind::StepStarted { step: step.id.clone(), attempt: 1 });
+        let Some(step) = self.request.plan.steps.get(ix).cloned() else {
+            return;
+        };
+        self.events.send(EventKind::StepStarted {
+            step: step.id.clone(),
+            attempt: 1,
+        });
         if let Unit::Release(release) = &step.unit {
             self.engines.extend(release.environment.engine.clone());
         }
@@ -143,7 +148,14 @@ impl Run {
             Ok(context) => self.tasks.spawn(attempt(context)),
             Err(trouble) => self.tasks.spawn(ready(surroundings(trouble))),
         };
-        self.running.insert(ix, Running { task: task.id(), stop, started: Instant::now() });
+        self.running.insert(
+            ix,
+            Running {
+                task: task.id(),
+                stop,
+                started: Instant::now(),
+            },
+        );
     }
 
     fn context(
@@ -185,12 +197,17 @@ impl Run {
                 (error.id(), surroundings(trouble))
             }
         };
-        let (ix, _) = self.running.iter().find(|(_, running)| running.task == task)?;
+        let (ix, _) = self
+            .running
+            .iter()
+            .find(|(_, running)| running.task == task)?;
         Some(Input::StepEnded { ix: *ix, ending })
     }
 
     fn end(&mut self, ix: StepIx, ending: Ending) {
-        let Some(step) = self.request.plan.steps.get(ix) else { return };
+        let Some(step) = self.request.plan.steps.get(ix) else {
+            return;
+        };
         let (step, running) = (step.id.clone(), self.running.remove(&ix));
         self.disturbed |= matches!(
             ending,
@@ -199,7 +216,11 @@ impl Run {
         let took = running.map_or(Duration::ZERO, |running| running.started.elapsed());
         // As exact as it is written down.
         let duration = Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        self.events.send(EventKind::StepEnded { step, ending, duration });
+        self.events.send(EventKind::StepEnded {
+            step,
+            ending,
+            duration,
+        });
     }
 }
 
