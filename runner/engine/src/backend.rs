@@ -218,6 +218,10 @@ pub struct Mount {
     pub target: String,
     /// Cannot be written to.
     pub read_only: bool,
+    /// An empty volume first gets what the image has at the target, and its owner, as users of
+    /// Compose expect of their data. Volumes that hoist fills must not: an empty folder in one
+    /// would get the image's owner.
+    pub populate: bool,
 }
 
 /// Whether the engine keeps a container's output.

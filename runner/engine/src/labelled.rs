@@ -171,6 +171,7 @@ mod tests {
                 volume: name.into(),
                 target: "/v".into(),
                 read_only: true,
+                populate: false,
             };
             let spec = ContainerSpec {
                 labels,

@@ -134,6 +134,7 @@ impl Work<'_> {
             volume: volume.to_owned(),
             target: self.data.target.clone(),
             read_only: false,
+            populate: false,
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig,
-    HostConfigLogConfig, Mount as EngineMount, MountType, NetworkingConfig, PortBinding, PortMap,
+    HostConfigLogConfig, Mount as EngineMount, MountType, MountVolumeOptions, NetworkingConfig, PortBinding, PortMap,
     RestartPolicy, RestartPolicyNameEnum,
 };
 use hoist_engine::backend::{Attachment, ContainerSpec, Endpoint, Logs};
@@ -87,6 +87,10 @@ fn mount(mount: &hoist_engine::backend::Mount) -> EngineMount {
         source: Some(mount.volume.clone()),
         target: Some(mount.target.clone()),
         read_only: Some(mount.read_only),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(!mount.populate),
+            ..MountVolumeOptions::default()
+        }),
         ..EngineMount::default()
     }
 }

@@ -167,5 +167,6 @@ fn mount(point: MountPoint) -> Option<Mount> {
         volume,
         target: point.destination.unwrap_or_default(),
         read_only: !point.rw.unwrap_or(true),
+        populate: false,
     })
 }

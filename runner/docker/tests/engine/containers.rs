@@ -346,6 +346,7 @@ async fn volumes_keep_what_containers_write() {
             volume: volume.clone(),
             target: "/data".to_owned(),
             read_only,
+            populate: false,
         };
         let mut writer = bed.shell("echo kept >/data/file");
         writer.mounts = vec![mount(false)];

@@ -14,8 +14,8 @@ pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How many of a container's last lines are quoted.
-const LINES: usize = 15;
+/// How many last lines are quoted of what a container, or its health check, printed.
+const LINES: usize = 10;
 
 /// Why a container is not well.
 #[derive(Clone, Debug)]
@@ -194,12 +194,17 @@ impl fmt::Display for Described<'_> {
     }
 }
 
+/// Quotes the last lines of a text: what went wrong stands at its end.
 fn quote(f: &mut fmt::Formatter<'_>, what: &str, text: &str) -> fmt::Result {
-    if text.is_empty() {
+    let lines: Vec<&str> = text.lines().collect();
+    let Some(last) = lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .filter(|l| !l.is_empty())
+    else {
         return Ok(());
-    }
+    };
     write!(f, "\n{what}:")?;
-    text.lines().try_for_each(|line| write!(f, "\n    {line}"))
+    last.iter().try_for_each(|line| write!(f, "\n    {line}"))
 }
 
 #[cfg(test)]

@@ -372,6 +372,7 @@ fn spec(
         volume: place.object(&volume.name),
         target: volume.target.clone(),
         read_only: volume.read_only,
+        populate: true,
     };
     ContainerSpec {
         name: String::new(),

@@ -59,6 +59,7 @@ pub(crate) fn mount(volume: &str, read_only: bool) -> Mount {
         volume: volume.to_owned(),
         target: vault::FOLDER.to_owned(),
         read_only,
+        populate: false,
     }
 }
 

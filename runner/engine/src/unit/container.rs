@@ -13,7 +13,7 @@ mod tests;
 
 use hoist_model::event::EventKind;
 use hoist_model::plan::PlannedStep;
-use hoist_model::reason::{CancelReason, Ending, Trouble};
+use hoist_model::reason::{CancelReason, Ending, FailureReason, Trouble};
 use hoist_model::step::ContainerOutcome;
 use hoist_model::unit::ContainerUnit;
 
@@ -50,7 +50,20 @@ async fn attempt(
     let names = Names::new(context);
     let place = place::make(context, unit, &image?, &names, litter).await?;
     let container = place.container.clone();
-    let exit = life::live(context, place, &ticket).await?;
+    let exit = life::live(context, place, &ticket).await;
+    let exit = exit.map_err(|halt| match halt {
+        // What a step kind reads is the report of a tool that hoist brings.
+        Halt::Failed(FailureReason::CannotStart { message, .. })
+            if unit.harvest.report.is_some() =>
+        {
+            let trouble = Trouble::new(format!(
+                "{} could not be started",
+                unit.command.argv().join(" ")
+            ));
+            Halt::trouble(trouble.cause(message))
+        }
+        halt => halt,
+    })?;
     tokio::select! {
         biased;
         _ = context.stopped(Stop::Kill) => Err(Halt::Stopped),
@@ -68,6 +81,20 @@ pub(crate) async fn owner_of(
     let backend = context.backend.as_ref();
     let user = User::of(backend, unit, image).await?;
     user::owner(backend, user.as_ref(), container).await
+}
+
+/// The reason of an exit with 126 or 127. A command that cannot be executed is noticed by the
+/// container's init, which says so in its output; a shell that cannot is a shell that ran.
+fn unless_not_started(code: i64, tail: &str) -> FailureReason {
+    let last = tail.lines().rev().find(|line| !line.trim().is_empty());
+    let said = last.and_then(|line| line.trim().strip_prefix("[FATAL tini ("));
+    match said.and_then(|rest| rest.split_once(")] ")) {
+        Some((_, message)) => {
+            let message = message.to_owned();
+            FailureReason::CannotStart { code, message }
+        }
+        None => FailureReason::Exit { code },
+    }
 }
 
 /// Fetches what the container left and reads how it ended.
@@ -100,6 +127,12 @@ async fn outcome(
         });
     }
     match reading.ending {
+        Ending::Failed(FailureReason::Exit {
+            code: code @ (126 | 127),
+        }) => Ok(Ending::Failed(unless_not_started(
+            code,
+            &context.output.tail(),
+        ))),
         // A command may well end with 0 when it is told to stop; it has not done its work for that.
         ending if ending.is_good() && exit.stopped => {
             Ok(Ending::Cancelled(CancelReason::Requested))

@@ -46,7 +46,9 @@ impl Walk<'_> {
     fn all(&mut self, ignore: &IgnoreFile) -> Result<(), Halt> {
         let prefix = self.options.prefix.trim_end_matches('/');
         if !prefix.is_empty() {
-            let mut header = self.header(EntryType::Directory, 0o755, 0, 0);
+            let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
+            let now = now.map_or(0, |since| since.as_secs());
+            let mut header = self.header(EntryType::Directory, 0o755, 0, now);
             self.append(&mut header, Path::new(prefix), io::empty())?;
         }
         let replaced: BTreeSet<&str> = self

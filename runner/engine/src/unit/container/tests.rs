@@ -149,6 +149,24 @@ async fn a_command_that_cannot_start_is_told_apart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_init_says_is_told_from_what_a_shell_says() {
+    let stage = run(container());
+    let words = "[FATAL tini (7)] exec /nope failed: No such file or directory\n";
+    stage
+        .engine
+        .program(|_| true, Program::exits(127).prints(words));
+    let message = "exec /nope failed: No such file or directory".to_owned();
+    let reason = FailureReason::CannotStart { code: 127, message };
+    assert_eq!(stage.execute().await, Ending::Failed(reason));
+    let program = Program::exits(127).prints("sh: 1: nope: not found\n");
+    stage.engine.program(|_| true, program);
+    assert_eq!(
+        stage.execute().await,
+        Ending::Failed(FailureReason::Exit { code: 127 })
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn images_are_pulled_once_and_tried_three_times() {
     let stage = Stage::new(StepKind::Run, Unit::Container(Box::new(container())));
     stage.engine.add_to_registry("base:1");
