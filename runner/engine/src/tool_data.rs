@@ -30,11 +30,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 /// A volume that is whole.
-pub(crate) struct Ready {
-    /// Its name.
-    pub(crate) volume: String,
+struct Ready {
+    volume: String,
     /// A container that keeps it in use until the step's own does.
-    pub(crate) holder: String,
+    holder: String,
 }
 
 /// Updates that failed in this run: they are not tried again.
@@ -71,7 +70,7 @@ struct Work<'a> {
     prefix: String,
 }
 
-/// Provides the volume with a tool's data.
+/// Provides the volume with a tool's data and gives its name. Noted litter keeps it in use.
 pub(crate) async fn ready(
     context: &UnitContext,
     unit: &ContainerUnit,
@@ -79,7 +78,7 @@ pub(crate) async fn ready(
     image: &str,
     (prefix, labels): (String, &Labels),
     litter: &mut Litter,
-) -> Result<Ready, Halt> {
+) -> Result<String, Halt> {
     let work = Work {
         context,
         unit,
@@ -88,13 +87,14 @@ pub(crate) async fn ready(
         labels,
         prefix,
     };
-    match &data.source {
-        ToolDataSource::Folder(folder) => folder::ready(&work, folder, litter).await,
+    let ready = match &data.source {
+        ToolDataSource::Folder(folder) => folder::ready(&work, folder, litter).await?,
         ToolDataSource::Update {
             command,
             environment,
-        } => update::ready(&work, command, environment, litter).await,
-    }
+        } => update::ready(&work, command, environment, litter).await?,
+    };
+    Ok(ready.volume)
 }
 
 impl Work<'_> {

@@ -80,6 +80,7 @@ pub(super) async fn make(
             volume: ready,
             target: data.target.clone(),
             read_only: true,
+            populate: false,
         });
     }
     let volumes = Volumes::make(context, unit, image, names, litter).await?;
@@ -99,8 +100,6 @@ pub(super) async fn make(
         let output = backend.attach(&container).await;
         output.map_err(|error| Halt::surroundings("the step's output cannot be read", &error))
     };
-    // An engine gives an empty volume what the image has at its place whenever a container is
-    // created with it, so filling comes after.
     let filled = async {
         if volumes.is_empty() && direct.is_none() {
             return Ok(());
