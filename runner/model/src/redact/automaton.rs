@@ -17,8 +17,8 @@ pub(super) struct Place(StateID);
 pub(super) struct Automaton {
     nfa: contiguous::NFA,
     start: StateID,
-    /// How many bytes of a pattern each state has seen.
-    depths: HashMap<StateID, u32>,
+    /// How many bytes each state has seen of a pattern that may go on.
+    depths: HashMap<StateID, usize>,
 }
 
 impl Automaton {
@@ -34,11 +34,12 @@ impl Automaton {
             .ok()?;
         let start = nfa.start_state(Anchored::No).ok()?;
         // A machine that has read the beginning of a pattern is in the state of exactly that
-        // beginning: no other that fits is longer.
+        // beginning: no other that fits is longer. One that has read a whole pattern need not wait:
+        // what may begin inside of that is masked with it.
         let mut depths = HashMap::new();
         for pattern in patterns {
             let mut state = start;
-            for (depth, &byte) in (1..).zip(pattern) {
+            for (depth, &byte) in (1..pattern.len()).zip(pattern) {
                 state = nfa.next_state(Anchored::No, state, byte);
                 depths.insert(state, depth);
             }
@@ -72,8 +73,8 @@ impl Automaton {
         Place(state)
     }
 
-    /// The length of the longest end of what was scanned with which a pattern begins.
+    /// The length of the longest end of what was scanned with which a pattern begins and goes on.
     pub(super) fn depth(&self, place: Place) -> usize {
-        self.depths.get(&place.0).map_or(0, |depth| *depth as usize)
+        self.depths.get(&place.0).copied().unwrap_or(0)
     }
 }

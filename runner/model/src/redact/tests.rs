@@ -1,7 +1,7 @@
 use std::time::Instant;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 
 use super::*;
@@ -96,6 +96,18 @@ fn masks_base64_of_what_holds_a_secret() {
 }
 
 #[test]
+fn masks_the_last_character_of_base64_without_padding() {
+    for secret in ["a>>b??c~~", "a>>b??c~~d", "a>>b??c~~de"] {
+        let text = URL_SAFE_NO_PAD.encode(secret);
+        assert!(text.contains('-') || text.contains('_'), "{text}");
+        let redactor = redactor(&[secret]);
+        assert_eq!(redactor.redact(&format!("[{text}]")), "[***]");
+        let text = STANDARD_NO_PAD.encode(secret);
+        assert_eq!(redactor.redact(&format!("[{text}]")), "[***]");
+    }
+}
+
+#[test]
 fn masks_each_line_of_a_key() {
     let key =
         "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\n  AQEFAASCBKcwggSjAgEAAoIB  \nshort\n";
@@ -171,6 +183,18 @@ fn a_secret_that_overlaps_itself_is_masked_whole() {
     }
     out.extend(stream.flush());
     assert_eq!(out, b"***");
+}
+
+#[test]
+fn the_end_of_a_secret_that_may_begin_another_stays_masked() {
+    for secret in ["xabcdefx", "xyabcdefxy"] {
+        let redactor = redactor(&[secret]);
+        let mut stream = redactor.stream();
+        assert_eq!(&*stream.push(secret.as_bytes()), b"***");
+        assert_eq!(&*stream.push(b"!"), b"!");
+        assert_eq!(&*stream.push(secret.as_bytes()), b"***");
+        assert_eq!(stream.flush(), b"");
+    }
 }
 
 #[test]
