@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use hoist_model::event::EventKind;
 use hoist_model::ids::{RunId, StepIx};
 use hoist_model::plan::Plan;
 use hoist_model::redact::Redactor;
@@ -15,7 +14,7 @@ use crate::backend::Labels;
 use crate::context::{Made, Stop, UnitContext};
 use crate::labels;
 use crate::output::OutputWriter;
-use crate::reaper::{Undo, UndoList};
+use crate::reaper::UndoList;
 use crate::recorder::{Message, queue};
 use crate::secrets::Secrets;
 
@@ -25,8 +24,8 @@ pub(crate) struct Bench {
     pub(crate) context: UnitContext,
     /// Tells the unit to stop.
     pub(crate) stop: watch::Sender<Stop>,
-    /// The project's root.
-    pub(crate) root: tempfile::TempDir,
+    /// Holds the project's root, which goes with it.
+    _root: tempfile::TempDir,
     inbox: Receiver<Message>,
 }
 
@@ -66,22 +65,12 @@ impl Bench {
         Self {
             context,
             stop,
-            root,
+            _root: root,
             inbox,
         }
     }
 
-    /// The facts that the unit has sent since this was asked last.
-    pub(crate) fn facts(&self) -> Vec<EventKind> {
-        let messages = self.inbox.try_iter();
-        let facts = messages.filter_map(|message| match message {
-            Message::Event { kind, .. } => Some(kind),
-            Message::Output(..) | Message::End(_) => None,
-        });
-        facts.collect()
-    }
-
-    /// What reporters were shown since this or the facts were asked for last.
+    /// What reporters were shown since this was asked last.
     pub(crate) fn shown(&self) -> String {
         let outputs = self.inbox.try_iter().filter_map(|message| match message {
             Message::Output(output, _) => Some(output.bytes),
@@ -94,10 +83,5 @@ impl Bench {
     pub(crate) async fn log(&self) -> String {
         self.context.output.close().await.unwrap();
         std::fs::read_to_string(self.context.run_folder.join("log")).unwrap()
-    }
-
-    /// What is still on the unit's undo list; it is off it then.
-    pub(crate) fn undos(&self) -> Vec<Undo> {
-        self.context.undo.drain()
     }
 }

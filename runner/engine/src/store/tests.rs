@@ -110,10 +110,16 @@ fn runs_are_found_newest_first() {
     assert_eq!(store.latest().unwrap().unwrap().id, new);
     assert_eq!(store.find(&old.to_string()).unwrap().id, old);
     assert_eq!(
-        store.find(&new.to_string()[..8].to_uppercase()).unwrap().id,
+        store
+            .find(&new.to_string().get(..8).unwrap().to_uppercase())
+            .unwrap()
+            .id,
         new
     );
-    assert_eq!(store.find(&old.to_string()[30..]).unwrap().id, old);
+    assert_eq!(
+        store.find(old.to_string().get(30..).unwrap()).unwrap().id,
+        old
+    );
     assert!(store.find("").unwrap_err().hint.is_some());
     let many = store.find("0").unwrap_err();
     assert_eq!(
