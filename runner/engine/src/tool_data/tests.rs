@@ -147,6 +147,7 @@ async fn of_two_runs_at_once_one_fills() {
         stage.file("db/tool.db", "same");
     }
     engine.delay("upload", Duration::from_secs(2));
+    engine.delay("create_container", Duration::from_millis(50));
     let done = Arc::new(Mutex::new(Vec::new()));
     whole(&engine, Arc::clone(&done));
     // What the first has filled is whole for whoever looks after.
@@ -252,6 +253,7 @@ async fn who_comes_while_another_updates_waits_and_shares() {
     let done = Arc::new(Mutex::new(Vec::new()));
     whole(&engine, Arc::clone(&done));
     engine.program(is_update, Program::default().takes(Duration::from_secs(30)));
+    engine.delay("create_container", Duration::from_millis(50));
     let finish = async {
         while engine.uploads().len() < 2 {
             tokio::time::sleep(Duration::from_millis(10)).await;
