@@ -126,7 +126,7 @@ impl Recorder {
         reporters: Vec<Box<dyn Reporter>>,
     ) -> Result<Self, Trouble> {
         let (events, lane, inbox) = queue();
-        let (state, torn) = (RunState::default(), false);
+        let (state, torn, start) = (RunState::default(), false, Instant::now());
         let book = Book {
             run,
             redactor,
@@ -135,6 +135,7 @@ impl Recorder {
             paper,
             torn,
             reporters,
+            start,
         };
         std::thread::Builder::new()
             .name("recorder".to_owned())
@@ -219,12 +220,12 @@ struct Book {
     /// The paper refused something: a run whose record has holes has not gone well.
     torn: bool,
     reporters: Vec<Box<dyn Reporter>>,
+    start: Instant,
 }
 
 impl Book {
     fn keep(mut self, inbox: &mpsc::Receiver<Message>) {
-        let start = Instant::now();
-        let mut next = start + TICK;
+        let mut next = self.start + TICK;
         loop {
             let wait = next.saturating_duration_since(Instant::now());
             match inbox.recv_timeout(wait) {
@@ -241,7 +242,7 @@ impl Book {
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             }
             if Instant::now() >= next {
-                self.tick(start.elapsed());
+                self.tick(self.start.elapsed());
                 next = Instant::now() + TICK;
             }
         }
@@ -316,7 +317,7 @@ impl Book {
 
     fn record_all(&mut self, kinds: Vec<EventKind>) {
         for kind in kinds {
-            self.record(kind, Timestamp::now(), self.state.elapsed);
+            self.record(kind, Timestamp::now(), self.start.elapsed());
         }
     }
 
