@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from shop.store import Store
 from shop.web import create_app
@@ -21,6 +23,8 @@ def connect(environment):
         password=password(Path(environment.get("DATABASE_PASSWORD_FILE", "/run/secrets/db_password"))),
         socket_connect_timeout=2,
         socket_timeout=2,
+        # Once more, for a connection that was lost while idle. A customer is waiting: no more than that.
+        retry=Retry(NoBackoff(), retries=1),
         decode_responses=True,
     )
 

@@ -78,7 +78,8 @@ def errors_as_statuses(callback):
         except (EmptyCart, OutOfStock) as error:
             bottle.abort(409, str(error))
         except RedisError as error:
-            # Only the kind of the error: its text may name hosts and users.
+            # Strangers are told the kind of the error; its text, which may name hosts, goes to the log.
+            print(f"database: {error}", file=bottle.request.environ["wsgi.errors"])
             bottle.abort(503, f"the database does not answer ({type(error).__name__})")
 
     return wrapper
