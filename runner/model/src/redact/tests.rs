@@ -398,7 +398,7 @@ fn reference(secrets: &[Vec<u8>], text: &[u8]) -> Vec<bool> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn output_never_holds_a_secret((secrets, text) in case()) {
