@@ -12,6 +12,8 @@ mod commands;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod diagnostics;
+#[cfg(test)]
 mod ends;
 #[cfg(test)]
 mod examples;

@@ -153,7 +153,7 @@ pub fn show_size(bytes: u64) -> String {
     let units = [("g", 30), ("m", 20), ("k", 10)];
     let fits = units
         .iter()
-        .find(|(_, bits)| bytes > 0 && bytes % (1 << bits) == 0);
+        .find(|(_, bits)| bytes > 0 && bytes.is_multiple_of(1 << bits));
     match fits {
         Some((unit, bits)) => format!("{}{unit}", bytes >> bits),
         None => format!("{bytes}b"),

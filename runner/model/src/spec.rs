@@ -46,7 +46,7 @@ pub struct PipelineSpec {
     pub secrets: BTreeMap<At<String>, SecretSpec>,
     /// The steps, by name. Each has exactly one of `run`, `build`, `scan`, `push` and `deploy`.
     #[serde(default)]
-    pub steps: BTreeMap<At<String>, StepSpec>,
+    pub steps: BTreeMap<At<String>, Box<StepSpec>>,
     /// Where deploys can go, by name.
     #[serde(default)]
     pub environments: BTreeMap<At<String>, EnvironmentSpec>,

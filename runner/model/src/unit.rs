@@ -196,7 +196,8 @@ pub struct Harvest {
     pub paths: BTreeMap<String, String>,
     /// Patterns of JUnit files: an absolute path whose last part may hold `*` and `?`.
     pub junit: Vec<String>,
-    /// A file that the step kind reads itself, such as a scanner's report.
+    /// A file that the step kind reads itself, such as a scanner's report. Its folder is on disk and
+    /// the step's user's to write to, whatever the root is.
     pub report: Option<String>,
 }
 

@@ -13,6 +13,9 @@ use crate::diag::{Diagnostic, Severity, list, near};
 use crate::spec::{At, KeyPlace, Keys, PipelineSpec, StepSpec};
 use crate::unit::Limits;
 
+/// From here on no names are suggested.
+const MANY_FAULTS: usize = 200;
+
 /// A step's place in the file's order. Plans have an order of their own.
 pub(crate) type FileIx = usize;
 
@@ -174,7 +177,7 @@ impl<'a> Cx<'a> {
     ) {
         let known: Vec<&str> = known.into_iter().collect();
         let mut fault = Diagnostic::error(message, name.span.clone());
-        if let Some(meant) = near(name.as_str(), known.iter().copied()) {
+        if let Some(meant) = self.near(name.as_str(), known.iter().copied()) {
             fault = fault.help(format!("did you mean `{meant}`?"));
             if let Some(quote) = self.quote(name) {
                 fault = fault.suggest(name.span.clone(), format!("{quote}{meant}{quote}"));
@@ -183,6 +186,18 @@ impl<'a> Cx<'a> {
             fault = fault.help(format!("there is only {}", list(&known)));
         }
         self.fault(fault);
+    }
+
+    /// A name like the one that is wrong. With very many faults none is looked for, as each is
+    /// compared with all.
+    pub(super) fn near<'n>(
+        &self,
+        name: &str,
+        known: impl IntoIterator<Item = &'n str>,
+    ) -> Option<&'n str> {
+        (self.faults.len() < MANY_FAULTS)
+            .then(|| near(name, known))
+            .flatten()
     }
 
     /// The quote around a name that is written as it is, none around a bare key. What came from
@@ -195,7 +210,7 @@ impl<'a> Cx<'a> {
                 .and_then(|rest| rest.strip_suffix(quote));
             inner == Some(name.as_str())
         };
-        ["", "\"", "'"].into_iter().find(|quote| around(&quote))
+        ["", "\"", "'"].into_iter().find(|quote| around(quote))
     }
 
     /// What was found, in the order of its places.

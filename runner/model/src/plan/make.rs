@@ -35,9 +35,9 @@ pub fn make(
     surroundings: &Surroundings<'_>,
 ) -> Result<Planned, Vec<Diagnostic>> {
     let mut cx = Cx::new(spec, surroundings);
+    let name = cx.read_project_name();
     cx.find_steps();
     cx.read_vars();
-    let name = cx.read_project_name();
     let secrets = cx.read_secrets();
     let registries = cx.read_registries();
     let reports = cx.read_reports();
@@ -77,7 +77,7 @@ impl<'a> Cx<'a> {
     /// Finds the steps and what kind each is.
     fn find_steps(&mut self) {
         let spec = self.spec;
-        let mut steps: Vec<(&At<String>, &StepSpec)> = spec.steps.iter().collect();
+        let mut steps: Vec<(&At<String>, &Box<StepSpec>)> = spec.steps.iter().collect();
         steps.sort_by_key(|(id, _)| id.span.start);
         for (at, (id, spec)) in steps.into_iter().enumerate() {
             self.name("a step", id);

@@ -191,7 +191,7 @@ impl<'a> Cx<'a> {
             .iter()
             .flatten()
             .map(|(name, _)| name.as_str());
-        if let Some(meant) = near(name, vars) {
+        if let Some(meant) = self.near(name, vars) {
             return fault
                 .help(format!("did you mean `{meant}`?"))
                 .suggest(range, meant);
@@ -260,7 +260,7 @@ impl<'a> Cx<'a> {
         };
         let Some(&to) = self.by_name.get(id) else {
             let missing = fault(format!("there is no step `{id}`"));
-            return Err(match near(id, self.by_name.keys().copied()) {
+            return Err(match self.near(id, self.by_name.keys().copied()) {
                 Some(meant) => missing
                     .help(format!("did you mean `{meant}`?"))
                     .suggest(range.clone(), format!("steps.{meant}.{value}")),

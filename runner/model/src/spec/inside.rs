@@ -98,7 +98,8 @@ mod tests {
         let file: File = toml::from_str(document).unwrap();
         let start = file.key.value.find(needle).unwrap();
         let range = start..start + needle.len();
-        document[inside(document, &file.key.span, &file.key.value, &range)].to_owned()
+        let place = inside(document, &file.key.span, &file.key.value, &range);
+        document.get(place).unwrap().to_owned()
     }
 
     #[test]

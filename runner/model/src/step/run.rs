@@ -90,14 +90,17 @@ fn command(cx: &mut Cx<'_>, id: &str, spec: &CommandSpec) -> Option<Command> {
 /// A command is never interpolated; what looks as if it should be is something that no shell
 /// reads either.
 fn warn_of_references(cx: &mut Cx<'_>, at: &At<String>) {
-    for space in ["git.", "env.", "steps."] {
-        let Some((_, rest)) = at.value.split_once(&format!("${{{space}")) else {
-            continue;
-        };
+    for rest in at.value.split("${").skip(1) {
         let name = rest.split('}').next().unwrap_or_default();
-        let message = format!("`${{{space}{name}}}` stays as it is: `run` is never interpolated");
+        if !["git.", "env.", "steps."]
+            .iter()
+            .any(|space| name.starts_with(space))
+        {
+            continue;
+        }
+        let message = format!("`${{{name}}}` stays as it is: `run` is never interpolated");
         cx.fault(Diagnostic::warning(message, at.span.clone()).help(format!(
-            "pass it as a variable: `environment = {{ NAME = \"${{{space}{name}}}\" }}`, and write `$NAME`"
+            "pass it as a variable: `environment = {{ NAME = \"${{{name}}}\" }}`, and write `$NAME`"
         )));
     }
 }

@@ -22,8 +22,8 @@ use crate::unit::{
 
 const INPUT: &str = "/scan";
 const ARCHIVE: &str = "image.tar";
-/// The only folder that Trivy can write to. It is in the container's layer and not in memory, since
-/// big layers are unpacked there and the report is fetched from it.
+/// The only folder that Trivy can write to: the engine gives the report's folder to the user. It is
+/// not in memory, since big layers are unpacked there and the report is fetched from it.
 const OUTPUT: &str = "/out";
 const REPORT: &str = "/out/report.json";
 /// Trivy's cache folder; the database is in its folder `db`.
@@ -149,7 +149,10 @@ fn container(
         working_dir: Some(OUTPUT.into()),
         user: Some(USER.into()),
         network: Network::None,
-        security: Security::default(),
+        security: Security {
+            cap_add: Vec::new(),
+            read_only: true,
+        },
         limits: Limits {
             memory: Some(MEMORY),
             ..Limits::SEALED
