@@ -44,9 +44,9 @@ fn not_toml_and_not_text() {
 #[test]
 fn an_unknown_step() {
     Project::new(SAY)
-        .hoist(&["run", "sya"])
+        .hoist(&["run", "sayy"])
         .expect(2)
-        .says("there is no step `sya`")
+        .says("there is no step `sayy`")
         .says("`say`");
 }
 
@@ -67,7 +67,7 @@ run = "true"
         .hoist(&["run"])
         .expect(2)
         .says("THE_TOKEN")
-        .says("8 bytes");
+        .says("at least 8");
     assert!(!ended.stderr.contains("1234"), "{}", ended.stderr);
     assert!(project.runs().is_empty());
 }
@@ -102,7 +102,7 @@ fn no_permission_on_the_socket() {
     let ended = crate::support::as_nobody(&project, &["run"]);
     ended
         .expect(4)
-        .says("permission denied")
+        .says("Permission denied")
         .says("group `docker`");
 }
 

@@ -47,7 +47,7 @@ no_cache = true
 image = "debian:bookworm-slim"
 run = "trap '' TERM; echo testing slowly; sleep 300 & wait; sleep 300"
 [steps.cve.scan]
-image = "debian:bookworm-slim"
+image = "python:3.11-slim-bookworm"
 severity = ["CRITICAL"]
 [steps.up.deploy]
 environment = "ends"

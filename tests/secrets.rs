@@ -26,8 +26,9 @@ printf 'x%s' "$s" | base64
 for c in $(printf %s "$s" | sed 's/./& /g'); do printf %s "$c"; sleep 0.02; done; echo
 printf %s "$s" | od -An -tx1 | tr -d ' \n'; echo
 mkdir -p /tmp/out
+x=$(printf %s "$s" | sed 's/&/\&amp;/')
 cat > /tmp/out/a.xml <<END
-<testsuite name="s"><testcase name="t" classname="c"><failure message="got canary-4f9a1c77/+with&amp;odd=signs">boom canary-4f9a1c77/+with&amp;odd=signs</failure></testcase></testsuite>
+<testsuite name="s"><testcase name="t" classname="c"><failure message="got $x">boom $x</failure></testcase></testsuite>
 END
 ls -l /run/secrets/canary
 sleep 2

@@ -390,6 +390,8 @@ pub(crate) fn as_nobody(project: &Project, arguments: &[&str]) -> Ended {
             command.env(name, value);
         }
     }
+    // What root has at home is not this user's to read.
+    command.env("HOME", project.path());
     for entry in [project.path().to_path_buf(), binary] {
         let status = Command::new("chown")
             .arg("65534")

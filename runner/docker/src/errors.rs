@@ -21,6 +21,7 @@ const PHRASES: &[(&str, Kind)] = &[
     ("pool overlaps with other one", Kind::SubnetOverlap),
     ("conflicts with existing route", Kind::SubnetOverlap),
     ("subnet is already used", Kind::SubnetOverlap),
+    ("networks have overlapping ipv", Kind::SubnetOverlap),
     ("has active endpoints", Kind::Conflict),
     ("is already in use by container", Kind::Conflict),
     ("no basic auth credentials", Kind::Unauthorized),
@@ -319,6 +320,21 @@ mod tests {
         for (status, message, kind) in CASES {
             assert_eq!(of_answer(*status, message), *kind, "{message}");
         }
+    }
+
+    #[test]
+    fn what_breaks_on_the_way_is_told_apart() {
+        for (io, kind) in [
+            (io::ErrorKind::PermissionDenied, Kind::Permission),
+            (io::ErrorKind::NotFound, Kind::Unreachable),
+            (io::ErrorKind::ConnectionRefused, Kind::Unreachable),
+            (io::ErrorKind::ConnectionReset, Kind::Broken),
+            (io::ErrorKind::UnexpectedEof, Kind::Broken),
+            (io::ErrorKind::TimedOut, Kind::Timeout),
+        ] {
+            assert_eq!(of(Error::IOError { err: io.into() }).kind, kind, "{io}");
+        }
+        assert_eq!(of(Error::RequestTimeoutError).kind, Kind::Timeout);
     }
 
     #[test]

@@ -13,8 +13,10 @@ use crate::words;
 
 /// The most failing tests shown of one step.
 const TESTS: usize = 10;
-/// The most findings shown of one step.
+/// The most findings shown of a step that its gate failed.
 const FINDINGS: usize = 10;
+/// The most findings shown of a step that passed.
+const TOLERATED: usize = 3;
 
 /// What the end block needs to know besides the run.
 #[derive(Clone, Debug)]
@@ -154,8 +156,10 @@ impl Block<'_> {
     fn findings(&mut self, findings: &[Finding]) {
         let most = if self.options.verbose {
             usize::MAX
-        } else {
+        } else if findings.iter().any(|finding| finding.failing) {
             FINDINGS
+        } else {
+            TOLERATED
         };
         // Those that stand against the gate are never hidden behind those that do not.
         let failing = findings.iter().filter(|finding| finding.failing);

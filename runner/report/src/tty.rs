@@ -11,6 +11,7 @@ use hoist_model::ids::StepId;
 use hoist_model::reporter::{ReportError, Reporter};
 use hoist_model::state::{RunState, StepState, StepStatus};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use unicode_width::UnicodeWidthStr;
 
 use crate::lines::{Lines, clean};
 use crate::style::{DIM, Paint, WARN, fit};
@@ -20,6 +21,8 @@ use crate::{summary, words};
 const TAIL: usize = 30;
 /// Fewer columns than this show no live region.
 const NARROW: usize = 12;
+/// Columns that the names of steps get at the most.
+const NAMES: usize = 24;
 const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 
 /// A terminal's size, asked for at each frame.
@@ -36,6 +39,8 @@ pub struct Tty {
     tails: HashMap<StepId, Tail>,
     permanent: Vec<String>,
     frame: usize,
+    /// Columns of the steps' names.
+    names: usize,
 }
 
 /// The last lines of a step, and how many it had.
@@ -65,6 +70,7 @@ impl Tty {
             tails: HashMap::new(),
             permanent: Vec::new(),
             frame: 0,
+            names: 0,
         }
     }
 
@@ -89,9 +95,19 @@ impl Tty {
         said.extend(words::results(step));
         let text = if step.started.is_some() {
             let time = words::duration(step.duration);
-            format!("{} {time:>7}  {}", step.id(), said.join(", "))
+            format!(
+                "{}{} {time:>7}  {}",
+                step.id(),
+                self.pad(step),
+                said.join(", ")
+            )
         } else {
-            format!("{}  {}", step.id(), said.join(", "))
+            format!(
+                "{}{}          {}",
+                step.id(),
+                self.pad(step),
+                said.join(", ")
+            )
         };
         let text = fit(&text, columns.saturating_sub(3));
         let rest = text.strip_prefix(step.id().as_str()).unwrap_or_default();
@@ -99,6 +115,11 @@ impl Tty {
         let rest = self.paint.paint(DIM, rest);
         self.permanent
             .push(format!("{} {name}{rest}", self.paint.paint(style, sign)));
+    }
+
+    /// What brings a name to the width of the longest, so that times stand under one another.
+    fn pad(&self, step: &StepState) -> String {
+        " ".repeat(self.names.saturating_sub(step.id().as_str().width()))
     }
 
     /// The live region: a header, a row for each running step, the noisiest one's last lines.
@@ -140,7 +161,12 @@ impl Tty {
         for step in running.iter().take(shown) {
             let since = elapsed.saturating_sub(step.started.unwrap_or(elapsed));
             let phase = step.phase.as_deref().unwrap_or("running");
-            let row = format!("• {} {:>7}  {phase}", step.id(), words::duration(since));
+            let row = format!(
+                "• {}{} {:>7}  {phase}",
+                step.id(),
+                self.pad(step),
+                words::duration(since)
+            );
             out.push(fit(&row, columns));
             let count = tails.get(step.id()).copied().unwrap_or(0);
             if let Some(tail) = self.tails.get(step.id()) {
@@ -216,8 +242,11 @@ impl Reporter for Tty {
                 self.permanent
                     .push(self.paint.paint(WARN, &format!("! {message}")));
             }
-            EventKind::RunStarted { .. }
-            | EventKind::EngineConnected { .. }
+            EventKind::RunStarted { steps, .. } => {
+                let widths = steps.iter().map(|step| step.id.as_str().width());
+                self.names = widths.max().unwrap_or(0).min(NAMES);
+            }
+            EventKind::EngineConnected { .. }
             | EventKind::StepStarted { .. }
             | EventKind::StepPhase { .. }
             | EventKind::TestsFound { .. }
