@@ -1,7 +1,7 @@
 //! From an address to an engine: which one is meant, whether it answers, whether it is new enough.
 //! It refuses to fall back to another engine than the one that was named.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,25 +45,26 @@ impl DockerConnector {
 impl Connector for DockerConnector {
     async fn connect(&self, address: Option<&str>) -> Result<Arc<dyn Backend>> {
         let target = self.settings.resolve(address)?;
-        let backend = open(&target, self.settings.config_file())
-            .await
-            .map_err(|error| {
-                BackendError::new(error.kind, format!("{target}: {}", error.message))
-            })?;
+        let backend = open(&target, &self.settings).await.map_err(|error| {
+            BackendError::new(error.kind, format!("{target}: {}", error.message))
+        })?;
         Ok(Arc::new(backend))
     }
 }
 
-async fn open(target: &Target, config: Option<PathBuf>) -> Result<DockerBackend> {
+async fn open(target: &Target, settings: &Settings) -> Result<DockerBackend> {
     let docker = client(target)
         .await?
         .with_request_modifier(with_url_safe_credentials);
-    let api = Api::read(call::within(FIRST_ANSWER, docker.version()).await?)?;
+    let mut api = Api::read(call::within(FIRST_ANSWER, docker.version()).await?)?;
+    api.classic |= settings.docker_buildkit.as_deref() == Some("0");
     Ok(DockerBackend {
         docker,
         api,
         address: target.address.clone(),
-        auth: Auth { config },
+        auth: Auth {
+            config: settings.config_file(),
+        },
         info: OnceCell::new(),
     })
 }

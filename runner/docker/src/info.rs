@@ -21,6 +21,8 @@ pub(crate) struct Api {
     pub(crate) platform: String,
     /// Podman, which answers Docker's API but has no BuildKit.
     pub(crate) podman: bool,
+    /// Builds are to go through the classic builder.
+    pub(crate) classic: bool,
 }
 
 impl Api {
@@ -53,6 +55,7 @@ impl Api {
                 answer.os.unwrap_or_default(),
                 answer.arch.unwrap_or_default()
             ),
+            classic: false,
             podman: components.iter().any(|part| part.name.contains("Podman")),
         })
     }
@@ -69,7 +72,7 @@ impl Api {
 
     /// Builds can go through BuildKit.
     pub(crate) fn buildkit(&self) -> bool {
-        !self.podman && self.platform.starts_with("linux/")
+        !self.podman && !self.classic && self.platform.starts_with("linux/")
     }
 }
 

@@ -111,9 +111,8 @@ impl Dockerfile {
             Some((place, said)) => (Some(place), said),
             None => (None, name),
         };
-        let keyword = said.split_whitespace().next()?.to_uppercase();
         let by_place = place.and_then(|place| self.at_place(place));
-        by_place.filter(|one| one.keyword == keyword).or_else(|| {
+        by_place.filter(|one| fits(one, said)).or_else(|| {
             let said = normal(said);
             self.instructions
                 .iter()
@@ -243,8 +242,19 @@ fn joined(text: &str) -> String {
         .join(" ")
 }
 
+/// Whether a builder may mean this instruction. BuildKit fills variables in; and it may name a step
+/// as another build does that shares the step, so a place alone is not enough.
+fn fits(one: &Instruction, said: &str) -> bool {
+    let (written, said) = (normal(&joined(&one.text)), normal(said));
+    let keyword = said.split_whitespace().next().unwrap_or_default();
+    let only_keyword = one.heredoc || one.text.contains('$') || one.keyword == "FROM";
+    written == said || only_keyword && one.keyword == keyword
+}
+
+/// The words of an instruction, without quotes, which some builders take away.
 fn normal(text: &str) -> String {
-    let mut words = text.split_whitespace();
+    let plain = text.replace(['"', '\'', '\\'], "");
+    let mut words = plain.split_whitespace();
     let keyword = words.next().unwrap_or_default().to_uppercase();
     std::iter::once(keyword.as_str())
         .chain(words)
@@ -314,6 +324,9 @@ COPY --from=test /a /b
             None
         );
         assert_eq!(line("[test 0/3] COPY x"), None);
+        // As another file calls a step that both share.
+        assert_eq!(line("[elsewhere 7/9] COPY . ."), Some(13));
+        assert_eq!(line("[test 1/3] COPY . /other"), None);
         assert_eq!(line(""), None);
     }
 

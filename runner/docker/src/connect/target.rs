@@ -30,6 +30,8 @@ pub struct Settings {
     pub docker_config: Option<String>,
     /// `HOME`.
     pub home: Option<String>,
+    /// `DOCKER_BUILDKIT`; `0` asks for the classic builder where there is BuildKit too.
+    pub docker_buildkit: Option<String>,
     /// `XDG_RUNTIME_DIR`, where engines of users have their sockets.
     pub xdg_runtime_dir: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Settings {
             docker_tls_verify: set("DOCKER_TLS_VERIFY"),
             docker_cert_path: set("DOCKER_CERT_PATH"),
             docker_config: set("DOCKER_CONFIG"),
+            docker_buildkit: set("DOCKER_BUILDKIT"),
             home: set("HOME"),
             xdg_runtime_dir: set("XDG_RUNTIME_DIR"),
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hoist_docker::{DockerConnector, Settings};
 use hoist_engine::backend::{BackendErrorKind as Kind, BuildError, BuildRequest};
 use hoist_model::ignore::IgnoreFile;
 use hoist_model::image::ImageIdentity;
@@ -13,7 +14,7 @@ use hoist_model::reason::Instruction;
 use hoist_model::unit::Network;
 use tempfile::TempDir;
 
-use crate::support::{BASE, Bed, on_engine, progress, skipped};
+use crate::support::{BASE, Bed, env, on_engine, progress, skipped, with};
 
 /// A project's folder with these files.
 fn project(files: &[(&str, &str)]) -> TempDir {
@@ -108,7 +109,7 @@ async fn stages_arguments_labels_and_names() {
         );
         assert!(said.contains("the app"), "{said}");
         assert!(
-            !said.contains('\u{1b}') && !said.contains("production"),
+            !said.contains('\u{1b}') && !said.contains("COPY . /app"),
             "{said}"
         );
 
@@ -197,27 +198,78 @@ async fn ignored_files_stay_out_and_the_dockerfile_is_found_wherever_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_read_is_named() {
-    on_engine("unreadable", &[BASE], async |bed| {
+async fn a_context_that_cannot_be_sent_is_explained() {
+    on_engine("unsendable", &[BASE], async |bed| {
         let folder = project(&[("Dockerfile", &format!("FROM {BASE}\nCOPY . /app\n"))]);
-        let file = folder.path().join("closed");
-        fs::write(&file, "x").unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o000);
-        fs::set_permissions(&file, mode).unwrap();
-        if fs::read(&file).is_ok() {
+        let file = fs::File::create(folder.path().join("huge")).unwrap();
+        if let Err(error) = file.set_len(1 << 40) {
             return skipped(
-                "a_file_that_cannot_be_read_is_named",
-                "root may read every file",
+                "a_context_that_cannot_be_sent_is_explained",
+                &error.to_string(),
             );
         }
-        let error = build(&bed, request(&bed, folder.path()))
-            .await
-            .0
-            .unwrap_err();
-        let BuildError::Context(trouble) = &error else {
-            panic!("{error:?}")
+        let (built, said) = build(&bed, request(&bed, folder.path())).await;
+        let BuildError::Context(trouble) = built.unwrap_err() else {
+            panic!("{said}");
         };
-        assert!(trouble.what.contains("closed"), "{trouble:?}");
+        assert!(
+            trouble
+                .cause
+                .as_deref()
+                .is_some_and(|why| why.contains("huge")),
+            "{trouble:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_classic_builder_builds_the_same() {
+    let settings = Settings {
+        docker_buildkit: Some("0".to_owned()),
+        ..Settings::read(env)
+    };
+    let connector = DockerConnector::new(settings);
+    with(connector, "classic", &[BASE], async |bed| {
+        assert!(!bed.engine.info().await.unwrap().buildkit);
+        let app = format!("the app of {}\n", bed.name);
+        let folder = project(&[
+            ("Dockerfile", STAGES),
+            ("app.txt", &app),
+            (".dockerignore", "Dockerfile\n"),
+        ]);
+        let mut asked = request(&bed, folder.path());
+        asked.args.insert("FLAVOUR".to_owned(), bed.name.clone());
+        asked.tags.push(bed.tag(""));
+        let (built, said) = build(&bed, asked.clone()).await;
+        let image = built.unwrap_or_else(|error| panic!("{error}\n{said}"));
+        for tag in &asked.tags {
+            assert!(image.tags.contains(tag), "{:?}", image.tags);
+        }
+        assert!(said.contains(&app), "{said}");
+        let mut spec = bed.shell("cat /flavour; ls /app");
+        spec.image = image.id.clone();
+        assert_eq!(
+            bed.run(&spec).await.text(),
+            format!("{}\napp.txt\n", bed.name)
+        );
+
+        let dockerfile = format!(
+            "FROM {BASE}\n\nRUN echo the part {} && \\\n    exit 3\n",
+            bed.name
+        );
+        let (message, instruction, said) = failure(&bed, &dockerfile).await;
+        let instruction = instruction.unwrap_or_else(|| panic!("{message}\n{said}"));
+        assert_eq!(instruction.line, Some(3), "{message}");
+        assert!(
+            message.contains('3') && message.contains("the part"),
+            "{message}"
+        );
+        let (message, instruction, _) = failure(&bed, &format!("FROM {BASE}\nRUM x\n")).await;
+        assert_eq!(instruction.expect(&message).line, Some(2), "{message}");
+        let dockerfile = format!("FROM {BASE}\nRUN --mount=type=cache,target=/x true\n");
+        let (message, _, _) = failure(&bed, &dockerfile).await;
+        assert!(message.contains("needs"), "{message}");
     })
     .await;
 }

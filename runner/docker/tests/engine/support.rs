@@ -57,7 +57,17 @@ pub(crate) async fn on_engine<F: Future<Output = ()>>(
     images: &[&str],
     test: impl FnOnce(Arc<Bed>) -> F,
 ) {
-    let engine = match connector().connect(None).await {
+    with(connector(), name, images, test).await;
+}
+
+/// The same by settings of one's own.
+pub(crate) async fn with<F: Future<Output = ()>>(
+    connector: DockerConnector,
+    name: &str,
+    images: &[&str],
+    test: impl FnOnce(Arc<Bed>) -> F,
+) {
+    let engine = match connector.connect(None).await {
         Ok(engine) => engine,
         Err(error) => return skipped(name, &error.message),
     };
