@@ -122,6 +122,8 @@ pub struct Made {
     pub(crate) images: ImageCache,
     /// What happens to the run's containers.
     pub(crate) watch: Watch,
+    /// Whoever holds it may take names from images: an image goes with its last one.
+    pub(crate) untagging: tokio::sync::Mutex<()>,
     /// Updates of tools' data that failed.
     pub(crate) updates: Updates,
 }

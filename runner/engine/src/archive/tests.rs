@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use futures_util::stream;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
 use super::*;
+use crate::backend::BackendErrorKind;
 
 const BOUNDS: Bounds = Bounds {
     bytes: 1 << 20,

@@ -56,6 +56,7 @@ impl Borrowed {
             return;
         };
         let backend = context.backend.as_ref();
+        let _alone = context.made.untagging.lock().await;
         let done = match &self.before {
             Some(before) => backend.tag_image(before, &self.name).await,
             None => match self.keep(context).await {
