@@ -8,7 +8,7 @@ use super::cx::Cx;
 use super::vars::Steps;
 use crate::diag::{Diagnostic, list, near};
 use crate::quantity::{self, BadQuantity};
-use crate::spec::{At, OneOrMany, Resources, Table};
+use crate::spec::{At, OneOrMany, Resources, Table, inside};
 use crate::text::Text;
 use crate::unit::{Limits, Network, Tmpfs};
 
@@ -304,6 +304,37 @@ impl Cx<'_> {
         if !spec.secrets.contains_key(at.as_str()) {
             let message = format!("there is no secret `{}`", at.value);
             self.unknown_name(at, message, spec.secrets.keys().map(At::as_str));
+        }
+    }
+
+    /// Warns of what stands in a command and looks as if it should be interpolated, where no shell
+    /// could mean anything by it either.
+    pub(crate) fn never_interpolated(&mut self, key: &str, at: &At<String>) {
+        for (start, _) in at.value.match_indices("${") {
+            let (before, reference) = at.value.split_at(start);
+            let name = reference
+                .trim_start_matches("${")
+                .split('}')
+                .next()
+                .unwrap_or_default();
+            let help = if ["git.", "env.", "steps."]
+                .iter()
+                .any(|space| name.starts_with(space))
+            {
+                format!(
+                    "pass it as a variable: `environment = {{ NAME = \"${{{name}}}\" }}`, and write `$NAME`"
+                )
+            } else if before.ends_with('$') {
+                format!("write `${{{name}}}` for a shell")
+            } else {
+                continue;
+            };
+            let dollars = if before.ends_with('$') { "$" } else { "" };
+            let shown = format!("{dollars}${{{name}}}");
+            let range = start - dollars.len()..start - dollars.len() + shown.len();
+            let span = inside(&self.spec.file.text, &at.span, &at.value, &range);
+            let message = format!("`{shown}` stays as it is: `{key}` is never interpolated");
+            self.fault(Diagnostic::warning(message, span).help(help));
         }
     }
 

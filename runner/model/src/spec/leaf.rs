@@ -37,7 +37,7 @@ pub struct Number(pub String);
 pub enum CommandSpec {
     /// A string.
     Line(At<String>),
-    /// Its arguments, and where the first begins and the last ends.
+    /// Its arguments.
     Words(Vec<At<String>>),
 }
 
@@ -48,6 +48,17 @@ pub struct OneOrMany(pub Vec<At<String>>);
 /// One of a few words, as a string. The type only tells the schema which; what is written is
 /// checked when the plan is made, so that it may be interpolated.
 pub struct Word<T>(PhantomData<T>);
+
+impl CommandSpec {
+    /// All that is written.
+    #[must_use]
+    pub fn strings(&self) -> &[At<String>] {
+        match self {
+            Self::Line(line) => std::slice::from_ref(line),
+            Self::Words(words) => words,
+        }
+    }
+}
 
 impl<T: JsonSchema> JsonSchema for Word<T> {
     fn inline_schema() -> bool {

@@ -64,44 +64,23 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
 }
 
 fn command(cx: &mut Cx<'_>, id: &str, spec: &CommandSpec) -> Option<Command> {
+    spec.strings()
+        .iter()
+        .for_each(|at| cx.never_interpolated("run", at));
     match spec {
         CommandSpec::Line(line) if line.value.trim().is_empty() => {
             cx.fault(Diagnostic::error("`run` is empty", line.span.clone()));
             None
         }
-        CommandSpec::Line(line) => {
-            warn_of_references(cx, line);
-            Some(Command::Shell(line.value.clone()))
-        }
+        CommandSpec::Line(line) => Some(Command::Shell(line.value.clone())),
         CommandSpec::Words(words) if words.first().is_none_or(|word| word.value.is_empty()) => {
             let span = cx.key_span(&["steps", id, "run"]);
             cx.fault(Diagnostic::error("`run` is empty", span));
             None
         }
-        CommandSpec::Words(words) => {
-            words.iter().for_each(|word| warn_of_references(cx, word));
-            Some(Command::Exec(
-                words.iter().map(|word| word.value.clone()).collect(),
-            ))
-        }
-    }
-}
-
-/// A command is never interpolated; what looks as if it should be is something that no shell
-/// reads either.
-fn warn_of_references(cx: &mut Cx<'_>, at: &At<String>) {
-    for rest in at.value.split("${").skip(1) {
-        let name = rest.split('}').next().unwrap_or_default();
-        if !["git.", "env.", "steps."]
-            .iter()
-            .any(|space| name.starts_with(space))
-        {
-            continue;
-        }
-        let message = format!("`${{{name}}}` stays as it is: `run` is never interpolated");
-        cx.fault(Diagnostic::warning(message, at.span.clone()).help(format!(
-            "pass it as a variable: `environment = {{ NAME = \"${{{name}}}\" }}`, and write `$NAME`"
-        )));
+        CommandSpec::Words(words) => Some(Command::Exec(
+            words.iter().map(|word| word.value.clone()).collect(),
+        )),
     }
 }
 

@@ -54,6 +54,9 @@ pub(super) fn lower(
 fn test(cx: &mut Cx<'_>, place: &Place<'_>, spec: &CommandSpec) -> Option<Vec<String>> {
     let help = "an array begins with `CMD`, or with `CMD-SHELL` and has one string after it";
     let span = place.key_span(cx, &["healthcheck", "test"]);
+    spec.strings()
+        .iter()
+        .for_each(|at| cx.never_interpolated("test", at));
     let words = match spec {
         CommandSpec::Line(line) if line.value.trim().is_empty() => {
             cx.fault(Diagnostic::error("`test` is empty", span));

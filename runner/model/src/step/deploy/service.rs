@@ -111,6 +111,9 @@ fn strategy(cx: &mut Cx<'_>, spec: &ServiceSpec) {
 
 /// A command as Compose has it: a string is split into words, and no shell reads it.
 fn words(cx: &mut Cx<'_>, place: &Place<'_>, key: &str, spec: &CommandSpec) -> Option<Vec<String>> {
+    spec.strings()
+        .iter()
+        .for_each(|at| cx.never_interpolated(key, at));
     let (words, span) = match spec {
         CommandSpec::Words(words) => (
             words.iter().map(|word| word.value.clone()).collect(),
