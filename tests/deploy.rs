@@ -355,6 +355,10 @@ fn killed_in_the_middle_of_a_replacement_the_service_answers_again() {
         std::thread::sleep(Duration::from_secs(2));
         site.says("one", Duration::ZERO);
     }
+    // And deployed again at once, while the reaper is still at work.
+    let running = site.reach("stopping the web that runs");
+    running.signal("KILL");
+    running.end(SOON);
     site.project
         .change("pipeline.toml", "START = \"30\"", "START = \"0\"");
     site.deploy();

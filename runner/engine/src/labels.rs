@@ -50,6 +50,9 @@ pub const DEPENDS_ON: &str = "dev.hoist.depends-on";
 /// Milliseconds between the stop signal and the kill of a deployed container.
 pub const STOP_GRACE_PERIOD: &str = "dev.hoist.stop-grace-period";
 
+/// The run that holds a lock: a run ID. Not [`RUN`], since a lock goes last of all that is put right.
+pub const LOCKED_BY: &str = "dev.hoist.locked-by";
+
 /// How long an object of a command that is no run may be needed, seconds.
 const COMMAND: i64 = 3600;
 

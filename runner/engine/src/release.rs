@@ -37,7 +37,7 @@ use uuid::Uuid;
 
 use crate::backend::{BackendError, BackendErrorKind};
 use crate::context::{Stop, UnitContext};
-use lock::Lock;
+use lock::{Asking, Lock};
 use names::Place;
 use perform::{Failed, Failure, Performer, Progress};
 use plan::{Change, Program};
@@ -62,25 +62,27 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     let prepared = async {
         let target = Target::connect(context, unit.environment.engine.as_deref()).await?;
         let services = prepare::services(context, &target, unit).await?;
-        let Some(first) = services.values().next() else {
-            return Ok(None);
-        };
-        context.phase(format!("waiting for the lock of {}", place.environment));
-        let image = &first.image.image.id;
-        let lock = Lock::take(&target.backend, &place, image, &context.labels).await;
-        Ok(Some((
-            lock.map_err(FailureReason::Surroundings)?,
-            target,
-            services,
-        )))
+        Ok((target, services))
     };
-    let prepared = tokio::select! {
+    let (target, services) = tokio::select! {
         biased;
         _ = context.stopped(Stop::Grace) => return Err(stopped()),
         prepared = prepared => prepared?,
     };
-    let Some((lock, target, services)) = prepared else {
+    let Some(first) = services.values().next() else {
         return Ok(());
+    };
+    context.phase(format!("waiting for the lock of {}", place.environment));
+    let asking = Asking {
+        image: &first.image.image.id,
+        labels: &context.labels,
+        undo: Some((context.undo.clone(), target.engine.clone())),
+    };
+    let stop = context.stopped(Stop::Grace);
+    let lock = match Lock::take(&target.backend, &place, asking, stop).await {
+        Ok(lock) => lock,
+        Err(_) if *context.stop.borrow() > Stop::No => return Err(stopped()),
+        Err(trouble) => return Err(FailureReason::Surroundings(trouble)),
     };
     let result = release_locked(context, &place, &target, unit, &services).await;
     if let Err(error) = lock.release().await {
@@ -221,25 +223,17 @@ async fn announce(performer: &Performer<'_>, program: &Program) {
                 (id, matches!(change, Change::Unchanged(_)), before)
             }
         };
-        let found = performer
-            .target
-            .backend
-            .inspect_container(id)
-            .await
-            .ok()
-            .flatten();
-        let info = found.unwrap_or_default();
-        if info.health.is_none() {
+        // The release is in place whether the engine still answers or not.
+        let found = performer.target.backend.inspect_container(id).await;
+        let found = found.ok().flatten();
+        if !unchanged && found.as_ref().is_some_and(|info| info.health.is_none()) {
             performer.context.warn(
                 format!("{service} has no health check: it counts as healthy because it runs"),
                 Some("give it a `healthcheck` in pipeline.toml".to_owned()),
             );
         }
-        let ports = info
-            .ports
-            .iter()
-            .map(|port| status::published(port))
-            .collect();
+        let ports = found.iter().flat_map(|info| &info.ports);
+        let ports = ports.map(|port| status::published(port)).collect();
         performer.context.events.send(EventKind::ServiceReleased {
             step: performer.context.id(),
             service: ReleasedService {

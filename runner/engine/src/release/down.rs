@@ -1,10 +1,11 @@
 //! Takes away what hoist deployed in an environment, and nothing else. Data goes only when asked.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use hoist_model::reason::Trouble;
 
-use super::lock::Lock;
+use super::lock::{Asking, Lock};
 use super::names::{NETWORK, Place};
 use super::read::read;
 use super::state::{Deployed, Generation, Life, dependents_first};
@@ -42,7 +43,14 @@ pub async fn down(
     let deployed = read(backend.as_ref(), &place).await.map_err(reading)?;
     // A lock needs some image; without a container there is none at hand, nor a service to protect.
     let lock = match deployed.generations.first() {
-        Some(any) => Some(Lock::take(backend, &place, &any.image, labels).await?),
+        Some(any) => {
+            let asking = Asking {
+                image: &any.image,
+                labels,
+                undo: None,
+            };
+            Some(Lock::take(backend, &place, asking, pending::<()>()).await?)
+        }
         None => None,
     };
     let result = async {

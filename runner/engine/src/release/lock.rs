@@ -1,7 +1,12 @@
 //! Keeps two deploys to one environment apart: a container with a fixed name that is never started,
-//! since an engine gives a name once. It carries its run's labels, so whatever takes away a dead
-//! run's objects takes it too.
+//! since an engine gives a name once.
+//!
+//! It carries no run's label, so no sweep takes it from under a reaper that still puts right what a
+//! killed run left: its removal is the first entry of the reaper's list, and so the last to be
+//! undone. Where the reaper died too, whoever comes next takes the lock over, but only from an owner
+//! that is provably gone.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,56 +15,139 @@ use tokio::time::{Instant, sleep};
 
 use super::bare::{bare, discard};
 use super::names::{LOCK, Place};
-use crate::backend::{Backend, BackendError, BackendErrorKind, Labels};
+use crate::backend::{Backend, BackendError, BackendErrorKind, ContainerSpec, Labels};
 use crate::labels;
+use crate::owner::{self, Owner};
+use crate::reaper::{Undo, UndoList, UndoTicket};
+use crate::sweep::is_left_over;
 
 /// How long a lock is waited for: as long as the reaper of a run that was killed takes to put its
 /// environment right, and more.
 const WAIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often an engine is asked whether it made a lock although it said otherwise.
+const TRIES: usize = 3;
 
 /// The right to change an environment.
 pub(crate) struct Lock {
     backend: Arc<dyn Backend>,
     id: String,
+    undo: Option<(UndoList, UndoTicket)>,
+}
+
+/// Who asks for a lock.
+pub(crate) struct Asking<'a> {
+    /// Any image on the engine.
+    pub(crate) image: &'a str,
+    /// Labels of the run that asks.
+    pub(crate) labels: &'a Labels,
+    /// The list of its reaper, and the engine's address for that.
+    pub(crate) undo: Option<(UndoList, Option<String>)>,
 }
 
 impl Lock {
-    /// Takes the lock. `image` is any image on the engine, `labels` are those of the run that asks.
+    /// Takes the lock; waits for it unless `stopped` ends. To be awaited to its end, else a lock
+    /// may be left.
     pub(crate) async fn take(
         backend: &Arc<dyn Backend>,
         place: &Place,
-        image: &str,
-        labels: &Labels,
+        asking: Asking<'_>,
+        stopped: impl Future,
     ) -> Result<Self, Trouble> {
+        let mut stopped = pin!(stopped);
         let name = place.lock();
-        let mut all = labels.clone();
-        all.extend(place.labels(LOCK));
-        let spec = bare(&name, image, all);
+        let spec = bare(&name, asking.image, labels(place, asking.labels));
         let what = || format!("the lock of {} cannot be taken", place.environment);
-        let until = Instant::now() + WAIT;
+        let mut until = Instant::now() + WAIT;
         loop {
             match backend.create_container(&spec).await {
                 Ok(id) => {
+                    let undo = match asking.undo {
+                        None => None,
+                        Some((list, engine)) => {
+                            let container = id.clone();
+                            let ticket =
+                                list.push(Undo::RemoveContainer { engine, container }).await;
+                            Some((list, ticket))
+                        }
+                    };
                     return Ok(Self {
                         backend: Arc::clone(backend),
                         id,
+                        undo,
                     });
                 }
                 Err(error) if error.kind == BackendErrorKind::Conflict => {}
-                Err(error) => return Err(error.trouble(what())),
+                Err(error) => {
+                    discard_own(backend.as_ref(), &spec).await;
+                    return Err(error.trouble(what()));
+                }
             }
             if Instant::now() >= until {
-                return Err(held(backend.as_ref(), place, &name).await);
+                let Some(dead) = dead_holder(backend.as_ref(), place).await else {
+                    return Err(held(backend.as_ref(), place, &name).await);
+                };
+                // By its ID: whoever else takes it over at this moment has another.
+                discard(backend.as_ref(), &dead)
+                    .await
+                    .map_err(|error| error.trouble(what()))?;
+                until = Instant::now() + WAIT;
             }
-            sleep(PAUSE).await;
+            tokio::select! {
+                biased;
+                _ = &mut stopped => return Err(held(backend.as_ref(), place, &name).await),
+                () = sleep(PAUSE) => {}
+            }
         }
     }
 
     /// Gives the lock back.
     pub(crate) async fn release(self) -> Result<(), BackendError> {
-        discard(self.backend.as_ref(), &self.id).await
+        discard(self.backend.as_ref(), &self.id).await?;
+        if let Some((list, ticket)) = self.undo {
+            list.take_back(ticket).await;
+        }
+        Ok(())
     }
+}
+
+/// The owner stands on it, but not as a run's object. See the module.
+fn labels(place: &Place, asking: &Labels) -> Labels {
+    let mut all = asking.clone();
+    let run = all.remove(labels::RUN);
+    all.extend(place.labels(LOCK));
+    if let Some(run) = run {
+        all.insert(labels::LOCKED_BY.to_owned(), run);
+    }
+    all
+}
+
+/// Removes a lock that was made although the answer was lost.
+async fn discard_own(backend: &dyn Backend, spec: &ContainerSpec) {
+    for _ in 0..TRIES {
+        if let Ok(found) = backend.inspect_container(&spec.name).await {
+            if let Some(found) = found.filter(|found| found.labels == spec.labels) {
+                let _ = discard(backend, &found.id).await;
+            }
+            return;
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// The lock's ID, if its owner is provably gone.
+async fn dead_holder(backend: &dyn Backend, place: &Place) -> Option<String> {
+    let holder = backend
+        .inspect_container(&place.lock())
+        .await
+        .ok()
+        .flatten()?;
+    let now = backend.info().await.map_or(0, |info| info.time);
+    let mut object = holder.labels;
+    let locked_by = object.get(labels::LOCKED_BY).cloned().unwrap_or_default();
+    object.insert(labels::RUN.to_owned(), locked_by);
+    let dead = is_left_over(&object, &Owner::here(), now, owner::started);
+    (place.owns(&object, LOCK) && dead).then_some(holder.id)
 }
 
 async fn held(backend: &dyn Backend, place: &Place, name: &str) -> Trouble {
@@ -78,7 +166,7 @@ async fn held(backend: &dyn Backend, place: &Place, name: &str) -> Trouble {
     }
     let run = holder
         .labels
-        .get(labels::RUN)
+        .get(labels::LOCKED_BY)
         .map_or("unknown", String::as_str);
     let owner = holder
         .labels
@@ -102,51 +190,50 @@ mod tests {
         (engine.clone(), Arc::new(engine))
     }
 
-    fn run(id: &str) -> Labels {
-        Labels::from([(labels::RUN.to_owned(), id.to_owned())])
+    async fn take(backend: &Arc<dyn Backend>, run: &str, owner: &str) -> Result<Lock, Trouble> {
+        let labels = Labels::from([
+            (labels::RUN.to_owned(), run.to_owned()),
+            (labels::OWNER.to_owned(), owner.to_owned()),
+        ]);
+        let asking = Asking {
+            image: "base",
+            labels: &labels,
+            undo: None,
+        };
+        let place = Place::new("shop", "staging");
+        Lock::take(backend, &place, asking, std::future::pending::<()>()).await
+    }
+
+    fn here() -> String {
+        Owner::here().to_string()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_of_many_has_it_and_the_others_are_told_who() {
-        let (_, backend) = engine();
-        let place = Place::new("shop", "staging");
-        let lock = Lock::take(&backend, &place, "base", &run("first"))
-            .await
-            .expect("free");
-        let trouble = Lock::take(&backend, &place, "base", &run("second"))
-            .await
-            .err()
-            .expect("held");
+    async fn one_of_two_has_it_and_the_other_is_told_who() {
+        let (engine, backend) = engine();
+        let lock = take(&backend, "first", &here()).await.expect("free");
+        assert!(
+            !engine.containers()[0].labels.contains_key(labels::RUN),
+            "no sweep takes it"
+        );
+        let trouble = take(&backend, "second", &here()).await.err().expect("held");
         assert_eq!(trouble.what, "another deploy to staging is under way");
         assert!(
             trouble
                 .cause
                 .is_some_and(|cause| cause.contains("the run first"))
         );
-        let elsewhere = Place::new("shop", "production");
-        Lock::take(&backend, &elsewhere, "base", &run("second"))
-            .await
-            .expect("another place");
         lock.release().await.expect("given back");
-        Lock::take(&backend, &place, "base", &run("second"))
-            .await
-            .expect("free again");
+        take(&backend, "second", &here()).await.expect("free again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn it_is_waited_for() {
         let (_, backend) = engine();
-        let place = Place::new("shop", "staging");
-        let lock = Lock::take(&backend, &place, "base", &run("first"))
-            .await
-            .expect("free");
+        let lock = take(&backend, "first", &here()).await.expect("free");
         let waiting = tokio::spawn({
-            let (backend, place) = (Arc::clone(&backend), place.clone());
-            async move {
-                Lock::take(&backend, &place, "base", &run("second"))
-                    .await
-                    .map(|_| ())
-            }
+            let backend = Arc::clone(&backend);
+            async move { take(&backend, "second", &here()).await.map(|_| ()) }
         });
         sleep(Duration::from_secs(2)).await;
         lock.release().await.expect("given back");
@@ -154,15 +241,46 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn only_from_an_owner_that_is_provably_gone_it_is_taken_over() {
+        let dead = Owner {
+            pid: u32::MAX,
+            ..Owner::here()
+        }
+        .to_string();
+        for (owner, taken) in [
+            (dead.as_str(), true),
+            ("elsewhere/x/1/2/3", false),
+            ("", false),
+        ] {
+            let (engine, backend) = engine();
+            let _lost = take(&backend, "first", owner).await.expect("free");
+            let start = Instant::now();
+            assert_eq!(
+                take(&backend, "second", &here()).await.is_ok(),
+                taken,
+                "{owner}"
+            );
+            assert!(start.elapsed() >= WAIT, "its reaper may be at work");
+            assert_eq!(engine.containers().len(), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_making_got_no_answer_is_not_left() {
+        let rig = crate::release::tests::rig::Rig::new();
+        rig.engine.add_image("base");
+        let faulty = rig.with(&[crate::release::tests::rig::Fault::AnswerLost(0)]);
+        let backend: Arc<dyn Backend> = Arc::new(faulty);
+        assert!(take(&backend, "first", &here()).await.is_err());
+        assert!(rig.engine.containers().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_foreign_container_of_that_name_is_said_and_left() {
         let (engine, backend) = engine();
-        let place = Place::new("shop", "staging");
-        let foreign = bare(&place.lock(), "base", Labels::new());
+        let foreign = bare("hoist-lock-shop-staging", "base", Labels::new());
         backend.create_container(&foreign).await.expect("created");
-        let trouble = Lock::take(&backend, &place, "base", &run("x"))
-            .await
-            .err()
-            .expect("taken");
+        let trouble = take(&backend, "x", &here()).await.err().expect("taken");
         assert_eq!(trouble.what, "staging cannot be locked");
         assert_eq!(engine.containers().len(), 1);
     }

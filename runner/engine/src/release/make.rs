@@ -42,7 +42,10 @@ impl Performer<'_> {
             .gateway
             .as_ref()
             .and_then(|gateway| gateway.parse().ok());
-        let shown = plan.subnet.as_ref().map_or_else(String::new, |subnet| format!(" ({subnet})"));
+        let shown = plan
+            .subnet
+            .as_ref()
+            .map_or_else(String::new, |subnet| format!(" ({subnet})"));
         let failed = |error| failed(format!("creating the network {name}{shown}"))(error);
         let refused = |why: String| BackendError::new(BackendErrorKind::SubnetOverlap, why);
         let wanted: Option<Ipv4Net> = plan.subnet.as_ref().and_then(|subnet| subnet.parse().ok());

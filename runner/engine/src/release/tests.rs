@@ -4,7 +4,7 @@ mod elsewhere;
 mod faults;
 pub(super) mod fixtures;
 mod harness;
-mod rig;
+pub(super) mod rig;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -21,6 +21,7 @@ use crate::backend::{Backend, Connector, Labels};
 use crate::context::{Made, Stop, UnitContext};
 use crate::labels;
 use crate::output::OutputWriter;
+use crate::owner::Owner;
 use crate::reaper::{Line, UndoList, reap};
 use crate::recorder::{Message, queue};
 use crate::release::execute;
@@ -73,7 +74,10 @@ impl Deploy {
             secrets: Arc::new(secrets),
             logins: Arc::new(Vec::new()),
             undo: UndoList::over(Some(Box::new(ours)), events),
-            labels: Labels::from([(labels::RUN.to_owned(), run.to_string())]),
+            labels: Labels::from([
+                (labels::RUN.to_owned(), run.to_string()),
+                (labels::OWNER.to_owned(), gone().to_string()),
+            ]),
             stop: stopping,
         };
         Self {
@@ -133,6 +137,14 @@ impl Deploy {
             _ => None,
         };
         self.events().into_iter().filter_map(warning).collect()
+    }
+}
+
+/// A process that is provably gone.
+fn gone() -> Owner {
+    Owner {
+        pid: u32::MAX,
+        ..Owner::here()
     }
 }
 
