@@ -247,6 +247,7 @@ impl Job {
             error,
             seen,
             dockerfile: &self.dockerfile,
+            ignore: &self.request.ignore,
             shown: &self.request.dockerfile_shown,
             modern: self.backend.api.modern_builder(),
             buildkit: self.buildkit,

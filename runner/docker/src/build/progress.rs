@@ -190,13 +190,8 @@ impl Progress {
     }
 
     fn warning(&mut self, warning: &VertexWarning, text: &mut String) {
-        let at = warning
-            .ranges
-            .first()
-            .and_then(|range| range.start)
-            .map(|start| start.line);
-        let place = at.map(|line| format!(" (line {line})")).unwrap_or_default();
-        text.push_str(&format!("WARNING: {}{place}\n", clean(&warning.short)));
+        // Its line, where there is one, is in the words.
+        text.push_str(&format!("WARNING: {}\n", clean(&warning.short)));
     }
 
     /// Text of the classic builder.

@@ -14,7 +14,7 @@ use hoist_model::reason::Instruction;
 use hoist_model::unit::Network;
 use tempfile::TempDir;
 
-use crate::support::{BASE, Bed, env, on_engine, progress, skipped, with};
+use crate::support::{BASE, Bed, all, env, files_of, on_engine, progress, skipped, with};
 
 /// A project's folder with these files.
 fn project(files: &[(&str, &str)]) -> TempDir {
@@ -126,9 +126,21 @@ async fn stages_arguments_labels_and_names() {
         assert_eq!(info.image, image.id);
         assert_eq!(info.labels["dev.hoist.test.more"], "x=y \"z\"");
 
+        // The digest is the one that the image's archive names.
+        let digest = image.config_digest.clone().expect("it is known");
+        let archive = all(bed.engine.export_image(&image.id).await.unwrap()).await;
+        let files = files_of(&archive.unwrap());
+        let manifest = String::from_utf8_lossy(&files["manifest.json"]);
+        assert!(
+            manifest.contains(digest.trim_start_matches("sha256:")),
+            "{digest}: {manifest}"
+        );
+
         // Again: nothing runs, and the image is the same.
         let (again, said) = build(&bed, asked).await;
-        assert_eq!(again.unwrap().id, image.id, "{said}");
+        let again = again.unwrap();
+        assert_eq!(again.id, image.id, "{said}");
+        assert_eq!(again.config_digest, image.config_digest, "{said}");
         assert!(said.to_lowercase().contains("cache"), "{said}");
         assert!(!said.contains("the app"), "{said}");
     })
