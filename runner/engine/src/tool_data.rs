@@ -14,7 +14,7 @@ use hoist_model::reason::Trouble;
 use hoist_model::unit::{ContainerUnit, ToolData, ToolDataSource};
 use tokio::time::Instant;
 
-use crate::backend::{Backend, BackendErrorKind, Labels, Mount};
+use crate::backend::{Backend, BackendError, BackendErrorKind, Labels, Mount, VolumeInfo};
 use crate::context::UnitContext;
 use crate::labels;
 use crate::unit::container::{Litter, bare};
@@ -163,15 +163,17 @@ impl Work<'_> {
         marked.map_err(|error| Halt::surroundings(self.failed(), &error))
     }
 
-    /// Removes the tool's other volumes, unless someone uses them.
-    async fn remove_others(&self, current: &str) {
+    /// Volumes of the tool whose names begin so.
+    async fn volumes(&self, prefix: &str) -> Result<Vec<VolumeInfo>, BackendError> {
         let filter = [(labels::KEPT, Some(self.data.name.as_str()))];
-        for volume in self
-            .backend()
-            .list_volumes(&filter)
-            .await
-            .unwrap_or_default()
-        {
+        let mut volumes = self.backend().list_volumes(&filter).await?;
+        volumes.retain(|volume| volume.name.starts_with(prefix));
+        Ok(volumes)
+    }
+
+    /// Removes the other volumes whose names begin so, unless someone uses them.
+    async fn remove_others(&self, prefix: &str, current: &str) {
+        for volume in self.volumes(prefix).await.unwrap_or_default() {
             if volume.name != current {
                 // In use, or gone by now: either is as it should be.
                 let _ = self.backend().remove_volume(&volume.name).await;

@@ -30,11 +30,8 @@ pub(super) async fn ready(
         ));
         Halt::configuration(trouble.cause(error.to_string()))
     })?;
-    let volume = format!(
-        "hoist-{}-{}",
-        work.data.name,
-        digest.get(..16).unwrap_or(&digest)
-    );
+    let prefix = format!("hoist-{}-folder-", work.data.name);
+    let volume = format!("{prefix}{}", digest.get(..16).unwrap_or(&digest));
     let lock = format!("{volume}-filler");
     loop {
         let holder = work.hold(&volume, litter).await?;
@@ -56,7 +53,7 @@ pub(super) async fn ready(
                 if !work.is_whole(&lock).await? {
                     fill(work, &path, &lock).await?;
                     work.mark(&lock).await?;
-                    work.remove_others(&volume).await;
+                    work.remove_others(&prefix, &volume).await;
                 }
                 litter.remove_container(work.backend(), &lock).await;
                 return Ok(Ready { volume, holder });

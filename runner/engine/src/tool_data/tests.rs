@@ -223,11 +223,34 @@ async fn an_update_that_fails_falls_back_to_older_data_loudly() {
         "{warning}"
     );
     assert_eq!(kept(&engine)[0].name, old);
-    let updates = |engine: &FakeBackend| count(engine, "create_container hoist-tool-db-update");
+    let updates = |engine: &FakeBackend| {
+        let made = engine.calls();
+        let made = made
+            .iter()
+            .filter(|call| call.starts_with("create_container"));
+        made.filter(|call| call.ends_with("-update")).count()
+    };
     let before = updates(&engine);
     assert_eq!(stage.execute().await, Ending::Passed);
     assert_eq!(updates(&engine), before, "it is not tried twice in a run");
     stage.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_from_elsewhere_is_not_taken() {
+    let engine = FakeBackend::new();
+    let folder = on(&engine, ToolDataSource::Folder("db".into()));
+    folder.file("db/tool.db", "one");
+    assert_eq!(folder.execute().await, Ending::Passed);
+    let theirs = kept(&engine).remove(0).name;
+    whole(&engine, Arc::new(Mutex::new(vec![theirs.clone()])));
+    assert_eq!(on(&engine, update()).execute().await, Ending::Passed);
+    let names: Vec<String> = kept(&engine)
+        .into_iter()
+        .map(|volume| volume.name)
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.contains(&theirs));
 }
 
 #[tokio::test(start_paused = true)]

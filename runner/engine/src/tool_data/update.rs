@@ -10,7 +10,6 @@ use jiff::Timestamp;
 
 use super::{Ready, Work};
 use crate::backend::{Attachment, BackendError, BackendErrorKind, ContainerSpec, VolumeInfo};
-use crate::labels;
 use crate::unit::container::{Litter, Place, bare, live, owner_of};
 use crate::unit::halt::Halt;
 use crate::walk::entries::{Entry, tar_of};
@@ -28,9 +27,10 @@ pub(super) async fn ready(
     environment: &BTreeMap<String, String>,
     litter: &mut Litter,
 ) -> Result<Ready, Halt> {
-    let lock = format!("hoist-{}-update", work.data.name);
+    let prefix = prefix(work, command, environment);
+    let lock = format!("{prefix}update");
     loop {
-        let found = newest(work, litter).await?;
+        let found = newest(work, &prefix, litter).await?;
         let older = match found {
             Some(Found {
                 ready, fresh: true, ..
@@ -40,7 +40,7 @@ pub(super) async fn ready(
         if let Some(failure) = work.context.made.updates.failure(&work.data.name) {
             return fall_back(work, older, failure);
         }
-        let volume = format!("hoist-{}-{}", work.data.name, uuid::Uuid::now_v7().simple());
+        let volume = format!("{prefix}{}", uuid::Uuid::now_v7().simple());
         litter.container(&lock);
         match lock_and_make(work, &lock, &volume, command, environment).await {
             Ok(()) => {}
@@ -55,7 +55,7 @@ pub(super) async fn ready(
         }
         // Another run may have come to its end with it just before.
         release(work, older, litter).await;
-        let older = match newest(work, litter).await? {
+        let older = match newest(work, &prefix, litter).await? {
             Some(Found {
                 ready, fresh: true, ..
             }) => {
@@ -70,7 +70,7 @@ pub(super) async fn ready(
                 let holder = work.hold(&volume, litter).await?;
                 litter.remove_container(work.backend(), &lock).await;
                 release(work, older, litter).await;
-                work.remove_others(&volume).await;
+                work.remove_others(&prefix, &volume).await;
                 Ok(Ready { volume, holder })
             }
             Err(halt) => {
@@ -89,6 +89,23 @@ pub(super) async fn ready(
             }
         };
     }
+}
+
+/// What the names of volumes begin with that are filled in this very way: data from elsewhere is
+/// other data.
+fn prefix(work: &Work<'_>, command: &[String], environment: &BTreeMap<String, String>) -> String {
+    let mut hash = blake3::Hasher::new();
+    let pairs = environment.iter().flat_map(|(name, value)| [name, value]);
+    for text in command.iter().chain(pairs) {
+        hash.update(&text.len().to_le_bytes())
+            .update(text.as_bytes());
+    }
+    let hash = hash.finalize().to_hex();
+    format!(
+        "hoist-{}-{}-",
+        work.data.name,
+        hash.get(..8).unwrap_or(&hash)
+    )
 }
 
 /// Goes on with older data where there is any.
@@ -120,9 +137,8 @@ async fn release(work: &Work<'_>, found: Option<Found>, litter: &mut Litter) {
 }
 
 /// The newest volume that is whole, held.
-async fn newest(work: &Work<'_>, litter: &mut Litter) -> Result<Option<Found>, Halt> {
-    let filter = [(labels::KEPT, Some(work.data.name.as_str()))];
-    let listed = work.backend().list_volumes(&filter).await;
+async fn newest(work: &Work<'_>, prefix: &str, litter: &mut Litter) -> Result<Option<Found>, Halt> {
+    let listed = work.volumes(prefix).await;
     let mut volumes = listed.map_err(|error| Halt::surroundings(work.failed(), &error))?;
     volumes.sort_by(|a, b| {
         created(b)
