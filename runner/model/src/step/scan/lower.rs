@@ -193,7 +193,8 @@ fn variables(writable: &str, timeout: Duration) -> BTreeMap<String, String> {
 
 fn database(from: &TrivyDb) -> ToolData {
     let update = |repository: Option<&String>| {
-        let mut environment = variables(DATABASE, Duration::from_secs(10 * 60));
+        // Not the database's own folder, which Trivy empties before it unpacks what it fetched.
+        let mut environment = variables(CACHE, Duration::from_secs(10 * 60));
         if let Some(repository) = repository {
             environment.insert("TRIVY_DB_REPOSITORY".into(), repository.clone());
         }
