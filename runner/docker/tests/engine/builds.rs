@@ -14,7 +14,9 @@ use hoist_model::reason::Instruction;
 use hoist_model::unit::Network;
 use tempfile::TempDir;
 
-use crate::support::{BASE, Bed, all, env, files_of, on_engine, progress, skipped, with};
+use crate::support::{
+    BASE, Bed, all, env, files_of, locked_registry, on_engine, progress, skipped, with,
+};
 
 /// A project's folder with these files.
 fn project(files: &[(&str, &str)]) -> TempDir {
@@ -143,6 +145,73 @@ async fn stages_arguments_labels_and_names() {
         assert_eq!(again.config_digest, image.config_digest, "{said}");
         assert!(said.to_lowercase().contains("cache"), "{said}");
         assert!(!said.contains("the app"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_entrypoint_holds_unless_it_is_cleared() {
+    on_engine("entrypoint", &[BASE], async |bed| {
+        let dockerfile = format!("FROM {BASE}\nENTRYPOINT [\"echo\", \"entry\"]\nCMD [\"own\"]\n");
+        let folder = project(&[("Dockerfile", &dockerfile)]);
+        let image = build(&bed, request(&bed, folder.path())).await.0.unwrap();
+        for (entrypoint, command, text) in [
+            (None, None, "entry own\n"),
+            (None, Some(vec!["given"]), "entry given\n"),
+            (Some(vec![]), Some(vec!["echo", "bare"]), "bare\n"),
+            (Some(vec!["echo", "other"]), None, "other\n"),
+        ] {
+            let owned = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+            let mut spec = bed.shell("");
+            spec.image = image.id.clone();
+            spec.entrypoint = entrypoint.map(owned);
+            spec.command = command.map(owned);
+            assert_eq!(bed.run(&spec).await.text(), text);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bases_come_from_registries_when_asked_to_and_with_a_password() {
+    let name = "bases";
+    let Some(locked) = locked_registry(name) else {
+        return;
+    };
+    on_engine(name, &[BASE], async |bed| {
+        let engine = &bed.engine;
+        let logins = [locked.clone()];
+        let base = bed.tag(&locked.registry);
+        let push = async |marker: &str| {
+            let folder = project(&[(
+                "Dockerfile",
+                &format!("FROM {BASE}\nRUN echo {marker} >/which\n"),
+            )]);
+            let image = build(&bed, request(&bed, folder.path())).await.0.unwrap();
+            engine.tag_image(&image.id, &base).await.unwrap();
+            let (sender, _said) = progress();
+            engine.push_image(&base, &logins, sender).await.unwrap();
+            image
+        };
+        let (old, new) = (format!("old-{}", bed.name), format!("new-{}", bed.name));
+        let first = push(&old).await;
+        push(&new).await;
+        // The name stands for the old one here and for the new one there.
+        engine.tag_image(&first.id, &base).await.unwrap();
+        let folder = project(&[("Dockerfile", &format!("FROM {base}\nRUN cat /which\n"))]);
+        let mut asked = request(&bed, folder.path());
+        let (built, said) = build(&bed, asked.clone()).await;
+        assert!(built.is_ok() && said.contains(&old), "{said}");
+
+        asked.pull = true;
+        let error = build(&bed, asked.clone()).await.0.unwrap_err();
+        assert!(
+            matches!(&error, BuildError::Backend(error) if error.kind == Kind::Unauthorized),
+            "{error:?}"
+        );
+        asked.logins = logins.to_vec();
+        let (built, said) = build(&bed, asked).await;
+        assert!(built.is_ok() && said.contains(&new), "{said}");
     })
     .await;
 }

@@ -3,7 +3,9 @@
 use hoist_engine::backend::{BackendErrorKind as Kind, Login};
 use secrecy::SecretString;
 
-use crate::support::{BASE, Bed, all, answers, env, files_of, on_engine, progress, skipped};
+use crate::support::{
+    BASE, Bed, all, answers, env, files_of, locked_registry, on_engine, progress, skipped,
+};
 
 #[tokio::test]
 async fn images_have_one_identity_under_all_their_names() {
@@ -102,18 +104,14 @@ async fn a_push_and_a_pull_without_a_password() {
 #[tokio::test]
 async fn a_push_and_a_pull_with_a_password() {
     let name = "push-locked";
-    let registry =
-        env("HOIST_GROUND_REGISTRY_LOCKED").unwrap_or_else(|| "127.0.0.1:5001".to_owned());
-    if !answers(&registry) {
-        return skipped(name, &format!("no registry answers at {registry}"));
-    }
-    let password = env("HOIST_GROUND_REGISTRY_PASSWORD");
-    let login = |password: &str| Login {
-        registry: registry.clone(),
-        username: env("HOIST_GROUND_REGISTRY_USER").unwrap_or_else(|| "ci".to_owned()),
-        password: SecretString::from(password.to_owned()),
+    let Some(right) = locked_registry(name) else {
+        return;
     };
-    let right = login(password.as_deref().unwrap_or("registry-password"));
+    let registry = right.registry.clone();
+    let login = |password: &str| Login {
+        password: SecretString::from(password),
+        ..right.clone()
+    };
     on_engine(name, &[BASE], async |bed| {
         there_and_back(&bed, &registry, std::slice::from_ref(&right)).await;
         // `~~~???` is what turns into `+` and `/` in the standard alphabet of base64.

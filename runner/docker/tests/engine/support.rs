@@ -13,10 +13,11 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use hoist_docker::{DockerConnector, Settings};
 use hoist_engine::backend::{
-    Attachment, Backend, BackendError, ByteStream, Connector, ContainerSpec, Labels, Logs,
+    Attachment, Backend, BackendError, ByteStream, Connector, ContainerSpec, Labels, Login, Logs,
 };
 use hoist_model::event::Stream;
 use hoist_model::unit::{Limits, Restart, Security};
+use secrecy::SecretString;
 use tokio::sync::mpsc;
 
 /// The image that most tests run on.
@@ -309,4 +310,19 @@ pub(crate) fn answers(address: &str) -> bool {
         return false;
     };
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+}
+
+/// A login for the registry that wants a password, where one answers.
+pub(crate) fn locked_registry(name: &str) -> Option<Login> {
+    let set = |name: &str, otherwise: &str| env(name).unwrap_or_else(|| otherwise.to_owned());
+    let registry = set("HOIST_GROUND_REGISTRY_LOCKED", "127.0.0.1:5001");
+    if !answers(&registry) {
+        skipped(name, &format!("no registry answers at {registry}"));
+        return None;
+    }
+    Some(Login {
+        registry,
+        username: set("HOIST_GROUND_REGISTRY_USER", "ci"),
+        password: SecretString::from(set("HOIST_GROUND_REGISTRY_PASSWORD", "registry-password")),
+    })
 }
