@@ -9,6 +9,8 @@ mod connecting;
 #[cfg(test)]
 mod containers;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod networks;
