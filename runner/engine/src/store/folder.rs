@@ -1,7 +1,7 @@
 //! The folder of a run that goes on, for its own process alone.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use hoist_model::ids::{RunId, StepId, StepIx};
@@ -105,10 +105,10 @@ fn make(hoist: &Path, path: &Path) -> std::io::Result<()> {
     refuse_link(hoist)?;
     fs::create_dir_all(path.parent().unwrap_or(path))?;
     refuse_link(&hoist.join("runs"))?;
-    match fs::write(hoist.join(".gitignore"), "*\n") {
-        // Somebody made it theirs.
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
-        written => written?,
+    match File::create_new(hoist.join(".gitignore")) {
+        Ok(mut file) => file.write_all(b"*\n")?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
     }
     fs::create_dir(path)?;
     for folder in [LOGS, ARTIFACTS, REPORTS] {
