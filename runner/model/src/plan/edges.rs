@@ -1,7 +1,7 @@
 //! What waits for what: `needs`, references, and the gates that scans are for what pushes or
 //! deploys the same image.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::Edge;
 use super::cx::{Cx, EdgeAt, FileIx, KindKey};
@@ -126,11 +126,8 @@ impl<'a> Cx<'a> {
     /// noted.
     pub(super) fn order(&mut self) -> Option<Vec<FileIx>> {
         let mut needs: Vec<Vec<FileIx>> = vec![Vec::new(); self.steps.len()];
-        let mut seen = HashSet::new();
         for edge in &self.edges {
-            if seen.insert((edge.from, edge.to))
-                && let Some(needs) = needs.get_mut(edge.from)
-            {
+            if let Some(needs) = needs.get_mut(edge.from) {
                 needs.push(edge.to);
             }
         }

@@ -51,7 +51,9 @@ impl Cx<'_> {
             span: at.span.clone(),
             value: name,
         })?;
-        let Some(made) = self.made.get(&reference.canonical()).cloned() else {
+        let named = (!self.made.is_empty()).then(|| reference.canonical());
+        let made = named.and_then(|name| self.made.get(&name).cloned());
+        let Some(made) = made else {
             return Some(ImageSource::Name(text));
         };
         if let Some(from) = self.current.filter(|from| *from != made.by) {
