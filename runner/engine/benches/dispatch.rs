@@ -25,8 +25,11 @@ impl ProjectFiles for NoFiles {
 fn file(steps: usize) -> String {
     let mut text = "name = \"many\"\n".to_owned();
     for step in 0..steps {
-        let _ = write!(text, "[steps.s{step}]\nimage = \"debian:bookworm-slim\"\nrun = \"true\"\n");
-        if step > 1 {
+        let _ = write!(
+            text,
+            "[steps.s{step}]\nimage = \"debian:bookworm-slim\"\nrun = \"true\"\n"
+        );
+        if step > 2 {
             let _ = writeln!(text, "needs = [\"s{}\", \"s{}\"]", step / 2, step - 1);
         }
     }
@@ -41,12 +44,20 @@ fn make(text: &str) -> Option<Plan> {
         files: &NoFiles,
         tools: ToolSettings::default(),
     };
-    plan::make(&spec, &surroundings).ok().map(|planned| planned.plan)
+    plan::make(&spec, &surroundings)
+        .ok()
+        .map(|planned| planned.plan)
 }
 
 /// Dispatches a whole plan, every step passing, and gives the number of steps that ended.
 fn dispatch(plan: &Plan) -> usize {
-    let mut dispatcher = Dispatcher::new(plan, Policy { jobs: 8, fail_fast: false });
+    let mut dispatcher = Dispatcher::new(
+        plan,
+        Policy {
+            jobs: 8,
+            fail_fast: false,
+        },
+    );
     let mut running = Vec::new();
     let mut ended = 0;
     let mut input = Input::Start;
@@ -55,11 +66,17 @@ fn dispatch(plan: &Plan) -> usize {
             match effect {
                 Effect::Start { ix } => running.push(ix),
                 Effect::End { .. } => ended += 1,
-                Effect::Stop { .. } | Effect::Stopping { .. } | Effect::Close | Effect::ExitNow => {}
+                Effect::Stop { .. } | Effect::Stopping { .. } | Effect::Close | Effect::ExitNow => {
+                }
             }
         }
-        let Some(ix) = running.pop() else { return ended };
-        input = Input::StepEnded { ix, ending: Ending::Passed };
+        let Some(ix) = running.pop() else {
+            return ended;
+        };
+        input = Input::StepEnded {
+            ix,
+            ending: Ending::Passed,
+        };
     }
 }
 
@@ -77,10 +94,18 @@ fn best(mut work: impl FnMut()) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "counts of steps are small")]
 fn main() {
     let text = file(10_000);
-    println!("plan_10000_seconds {:.6}", best(|| assert!(make(&text).is_some())));
+    println!(
+        "plan_10000_seconds {:.6}",
+        best(|| assert!(make(&text).is_some()))
+    );
     for steps in [1_000, 10_000] {
-        let Some(plan) = make(&file(steps)) else { return };
+        let Some(plan) = make(&file(steps)) else {
+            return;
+        };
         let seconds = best(|| assert_eq!(dispatch(&plan), steps));
-        println!("dispatch_{steps}_microseconds {:.6}", seconds * 1e6 / steps as f64);
+        println!(
+            "dispatch_{steps}_microseconds {:.6}",
+            seconds * 1e6 / steps as f64
+        );
     }
 }
