@@ -21,8 +21,10 @@ pub const KEPT: &str = "dev.hoist.kept";
 pub const ENVIRONMENT: &str = "dev.hoist.environment";
 /// The service of a deployed object.
 pub const SERVICE: &str = "dev.hoist.service";
-/// What an object is for: `service`, `secrets`, `data`, `network`, `lock`.
+/// What an object is for: `service`, `secrets`, `data`, `network`, [`LOCK`].
 pub const ROLE: &str = "dev.hoist.role";
+/// The role of what keeps two deploys to an environment apart.
+pub const LOCK: &str = "lock";
 /// The release that made a deployed object: a UUID.
 pub const RELEASE: &str = "dev.hoist.release";
 /// The release's sequence number in its environment, from 1.
@@ -49,9 +51,6 @@ pub const NAME: &str = "dev.hoist.name";
 pub const DEPENDS_ON: &str = "dev.hoist.depends-on";
 /// Milliseconds between the stop signal and the kill of a deployed container.
 pub const STOP_GRACE_PERIOD: &str = "dev.hoist.stop-grace-period";
-
-/// The run that holds a lock: a run ID. Not [`RUN`], since a lock goes last of all that is put right.
-pub const LOCKED_BY: &str = "dev.hoist.locked-by";
 
 /// How long an object of a command that is no run may be needed, seconds.
 const COMMAND: i64 = 3600;

@@ -37,7 +37,7 @@ use uuid::Uuid;
 
 use crate::backend::{BackendError, BackendErrorKind};
 use crate::context::{Stop, UnitContext};
-use lock::{Asking, Lock};
+use lock::Lock;
 use names::Place;
 use perform::{Failed, Failure, Performer, Progress};
 use plan::{Change, Program};
@@ -73,13 +73,9 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         return Ok(());
     };
     context.phase(format!("waiting for the lock of {}", place.environment));
-    let asking = Asking {
-        image: &first.image.image.id,
-        labels: &context.labels,
-        undo: Some((context.undo.clone(), target.engine.clone())),
-    };
+    let image = &first.image.image.id;
     let stop = context.stopped(Stop::Grace);
-    let lock = match Lock::take(&target.backend, &place, asking, stop).await {
+    let lock = match Lock::take(&target.backend, &place, image, &context.labels, stop).await {
         Ok(lock) => lock,
         Err(_) if *context.stop.borrow() > Stop::No => return Err(stopped()),
         Err(trouble) => return Err(FailureReason::Surroundings(trouble)),

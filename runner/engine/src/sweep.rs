@@ -30,18 +30,29 @@ pub fn is_left_over(
     match owner.map_or(Life::Unknown, |owner| owner.life(here, started)) {
         Life::Alive => false,
         Life::Dead => true,
-        Life::Unknown => {
-            let expires = object
-                .get(labels::EXPIRES)
-                .and_then(|at| at.parse::<i64>().ok());
-            now > 0 && expires.is_some_and(|expires| expires < now)
-        }
+        Life::Unknown => is_expired(object, now),
     }
+}
+
+fn is_expired(object: &Labels, now: i64) -> bool {
+    let expires = object
+        .get(labels::EXPIRES)
+        .and_then(|at| at.parse::<i64>().ok());
+    now > 0 && expires.is_some_and(|expires| expires < now)
+}
+
+/// A dead run's lock is its reaper's to remove, once what it protects was put right, or whoever's
+/// who takes it over next. Only one that nobody wanted for long is swept.
+fn is_spared(object: &Labels, now: i64) -> bool {
+    let role = object.get(labels::ROLE).map(String::as_str);
+    role == Some(labels::LOCK) && !is_expired(object, now)
 }
 
 /// Takes away what dead runs left; gives why it could not, if so.
 pub(crate) async fn sweep(backend: &dyn Backend, here: &Owner, now: i64) -> Result<(), String> {
-    let meant = |object: &Labels| is_left_over(object, here, now, crate::owner::started);
+    let meant = |object: &Labels| {
+        is_left_over(object, here, now, crate::owner::started) && !is_spared(object, now)
+    };
     let filter = [(labels::RUN, None)];
     let removed = remove_until_empty(backend, &filter, meant, 1);
     match tokio::time::timeout(PATIENCE, removed).await {
@@ -130,11 +141,18 @@ mod tests {
             ..here.clone()
         };
         let deployed = Labels::from([(labels::ENVIRONMENT.to_owned(), "e".to_owned())]);
+        let lock = |expires| {
+            let mut lock = object(&gone.to_string(), Some(expires));
+            lock.insert(labels::ROLE.to_owned(), labels::LOCK.to_owned());
+            lock
+        };
         for (name, labels) in [
             ("live", object(&here.to_string(), Some(1))),
             ("dead", object(&gone.to_string(), None)),
             ("expired", object("elsewhere", Some(1))),
             ("deployed", deployed),
+            ("lock", lock(100)),
+            ("forgotten lock", lock(99)),
         ] {
             engine.create_volume(name, &labels).await.unwrap();
             let spec = ContainerSpec {
@@ -149,8 +167,8 @@ mod tests {
             .into_iter()
             .map(|found| found.name)
             .collect();
-        assert_eq!(left, ["live", "deployed"]);
-        assert_eq!(engine.volumes().len(), 2);
+        assert_eq!(left, ["live", "deployed", "lock"]);
+        assert_eq!(engine.volumes().len(), 3);
     }
 
     #[tokio::test(start_paused = true)]

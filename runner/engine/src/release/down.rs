@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hoist_model::reason::Trouble;
 
-use super::lock::{Asking, Lock};
+use super::lock::Lock;
 use super::names::{NETWORK, Place};
 use super::read::read;
 use super::state::{Deployed, Generation, Life, dependents_first};
@@ -43,14 +43,7 @@ pub async fn down(
     let deployed = read(backend.as_ref(), &place).await.map_err(reading)?;
     // A lock needs some image; without a container there is none at hand, nor a service to protect.
     let lock = match deployed.generations.first() {
-        Some(any) => {
-            let asking = Asking {
-                image: &any.image,
-                labels,
-                undo: None,
-            };
-            Some(Lock::take(backend, &place, asking, pending::<()>()).await?)
-        }
+        Some(any) => Some(Lock::take(backend, &place, &any.image, labels, pending::<()>()).await?),
         None => None,
     };
     let result = async {

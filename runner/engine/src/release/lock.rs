@@ -1,10 +1,10 @@
 //! Keeps two deploys to one environment apart: a container with a fixed name that is never started,
 //! since an engine gives a name once.
 //!
-//! It carries no run's label, so no sweep takes it from under a reaper that still puts right what a
-//! killed run left: its removal is the first entry of the reaper's list, and so the last to be
-//! undone. Where the reaper died too, whoever comes next takes the lock over, but only from an owner
-//! that is provably gone.
+//! It carries its run's labels, so the end of a run, or its reaper, takes it away after all else was
+//! put right. A sweep spares it: it would take it from under a reaper that is still at work. Where
+//! the reaper died too, whoever comes next takes it over, but only from an owner that is provably
+//! gone.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,74 +14,48 @@ use hoist_model::reason::Trouble;
 use tokio::time::{Instant, sleep};
 
 use super::bare::{bare, discard};
-use super::names::{LOCK, Place};
-use crate::backend::{Backend, BackendError, BackendErrorKind, ContainerSpec, Labels};
-use crate::labels;
+use super::names::Place;
+use crate::backend::{Backend, BackendError, BackendErrorKind, Labels};
+use crate::labels::{self, LOCK};
 use crate::owner::{self, Owner};
-use crate::reaper::{Undo, UndoList, UndoTicket};
 use crate::sweep::is_left_over;
 
 /// How long a lock is waited for: as long as the reaper of a run that was killed takes to put its
 /// environment right, and more.
 const WAIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
-/// How often an engine is asked whether it made a lock although it said otherwise.
-const TRIES: usize = 3;
 
 /// The right to change an environment.
 pub(crate) struct Lock {
     backend: Arc<dyn Backend>,
     id: String,
-    undo: Option<(UndoList, UndoTicket)>,
-}
-
-/// Who asks for a lock.
-pub(crate) struct Asking<'a> {
-    /// Any image on the engine.
-    pub(crate) image: &'a str,
-    /// Labels of the run that asks.
-    pub(crate) labels: &'a Labels,
-    /// The list of its reaper, and the engine's address for that.
-    pub(crate) undo: Option<(UndoList, Option<String>)>,
 }
 
 impl Lock {
-    /// Takes the lock; waits for it unless `stopped` ends. To be awaited to its end, else a lock
-    /// may be left.
+    /// Takes the lock; waits for it unless `stopped` ends. `image` is any image on the engine,
+    /// `labels` are those of the run that asks.
     pub(crate) async fn take(
         backend: &Arc<dyn Backend>,
         place: &Place,
-        asking: Asking<'_>,
+        image: &str,
+        labels: &Labels,
         stopped: impl Future,
     ) -> Result<Self, Trouble> {
         let mut stopped = pin!(stopped);
         let name = place.lock();
-        let spec = bare(&name, asking.image, labels(place, asking.labels));
+        let mut all = labels.clone();
+        all.extend(place.labels(LOCK));
+        let spec = bare(&name, image, all);
         let what = || format!("the lock of {} cannot be taken", place.environment);
         let mut until = Instant::now() + WAIT;
         loop {
             match backend.create_container(&spec).await {
                 Ok(id) => {
-                    let undo = match asking.undo {
-                        None => None,
-                        Some((list, engine)) => {
-                            let container = id.clone();
-                            let ticket =
-                                list.push(Undo::RemoveContainer { engine, container }).await;
-                            Some((list, ticket))
-                        }
-                    };
-                    return Ok(Self {
-                        backend: Arc::clone(backend),
-                        id,
-                        undo,
-                    });
+                    let backend = Arc::clone(backend);
+                    return Ok(Self { backend, id });
                 }
                 Err(error) if error.kind == BackendErrorKind::Conflict => {}
-                Err(error) => {
-                    discard_own(backend.as_ref(), &spec).await;
-                    return Err(error.trouble(what()));
-                }
+                Err(error) => return Err(error.trouble(what())),
             }
             if Instant::now() >= until {
                 let Some(dead) = dead_holder(backend.as_ref(), place).await else {
@@ -103,35 +77,7 @@ impl Lock {
 
     /// Gives the lock back.
     pub(crate) async fn release(self) -> Result<(), BackendError> {
-        discard(self.backend.as_ref(), &self.id).await?;
-        if let Some((list, ticket)) = self.undo {
-            list.take_back(ticket).await;
-        }
-        Ok(())
-    }
-}
-
-/// The owner stands on it, but not as a run's object. See the module.
-fn labels(place: &Place, asking: &Labels) -> Labels {
-    let mut all = asking.clone();
-    let run = all.remove(labels::RUN);
-    all.extend(place.labels(LOCK));
-    if let Some(run) = run {
-        all.insert(labels::LOCKED_BY.to_owned(), run);
-    }
-    all
-}
-
-/// Removes a lock that was made although the answer was lost.
-async fn discard_own(backend: &dyn Backend, spec: &ContainerSpec) {
-    for _ in 0..TRIES {
-        if let Ok(found) = backend.inspect_container(&spec.name).await {
-            if let Some(found) = found.filter(|found| found.labels == spec.labels) {
-                let _ = discard(backend, &found.id).await;
-            }
-            return;
-        }
-        sleep(PAUSE).await;
+        discard(self.backend.as_ref(), &self.id).await
     }
 }
 
@@ -143,11 +89,8 @@ async fn dead_holder(backend: &dyn Backend, place: &Place) -> Option<String> {
         .ok()
         .flatten()?;
     let now = backend.info().await.map_or(0, |info| info.time);
-    let mut object = holder.labels;
-    let locked_by = object.get(labels::LOCKED_BY).cloned().unwrap_or_default();
-    object.insert(labels::RUN.to_owned(), locked_by);
-    let dead = is_left_over(&object, &Owner::here(), now, owner::started);
-    (place.owns(&object, LOCK) && dead).then_some(holder.id)
+    let dead = is_left_over(&holder.labels, &Owner::here(), now, owner::started);
+    (place.owns(&holder.labels, LOCK) && dead).then_some(holder.id)
 }
 
 async fn held(backend: &dyn Backend, place: &Place, name: &str) -> Trouble {
@@ -166,7 +109,7 @@ async fn held(backend: &dyn Backend, place: &Place, name: &str) -> Trouble {
     }
     let run = holder
         .labels
-        .get(labels::LOCKED_BY)
+        .get(labels::RUN)
         .map_or("unknown", String::as_str);
     let owner = holder
         .labels
@@ -195,13 +138,15 @@ mod tests {
             (labels::RUN.to_owned(), run.to_owned()),
             (labels::OWNER.to_owned(), owner.to_owned()),
         ]);
-        let asking = Asking {
-            image: "base",
-            labels: &labels,
-            undo: None,
-        };
         let place = Place::new("shop", "staging");
-        Lock::take(backend, &place, asking, std::future::pending::<()>()).await
+        Lock::take(
+            backend,
+            &place,
+            "base",
+            &labels,
+            std::future::pending::<()>(),
+        )
+        .await
     }
 
     fn here() -> String {
@@ -210,12 +155,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_of_two_has_it_and_the_other_is_told_who() {
-        let (engine, backend) = engine();
+        let (_, backend) = engine();
         let lock = take(&backend, "first", &here()).await.expect("free");
-        assert!(
-            !engine.containers()[0].labels.contains_key(labels::RUN),
-            "no sweep takes it"
-        );
         let trouble = take(&backend, "second", &here()).await.err().expect("held");
         assert_eq!(trouble.what, "another deploy to staging is under way");
         assert!(
@@ -263,16 +204,6 @@ mod tests {
             assert!(start.elapsed() >= WAIT, "its reaper may be at work");
             assert_eq!(engine.containers().len(), 1);
         }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_whose_making_got_no_answer_is_not_left() {
-        let rig = crate::release::tests::rig::Rig::new();
-        rig.engine.add_image("base");
-        let faulty = rig.with(&[crate::release::tests::rig::Fault::AnswerLost(0)]);
-        let backend: Arc<dyn Backend> = Arc::new(faulty);
-        assert!(take(&backend, "first", &here()).await.is_err());
-        assert!(rig.engine.containers().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

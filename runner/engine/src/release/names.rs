@@ -12,8 +12,6 @@ pub(crate) const SECRETS: &str = "secrets";
 pub(crate) const DATA: &str = "data";
 /// The role of an environment's network.
 pub(crate) const NETWORK: &str = "network";
-/// The role of the container that keeps two deploys apart.
-pub(crate) const LOCK: &str = "lock";
 
 /// The version of these labels' meaning.
 const VERSION: &str = "1";
