@@ -45,21 +45,20 @@ pub(super) async fn ready(
             let _ = work.backend().remove_volume(&volume).await;
             continue;
         }
-        litter.container(&lock);
         let mut spec = bare(lock.clone(), work.image, work.labels.clone());
         spec.mounts.push(work.mount(&volume));
         match work.backend().create_container(&spec).await {
-            Ok(_) => {
-                if !work.is_whole(&lock).await? {
-                    fill(work, &path, &lock).await?;
-                    work.mark(&lock).await?;
+            Ok(filler) => {
+                litter.container(&filler);
+                if !work.is_whole(&filler).await? {
+                    fill(work, &path, &filler).await?;
+                    work.mark(&filler).await?;
                     work.remove_others(&prefix, &volume).await;
                 }
-                litter.remove_container(work.backend(), &lock).await;
+                litter.remove_container(work.backend(), &filler).await;
                 return Ok(Ready { volume, holder });
             }
             Err(error) if error.kind == BackendErrorKind::Conflict => {
-                litter.forget_container(&lock);
                 work.wait_for(&lock, Some(&holder)).await?;
                 litter.remove_container(work.backend(), &holder).await;
             }

@@ -41,40 +41,41 @@ pub(super) async fn ready(
             return fall_back(work, older, failure);
         }
         let volume = format!("{prefix}{}", uuid::Uuid::now_v7().simple());
-        litter.container(&lock);
-        match lock_and_make(work, &lock, &volume, command, environment).await {
-            Ok(()) => {}
+        let made = lock_and_make(work, &lock, &volume, command, environment).await;
+        let updater = match made {
+            Ok(updater) => updater,
             Err(error) if error.kind == BackendErrorKind::Conflict => {
-                litter.forget_container(&lock);
                 let _ = work.backend().remove_volume(&volume).await;
                 release(work, older, litter).await;
                 work.wait_for(&lock, None).await?;
                 continue;
             }
             Err(error) => return Err(Halt::surroundings(work.failed(), &error)),
-        }
+        };
+        // Noted by its ID: under its name may be another run's.
+        litter.container(&updater);
         // Another run may have come to its end with it just before.
         release(work, older, litter).await;
         let older = match newest(work, &prefix, litter).await? {
             Some(Found {
                 ready, fresh: true, ..
             }) => {
-                litter.remove_container(work.backend(), &lock).await;
+                litter.remove_container(work.backend(), &updater).await;
                 let _ = work.backend().remove_volume(&volume).await;
                 return Ok(ready);
             }
             older => older,
         };
-        return match update(work, &lock).await {
+        return match update(work, &updater).await {
             Ok(()) => {
                 let holder = work.hold(&volume, litter).await?;
-                litter.remove_container(work.backend(), &lock).await;
+                litter.remove_container(work.backend(), &updater).await;
                 release(work, older, litter).await;
                 work.remove_others(&prefix, &volume).await;
                 Ok(Ready { volume, holder })
             }
             Err(halt) => {
-                litter.remove_container(work.backend(), &lock).await;
+                litter.remove_container(work.backend(), &updater).await;
                 let _ = work.backend().remove_volume(&volume).await;
                 let failure = match halt {
                     Halt::Stopped => return Err(Halt::Stopped),
@@ -187,14 +188,14 @@ fn shown(seconds: u64) -> String {
     }
 }
 
-/// Creates the container that fills a new volume; its name is the lock.
+/// Creates the container that fills a new volume; its name is the lock. Gives its ID.
 async fn lock_and_make(
     work: &Work<'_>,
     lock: &str,
     volume: &str,
     command: &[String],
     environment: &BTreeMap<String, String>,
-) -> Result<(), BackendError> {
+) -> Result<String, BackendError> {
     work.backend()
         .create_volume(volume, &work.kept_labels())
         .await?;
@@ -208,7 +209,7 @@ async fn lock_and_make(
         mounts: vec![work.mount(volume)],
         ..bare(lock.to_owned(), work.image, work.labels.clone())
     };
-    work.backend().create_container(&spec).await.map(drop)
+    work.backend().create_container(&spec).await
 }
 
 /// Runs the container that fills the volume, and marks the volume when it did.
@@ -236,13 +237,10 @@ async fn update(work: &Work<'_>, container: &str) -> Result<(), Halt> {
         .watch
         .listen(&context.backend, context.run)
         .await;
-    let info = work.backend().inspect_container(container).await;
-    let info = info.map_err(|error| Halt::surroundings(work.failed(), &error))?;
-    let id = info.map_or_else(|| container.to_owned(), |info| info.id);
     let exit = live(
         context,
         Place {
-            container: id,
+            container: container.to_owned(),
             output,
         },
         &ticket,
