@@ -45,19 +45,14 @@ impl Cx<'_> {
             at.span.clone(),
         );
         let forms =
-            "addresses are like `unix:///var/run/docker.sock`, `tcp://HOST:PORT` or `context:NAME`";
+            "addresses are like `unix:///var/run/docker.sock`, `ssh://USER@HOST` or `context:NAME`";
         let fault = match address.split_once(':') {
             Some(("context", name)) if !name.is_empty() => return Some(at.value),
-            Some(("unix" | "tcp" | "http" | "https", rest))
+            Some(("unix" | "tcp" | "ssh" | "http" | "https", rest))
                 if rest.len() > 2 && rest.starts_with("//") =>
             {
                 return Some(at.value);
             }
-            Some(("ssh", _)) => Diagnostic::error(
-                "`ssh://` is not supported by this version",
-                at.span.clone(),
-            )
-            .help("forward the engine's socket with ssh, and name that: `unix:///tmp/engine.sock`"),
             _ if address.starts_with('/') => fault
                 .help(forms)
                 .suggest(at.span.clone(), format!("\"unix://{address}\"")),
