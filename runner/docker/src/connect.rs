@@ -17,6 +17,7 @@ use crate::call;
 use crate::errors::{self, Result};
 use crate::info::Api;
 
+mod ssh;
 mod target;
 
 pub use target::Settings;
@@ -86,14 +87,10 @@ async fn client(target: &Target) -> Result<Docker> {
             None => Docker::connect_with_http(address, UNBOUNDED_SECONDS, API_DEFAULT_VERSION)
                 .map_err(errors::of),
         },
-        Some(("ssh", _)) => Err(BackendError::new(
-            Kind::Unsupported,
-            "hoist does not speak ssh to engines; forward the engine's socket with \
-             `ssh -L /tmp/engine.sock:/var/run/docker.sock HOST` and use unix:///tmp/engine.sock",
-        )),
+        Some(("ssh", _)) => ssh::client(address, UNBOUNDED_SECONDS),
         _ => Err(BackendError::new(
             Kind::Unsupported,
-            "an engine's address starts with unix:// or tcp://, or is context:NAME",
+            "an engine's address starts with unix://, tcp:// or ssh://, or is context:NAME",
         )),
     }
 }

@@ -124,7 +124,11 @@ fn of_transport(error: &(dyn StdError + 'static), connecting: bool) -> BackendEr
     let cause = innermost(error);
     let kind = match io_kind(error) {
         Some(io::ErrorKind::PermissionDenied) => Kind::Permission,
-        Some(io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Kind::Unreachable,
+        Some(
+            io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::NotConnected,
+        ) => Kind::Unreachable,
         Some(io::ErrorKind::TimedOut) => Kind::Timeout,
         _ if connecting => Kind::Unreachable,
         _ => Kind::Broken,
