@@ -65,7 +65,10 @@ impl TestCase {
     /// The test stands against its step.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(self.outcome, TestOutcome::Failed(_) | TestOutcome::Errored(_))
+        matches!(
+            self.outcome,
+            TestOutcome::Failed(_) | TestOutcome::Errored(_)
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 //! nothing and panics at nothing: an event about a step that it does not know changes nothing. It
 //! is not resilient to events that arrive out of order.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -37,6 +38,20 @@ pub struct RunState {
     pub warnings: Vec<Note>,
     /// Set by the last event.
     pub verdict: Option<Verdict>,
+    /// Where each step stands in `steps`, as the fold found them.
+    #[serde(skip)]
+    places: Places,
+}
+
+/// Where steps stand. It says nothing that the steps themselves do not, so states are the same
+/// whether or not they have it.
+#[derive(Clone, Debug, Default)]
+struct Places(HashMap<StepId, usize>);
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A step, as far as events tell.
@@ -162,6 +177,8 @@ impl RunState {
                 self.commit.clone_from(commit);
                 self.started_at = Some(event.at);
                 self.steps = steps.iter().cloned().map(StepState::new).collect();
+                let ids = self.steps.iter().map(StepState::id).cloned();
+                self.places = Places(ids.zip(0..).collect());
             }
             EventKind::EngineConnected { version, api } => {
                 self.engine = Some((version.clone(), api.clone()));
@@ -229,7 +246,10 @@ impl RunState {
     }
 
     fn with(&mut self, id: &StepId, change: impl FnOnce(&mut StepState)) {
-        if let Some(step) = self.steps.iter_mut().find(|step| step.id() == id) {
+        // A state that was read from a file has no places; it is folded no further but in tests.
+        let place = self.places.0.get(id).copied();
+        let place = place.or_else(|| self.steps.iter().position(|step| step.id() == id));
+        if let Some(step) = place.and_then(|place| self.steps.get_mut(place)) {
             change(step);
         }
     }

@@ -221,9 +221,8 @@ pub fn results(step: &StepState) -> Vec<String> {
         words.push(tests(&step.tests));
     }
     if !step.findings.is_empty() {
-        words.push(findings(
-            step.findings.iter().map(|finding| finding.severity),
-        ));
+        let severities = step.findings.iter().map(|finding| finding.severity);
+        words.push(format!("found {}", findings(severities)));
     }
     if let Some(image) = &step.image {
         let name = image
