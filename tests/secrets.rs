@@ -44,12 +44,9 @@ junit = "reports/junit.xml"
     running.wait_for("/run/secrets/canary");
     let run = project.runs().pop().unwrap();
     let filter = format!("label=dev.hoist.run={run}");
-    let ids = docker(&["ps", "-aq", "--filter", &filter]);
-    assert!(!ids.is_empty(), "the step runs");
-    let mut seen = String::new();
-    for id in ids.lines() {
-        seen += &docker(&["inspect", id]);
-    }
+    let ids = docker(&["ps", "-q", "--filter", &filter]);
+    assert_eq!(ids.lines().count(), 1, "the step's container runs");
+    let mut seen = docker(&["inspect", &ids]);
     let ended = running.end(Duration::from_secs(60)).expect(1);
     let json = project.run_json();
     let steps = json["state"]["steps"].as_array().unwrap();
