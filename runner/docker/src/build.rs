@@ -200,11 +200,10 @@ impl Job {
         if request.pull {
             options = options.pull("1");
         }
-        options = match (request.network, self.buildkit) {
-            (None, _) => options,
-            (Some(Network::None), _) => options.networkmode("none"),
-            (Some(Network::Bridge), true) => options.networkmode("default"),
-            (Some(Network::Bridge), false) => options.networkmode("bridge"),
+        options = match request.network {
+            None => options,
+            Some(Network::None) => options.networkmode("none"),
+            Some(Network::Bridge) => options.networkmode("default"),
         };
         if self.buildkit {
             options = options

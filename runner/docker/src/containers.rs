@@ -13,7 +13,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 use hoist_engine::backend::{
-    BackendError, BackendErrorKind as Kind, ContainerInfo, ContainerSpec, LabelFilter,
+    BackendError, BackendErrorKind as Kind, ContainerInfo, ContainerSpec, LabelFilter, Labels,
 };
 use hoist_model::unit::Restart;
 
@@ -119,7 +119,14 @@ impl DockerBackend {
             restart_policy: Some(policy),
             ..ContainerUpdateBody::default()
         };
-        call::within(LOOK, self.docker.update_container(id, body)).await
+        let answer = call::within(LOOK, self.docker.update_container(id, body)).await;
+        answer.map_err(|error| match error.kind {
+            Kind::NotFound if self.api.podman => BackendError::new(
+                Kind::Unsupported,
+                "this version of Podman cannot change what happens when a container exits",
+            ),
+            _ => error,
+        })
     }
 
     pub(crate) async fn container_remove(&self, id: &str) -> Result<()> {
@@ -153,7 +160,10 @@ impl DockerBackend {
             .filters(&label_filters(labels))
             .build();
         let listed = call::within(LOOK, self.docker.list_containers(Some(options))).await?;
-        Ok(listed.into_iter().map(inspect::listed).collect())
+        let listed = listed.into_iter().map(inspect::listed);
+        Ok(listed
+            .filter(|container| has_all(&container.labels, labels))
+            .collect())
     }
 }
 
@@ -174,5 +184,38 @@ pub(crate) fn label_filters(labels: LabelFilter<'_>) -> HashMap<String, Vec<Stri
         HashMap::new()
     } else {
         HashMap::from([("label".to_owned(), terms)])
+    }
+}
+
+/// Whether an object has all of these labels. Some versions of Podman list what has any of them,
+/// and lists are what is removed by.
+pub(crate) fn has_all(labels: &Labels, filter: LabelFilter<'_>) -> bool {
+    filter.iter().all(|(name, value)| {
+        let found = labels.get(*name);
+        found.is_some() && (value.is_none() || found.map(String::as_str) == *value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_labels_count() {
+        let labels = Labels::from([("a".to_owned(), "1".to_owned())]);
+        for (filter, has) in [
+            (vec![], true),
+            (vec![("a", None)], true),
+            (vec![("a", Some("1"))], true),
+            (vec![("a", Some("2"))], false),
+            (vec![("a", Some("1")), ("b", None)], false),
+        ] {
+            assert_eq!(has_all(&labels, &filter), has, "{filter:?}");
+        }
+        assert_eq!(
+            label_filters(&[("a", None), ("b", Some("c"))])["label"],
+            ["a", "b=c"]
+        );
+        assert!(label_filters(&[]).is_empty());
     }
 }

@@ -20,10 +20,13 @@ const PHRASES: &[(&str, Kind)] = &[
     ("ports are not available", Kind::PortTaken),
     ("pool overlaps with other one", Kind::SubnetOverlap),
     ("conflicts with existing route", Kind::SubnetOverlap),
-    ("subnet is already used", Kind::SubnetOverlap),
+    (
+        "is already used on the host or by another config",
+        Kind::SubnetOverlap,
+    ),
     ("networks have overlapping ipv", Kind::SubnetOverlap),
     ("has active endpoints", Kind::Conflict),
-    ("is already in use by container", Kind::Conflict),
+    ("is already in use by", Kind::Conflict),
     ("no basic auth credentials", Kind::Unauthorized),
     ("authentication required", Kind::Unauthorized),
     ("incorrect username or password", Kind::Unauthorized),
@@ -314,6 +317,17 @@ mod tests {
             Kind::Unauthorized,
         ),
         (404, "network web not found", Kind::NotFound),
+        // Podman.
+        (
+            500,
+            "subnet 10.1.2.0/24 is already used on the host or by another config",
+            Kind::SubnetOverlap,
+        ),
+        (
+            500,
+            "creating container storage: the container name \"web\" is already in use by 0a1b. You have to remove that container to be able to reuse that name: that name is already in use",
+            Kind::Conflict,
+        ),
         (401, "nothing that is known", Kind::Unauthorized),
         (501, "nothing that is known", Kind::Unsupported),
         (500, "nothing that is known", Kind::Engine),

@@ -8,7 +8,7 @@ use hoist_engine::backend::{LabelFilter, NetworkInfo, NetworkSpec};
 
 use crate::DockerBackend;
 use crate::call::{self, CHANGE, LOOK};
-use crate::containers::label_filters;
+use crate::containers::{has_all, label_filters};
 use crate::errors::Result;
 use crate::names;
 
@@ -49,7 +49,10 @@ impl DockerBackend {
             options = options.filters(&filters);
         }
         let listed = call::within(LOOK, self.docker.list_networks(Some(options.build()))).await?;
-        Ok(listed.into_iter().map(info).collect())
+        let listed = listed.into_iter().map(info);
+        Ok(listed
+            .filter(|network| has_all(&network.labels, labels))
+            .collect())
     }
 }
 

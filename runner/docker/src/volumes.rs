@@ -6,7 +6,7 @@ use hoist_engine::backend::{LabelFilter, Labels, VolumeInfo};
 
 use crate::DockerBackend;
 use crate::call::{self, CHANGE, LOOK};
-use crate::containers::label_filters;
+use crate::containers::{has_all, label_filters};
 use crate::errors::Result;
 use crate::names;
 
@@ -38,11 +38,9 @@ impl DockerBackend {
             .filters(&label_filters(labels))
             .build();
         let listed = call::within(LOOK, self.docker.list_volumes(Some(options))).await?;
+        let listed = listed.volumes.unwrap_or_default().into_iter().map(info);
         Ok(listed
-            .volumes
-            .unwrap_or_default()
-            .into_iter()
-            .map(info)
+            .filter(|volume| has_all(&volume.labels, labels))
             .collect())
     }
 }

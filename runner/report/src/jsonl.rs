@@ -58,6 +58,8 @@ impl<W: Write + Send> Reporter for JsonLines<W> {
         for line in whole {
             self.line(output.step.as_str(), &stream, &line)?;
         }
+        // Whoever follows the lines must not wait for the next event.
+        self.out.flush()?;
         Ok(())
     }
 

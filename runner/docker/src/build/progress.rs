@@ -262,8 +262,13 @@ impl Step {
     }
 }
 
-/// The instruction in the classic builder's announcement: `Step 2/5 : RUN make`.
+/// The instruction in the classic builder's announcement: `Step 2/5 : RUN make`. Podman puts the
+/// stage before it: `[1/2] STEP 2/5: RUN make`.
 fn classic_step(line: &str) -> Option<&str> {
+    let line = match line.strip_prefix('[') {
+        Some(rest) => rest.split_once("] ")?.1,
+        None => line,
+    };
     let rest = line
         .strip_prefix("Step ")
         .or_else(|| line.strip_prefix("STEP "))?;

@@ -21,7 +21,7 @@ pub(crate) fn body(spec: &ContainerSpec, several: bool) -> ContainerCreateBody {
     let ports = !spec.ports.is_empty();
     ContainerCreateBody {
         image: Some(spec.image.clone()),
-        entrypoint: spec.entrypoint.clone(),
+        entrypoint: spec.entrypoint.clone().map(cleared),
         cmd: spec.command.clone(),
         env: Some(
             spec.environment
@@ -44,6 +44,15 @@ pub(crate) fn body(spec: &ContainerSpec, several: bool) -> ContainerCreateBody {
         host_config: Some(host_config(spec)),
         networking_config: networking(spec, several),
         ..ContainerCreateBody::default()
+    }
+}
+
+/// An empty entrypoint as engines understand it: Podman takes an empty list for none at all.
+fn cleared(entrypoint: Vec<String>) -> Vec<String> {
+    if entrypoint.is_empty() {
+        vec![String::new()]
+    } else {
+        entrypoint
     }
 }
 

@@ -93,7 +93,7 @@ async fn running_out_of_memory_shows_whatever_the_exit_code() {
     on_engine("oom", &[BASE], async |bed| {
         // The engine learns of it a little later than the parent; a container that ends in between
         // may end without the mark.
-        for (tail, fine) in [("", false), ("|| sleep 0.5", true)] {
+        for (tail, fine) in [("; sleep 0.5; exit 137", false), ("|| sleep 0.5", true)] {
             let mut spec = bed.shell(&format!("head -c 200m /dev/zero | tail {tail}"));
             spec.limits.memory = Some(32 << 20);
             let ran = bed.run(&spec).await;

@@ -11,6 +11,8 @@ mod user;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use hoist_model::event::EventKind;
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{CancelReason, Ending, FailureReason, Trouble};
@@ -27,6 +29,11 @@ pub(crate) use litter::Litter;
 use place::Names;
 pub(crate) use place::{Place, bare};
 use user::User;
+
+/// The exit code of a process that SIGKILL ended, as shells and engines write it.
+const KILLED: i64 = 137;
+/// How long an engine may take to hear from the kernel why a process was killed.
+const OOM_NEWS: Duration = Duration::from_millis(200);
 
 /// Executes the unit.
 pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &ContainerUnit) -> Ending {
@@ -97,6 +104,17 @@ fn unless_not_started(code: i64, tail: &str) -> FailureReason {
     }
 }
 
+/// Whether the kernel killed one of its processes for memory. An engine may learn of that after it
+/// learnt of the exit, so one that looks killed is looked at once more.
+async fn ran_out_of_memory(context: &UnitContext, container: &str, exit: &Exit) -> bool {
+    if exit.info.oom_killed || exit.info.exit_code != KILLED {
+        return exit.info.oom_killed;
+    }
+    tokio::time::sleep(OOM_NEWS).await;
+    let again = context.backend.inspect_container(container).await;
+    again.is_ok_and(|info| info.is_some_and(|info| info.oom_killed))
+}
+
 /// Fetches what the container left and reads how it ended.
 async fn outcome(
     context: &UnitContext,
@@ -111,7 +129,7 @@ async fn outcome(
         .map_err(Halt::trouble)?;
     let reading = step.kind.read(&ContainerOutcome {
         code: exit.info.exit_code,
-        oom_killed: exit.info.oom_killed,
+        oom_killed: ran_out_of_memory(context, container, &exit).await,
         memory_limit: unit.limits.memory,
         report,
         tail: context.output.tail(),

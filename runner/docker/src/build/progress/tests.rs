@@ -184,5 +184,6 @@ async fn the_classic_builder_names_its_step_before_its_output() {
         "Step 1/2 : FROM x\n ---> 0a1b\nStep 2/2 : RUN make\nno rule\n"
     );
     assert_eq!(classic_step("STEP 1/3: FROM x"), Some("FROM x"));
+    assert_eq!(classic_step("[2/2] STEP 1/3: RUN x: y"), Some("RUN x: y"));
     assert_eq!(classic_step("Step by step: x"), None);
 }
