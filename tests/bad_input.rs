@@ -232,3 +232,29 @@ fn a_link_that_leaves_the_context_is_not_followed() {
         ended.stderr
     );
 }
+
+#[test]
+fn a_full_disk() {
+    let test = "bad_input::a_full_disk";
+    if !engine(test) || !crate::support::can_drop_root(test) {
+        return;
+    }
+    let Some(small) = crate::support::SmallEngine::start(test) else {
+        return;
+    };
+    let project = Project::new(SAY)
+        .file("large.bin", vec![1; 120 << 20])
+        .variable("DOCKER_HOST", &small.address);
+    let ended = project
+        .hoist(&["run"])
+        .expect(4)
+        .says("no space left on device");
+    ended.says("free space on the engine's disk");
+    // What was half done is gone, and the engine is of use again.
+    let run = project.runs().pop().unwrap();
+    let filter = format!("label=dev.hoist.run={run}");
+    let left = docker(&["--host", &small.address, "ps", "-aq", "--filter", &filter]);
+    assert_eq!(left, "");
+    std::fs::remove_file(project.path().join("large.bin")).unwrap();
+    project.hoist(&["run"]).expect(0);
+}

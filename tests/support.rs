@@ -469,3 +469,93 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
+
+/// An engine of the test's own with a small disk in memory and a network namespace of its own, gone
+/// with this value. It disturbs no other engine.
+pub(crate) struct SmallEngine {
+    /// Its address.
+    pub(crate) address: String,
+    folder: TempDir,
+    process: Child,
+}
+
+impl SmallEngine {
+    /// Starts it with `debian:bookworm-slim` on board, or says that the test is skipped.
+    pub(crate) fn start(test: &str) -> Option<Self> {
+        if !["unshare", "dockerd", "ip"]
+            .iter()
+            .all(|program| which(program))
+        {
+            let _ = skip(
+                test,
+                "it needs unshare, ip and dockerd, to start an engine of its own",
+            );
+            return None;
+        }
+        let folder = tempfile::Builder::new()
+            .prefix("hoist-engine-")
+            .tempdir()
+            .unwrap();
+        let at = folder.path().display().to_string();
+        let script = format!(
+            "mkdir {at}/data && mount -t tmpfs -o size=230m tmpfs {at}/data && ip link set lo up && \
+             echo '{{}}' > {at}/config && exec dockerd --config-file {at}/config \
+             --host unix://{at}/docker.sock --data-root {at}/data --exec-root {at}/exec \
+             --pidfile {at}/pid --bridge none --iptables=false > {at}/log 2>&1"
+        );
+        let process = Command::new("unshare")
+            .args([
+                "--net",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "sh",
+                "-c",
+            ])
+            .arg(script)
+            .spawn()
+            .unwrap();
+        let address = format!("unix://{at}/docker.sock");
+        let small = Self {
+            address,
+            folder,
+            process,
+        };
+        let answers = || {
+            let version = Command::new("docker")
+                .args(["--host", &small.address, "version"])
+                .output();
+            version.is_ok_and(|output| output.status.success())
+        };
+        eventually(
+            &format!("a small engine answers ({at}/log)"),
+            Duration::from_secs(60),
+            answers,
+        );
+        let archive = small.folder.path().join("image.tar");
+        docker(&[
+            "save",
+            "--output",
+            archive.to_str().unwrap(),
+            "debian:bookworm-slim",
+        ]);
+        docker(&[
+            "--host",
+            &small.address,
+            "load",
+            "--input",
+            archive.to_str().unwrap(),
+        ]);
+        std::fs::remove_file(archive).unwrap();
+        Some(small)
+    }
+}
+
+impl Drop for SmallEngine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
