@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod options;
 mod project;
+mod terminal;
 
 use std::process::ExitCode;
 

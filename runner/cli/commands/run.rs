@@ -18,6 +18,7 @@ use crate::args::{self, Progress};
 use crate::exit::CliError;
 use crate::options::{Options, size};
 use crate::project;
+use crate::terminal::WithoutEcho;
 
 pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
     let project = project::read(options)?;
@@ -45,6 +46,7 @@ pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: project.git.sha.clone(),
     };
+    let _echo = (options.progress == Progress::Tty).then(WithoutEcho::start);
     let summary = hoist_engine::run::run(request).await.map_err(|error| {
         let mut said = CliError::trouble(error.trouble());
         said.verdict = error.verdict();
