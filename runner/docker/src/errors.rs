@@ -27,6 +27,7 @@ const PHRASES: &[(&str, Kind)] = &[
     ("networks have overlapping ipv", Kind::SubnetOverlap),
     ("has active endpoints", Kind::Conflict),
     ("is already in use by", Kind::Conflict),
+    ("container state improper", Kind::Conflict),
     ("no basic auth credentials", Kind::Unauthorized),
     ("authentication required", Kind::Unauthorized),
     ("incorrect username or password", Kind::Unauthorized),
