@@ -84,14 +84,28 @@ async fn client(target: &Target) -> Result<Docker> {
                 Kind::Unsupported,
                 "https needs certificates: set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH",
             )),
-            None => Docker::connect_with_http(address, UNBOUNDED_SECONDS, API_DEFAULT_VERSION)
-                .map_err(errors::of),
+            None => {
+                let address = with_port(address, 2375);
+                Docker::connect_with_http(&address, UNBOUNDED_SECONDS, API_DEFAULT_VERSION)
+                    .map_err(errors::of)
+            }
         },
         Some(("ssh", _)) => ssh::client(address, UNBOUNDED_SECONDS),
         _ => Err(BackendError::new(
             Kind::Unsupported,
             "an engine's address starts with unix://, tcp:// or ssh://, or is context:NAME",
         )),
+    }
+}
+
+/// An address with the port that engines listen at where it names none.
+fn with_port(address: &str, port: u16) -> String {
+    let address = address.trim_end_matches('/');
+    let host = address.rsplit(['/', ']']).next().unwrap_or(address);
+    if host.contains(':') {
+        address.to_owned()
+    } else {
+        format!("{address}:{port}")
     }
 }
 
@@ -109,7 +123,7 @@ async fn knock(path: &Path) -> Result<()> {
 
 fn with_tls(address: &str, tls: &Tls) -> Result<Docker> {
     Docker::connect_with_ssl(
-        address,
+        &with_port(address, 2376),
         &tls.key,
         &tls.cert,
         &tls.ca,
@@ -136,4 +150,22 @@ fn with_url_safe_credentials(mut request: BollardRequest) -> BollardRequest {
         value.set_sensitive(true);
     }
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_added_where_there_is_none() {
+        for (address, expected) in [
+            ("tcp://far", "tcp://far:2375"),
+            ("tcp://far/", "tcp://far:2375"),
+            ("tcp://far:80", "tcp://far:80"),
+            ("tcp://[::1]", "tcp://[::1]:2375"),
+            ("tcp://[::1]:80", "tcp://[::1]:80"),
+        ] {
+            assert_eq!(with_port(address, 2375), expected);
+        }
+    }
 }
