@@ -44,13 +44,21 @@ fn the_root_is_the_nearest_folder_upwards() {
     assert!(
         command
             .current_dir(project.path().join("a/b"))
-            .status()
+            .output()
             .unwrap()
+            .status
             .success()
     );
     let named = project.path().to_str().unwrap();
     let mut elsewhere = project.command(&["-C", named, "validate"]);
-    assert!(elsewhere.current_dir("/").status().unwrap().success());
+    assert!(
+        elsewhere
+            .current_dir("/")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
 }
 
 #[test]

@@ -193,8 +193,23 @@ pub(crate) fn git(root: &Path) -> Git {
         let text = text.trim();
         (output.status.success() && !text.is_empty()).then(|| text.to_owned())
     };
-    // One call tells most, and whether there is a commit at all.
-    let Some(head) = ask(&["log", "-1", "--format=%H%n%h%n%cI"]) else {
+    // Outside a repository there is nothing to ask, and asking takes its time.
+    if !root.ancestors().any(|folder| folder.join(".git").exists()) {
+        return Git::default();
+    }
+    // Asked at once: each is a process of its own.
+    let [head, branch, tag, describe, remote] = std::thread::scope(|scope| {
+        let questions: [&[&str]; 5] = [
+            &["log", "-1", "--format=%H%n%h%n%cI"],
+            &["symbolic-ref", "--short", "-q", "HEAD"],
+            &["describe", "--tags", "--exact-match"],
+            &["describe", "--tags"],
+            &["config", "--get", "remote.origin.url"],
+        ];
+        let asked = questions.map(|question| scope.spawn(move || ask(question)));
+        asked.map(|answer| answer.join().ok().flatten())
+    });
+    let Some(head) = head else {
         return Git::default();
     };
     let mut lines = head.lines().map(str::to_owned);
@@ -203,11 +218,11 @@ pub(crate) fn git(root: &Path) -> Git {
     Git {
         sha,
         short_sha,
-        branch: ask(&["symbolic-ref", "--short", "-q", "HEAD"]),
-        tag: ask(&["describe", "--tags", "--exact-match"]),
-        describe: ask(&["describe", "--tags"]),
+        branch,
+        tag,
+        describe,
         commit_time,
-        remote: ask(&["config", "--get", "remote.origin.url"]).map(|url| without_login(&url)),
+        remote: remote.map(|url| without_login(&url)),
     }
 }
 

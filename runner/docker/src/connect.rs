@@ -9,13 +9,12 @@ use async_trait::async_trait;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use hoist_engine::backend::{Backend, BackendError, BackendErrorKind as Kind, Connector};
 use tokio::net::UnixStream;
-use tokio::sync::OnceCell;
 
 use crate::DockerBackend;
 use crate::auth::Auth;
 use crate::call;
 use crate::errors::{self, Result};
-use crate::info::Api;
+use crate::info::{self, Api};
 
 mod ssh;
 mod target;
@@ -57,16 +56,21 @@ async fn open(target: &Target, settings: &Settings) -> Result<DockerBackend> {
     let docker = client(target)
         .await?
         .with_request_modifier(with_url_safe_credentials);
-    let mut api = Api::read(call::within(FIRST_ANSWER, docker.version()).await?)?;
+    // Asked at once: a run needs both before it can begin, and an engine takes its time over them.
+    let (version, info) = tokio::try_join!(
+        call::within(FIRST_ANSWER, docker.version()),
+        call::within(FIRST_ANSWER, docker.info()),
+    )?;
+    let mut api = Api::read(version)?;
     api.classic |= settings.docker_buildkit.as_deref() == Some("0");
+    let info = info::read(info, &api, &target.address);
     Ok(DockerBackend {
         docker,
         api,
-        address: target.address.clone(),
         auth: Auth {
             config: settings.config_file(),
         },
-        info: OnceCell::new(),
+        info,
     })
 }
 

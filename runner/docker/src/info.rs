@@ -3,8 +3,6 @@
 use bollard::models::{SystemInfo, SystemVersion};
 use hoist_engine::backend::{BackendError, BackendErrorKind as Kind, Enforces, EngineInfo};
 
-use crate::DockerBackend;
-use crate::call::{self, LOOK};
 use crate::errors::Result;
 
 /// The oldest API version that hoist works with: Docker 20.10.
@@ -81,14 +79,8 @@ fn parse(version: &str) -> Option<(u32, u32)> {
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-impl DockerBackend {
-    pub(crate) async fn ask_info(&self) -> Result<EngineInfo> {
-        let answer = call::within(LOOK, self.docker.info()).await?;
-        Ok(read(answer, &self.api, &self.address))
-    }
-}
-
-fn read(answer: SystemInfo, api: &Api, address: &str) -> EngineInfo {
+/// What an engine's answer says.
+pub(crate) fn read(answer: SystemInfo, api: &Api, address: &str) -> EngineInfo {
     let (major, minor) = api.version;
     let status = answer.driver_status.unwrap_or_default();
     let in_containerd = status

@@ -16,7 +16,7 @@ use hoist_engine::backend::{
 };
 use hoist_model::image::ImageIdentity;
 use hoist_model::unit::Restart;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 
 mod auth;
 mod build;
@@ -42,15 +42,14 @@ use info::Api;
 pub struct DockerBackend {
     docker: Docker,
     api: Api,
-    address: String,
     auth: Auth,
-    info: OnceCell<EngineInfo>,
+    info: EngineInfo,
 }
 
 #[async_trait]
 impl Backend for DockerBackend {
     async fn info(&self) -> Result<EngineInfo> {
-        self.info.get_or_try_init(|| self.ask_info()).await.cloned()
+        Ok(self.info.clone())
     }
 
     async fn inspect_image(&self, reference: &str) -> Result<Option<ImageIdentity>> {
