@@ -556,7 +556,7 @@ impl BackendError {
             K::Timeout | K::Broken => {
                 "see whether the engine is well with `hoist doctor`, and run again"
             }
-            K::Registry => "try again later",
+            K::Registry => "see whether the engine can reach the registry, or try again later",
             K::Unsupported | K::Engine => return Trouble::new(what).cause(&self.message),
         };
         Trouble::new(what).cause(&self.message).hint(hint)
