@@ -242,9 +242,9 @@ fn a_full_disk() {
     let Some(small) = crate::support::SmallEngine::start(test) else {
         return;
     };
-    let project = Project::new(SAY)
-        .file("large.bin", vec![1; 120 << 20])
-        .variable("DOCKER_HOST", &small.address);
+    let project = Project::new(SAY).variable("DOCKER_HOST", &small.address);
+    let large = std::fs::File::create(project.path().join("large.bin")).unwrap();
+    large.set_len(400 << 20).unwrap();
     let ended = project
         .hoist(&["run"])
         .expect(4)

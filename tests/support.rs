@@ -498,7 +498,7 @@ impl SmallEngine {
             .unwrap();
         let at = folder.path().display().to_string();
         let script = format!(
-            "mkdir {at}/data && mount -t tmpfs -o size=230m tmpfs {at}/data && ip link set lo up && \
+            "mkdir {at}/data && mount -t tmpfs -o size=420m tmpfs {at}/data && ip link set lo up && \
              echo '{{}}' > {at}/config && exec dockerd --config-file {at}/config \
              --host unix://{at}/docker.sock --data-root {at}/data --exec-root {at}/exec \
              --pidfile {at}/pid --bridge none --iptables=false > {at}/log 2>&1"

@@ -9,11 +9,23 @@ mod options;
 mod project;
 mod terminal;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // What a panic has to say may hold what only masked output may: its place is enough to mend it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let _ = writeln!(
+            std::io::stderr(),
+            "hoist has a fault at {place}; please report it"
+        );
+    }));
     // The help's own errors and exit code 2 are clap's.
     let args = args::Args::parse();
     let environment = options::environment();

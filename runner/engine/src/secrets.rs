@@ -39,7 +39,16 @@ impl Secrets {
                 Err(trouble) => troubles.push(trouble),
             }
         }
-        let redactor = Redactor::new(values.values().map(|value| value.expose_secret()));
+        // What this run does not use may still be met in its output; nobody waits for it, though.
+        let others = plan
+            .secrets
+            .iter()
+            .filter(|(name, _)| !values.contains_key(*name));
+        let others =
+            others.filter_map(|(name, source)| read(name, Some(source), root, environment).ok());
+        let others: Vec<SecretString> = others.collect();
+        let known = values.values().chain(&others);
+        let redactor = Redactor::new(known.map(|value| value.expose_secret()));
         match redactor {
             Ok(redactor) if troubles.is_empty() => Ok(Self { values, redactor }),
             Ok(_) => Err(troubles),

@@ -123,9 +123,9 @@ impl Store {
         match found.pop() {
             Some(run) if many == 1 => Ok(run),
             Some(_) => Err(Trouble::new(format!("{many} runs are called {id}"))
-                .hint("write more of its ID; `hoist runs` shows them")),
+                .hint("write more of its ID; .hoist/runs has a folder for each")),
             None => Err(Trouble::new(format!("there is no run {id}"))
-                .hint("`hoist runs` shows the runs that there are")),
+                .hint(".hoist/runs has a folder for each run")),
         }
     }
 }

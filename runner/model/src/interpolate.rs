@@ -10,6 +10,9 @@ use crate::text::{Piece, StepValue, Text};
 /// References deeper than this in one another are refused.
 const DEPTH: usize = 16;
 
+/// The longest text that references may make, bytes.
+const LONGEST: usize = 1 << 20;
+
 const FORMS: &str =
     "a reference is `${name}`, `${name:-default}`, `${name:?message}` or `${name:+other}`";
 
@@ -56,6 +59,7 @@ pub(crate) fn expand(text: &str, lookup: &mut Lookup<'_>) -> Result<Text, Vec<Fa
         pieces: Vec::new(),
         faults: Vec::new(),
         failed: false,
+        length: 0,
     };
     expansion.all(&nodes);
     if expansion.failed {
@@ -245,6 +249,8 @@ struct Expansion<'l, 'a> {
     pieces: Vec<Piece>,
     faults: Vec<Fault>,
     failed: bool,
+    /// Bytes so far.
+    length: usize,
 }
 
 impl Expansion<'_, '_> {
@@ -260,6 +266,7 @@ impl Expansion<'_, '_> {
     }
 
     fn literal(&mut self, text: &str) {
+        self.length = self.length.saturating_add(text.len());
         match self.pieces.last_mut() {
             Some(Piece::Literal(before)) => before.push_str(text),
             _ => self.pieces.push(Piece::Literal(text.to_owned())),
@@ -279,7 +286,7 @@ impl Expansion<'_, '_> {
         let Some(then) = then else {
             return match found {
                 Found::Unset => self.fail(Some(unset(name, range))),
-                found => self.put(found),
+                found => self.put(found, range),
             };
         };
         let there = match &found {
@@ -288,7 +295,7 @@ impl Expansion<'_, '_> {
             Found::Unset => false,
         };
         match (then.operator, there) {
-            (Operator::Default | Operator::Require, true) => self.put(found),
+            (Operator::Default | Operator::Require, true) => self.put(found, range),
             (Operator::Default, false) | (Operator::Replace, true) => self.all(&then.rest),
             (Operator::Replace, false) => {}
             (Operator::Require, false) => {
@@ -307,8 +314,16 @@ impl Expansion<'_, '_> {
         }
     }
 
-    fn put(&mut self, found: Found) {
+    fn put(&mut self, found: Found, range: Range<usize>) {
         match found {
+            // A few variables that name one another twice would else fill the memory.
+            // Said once; what follows is too long as well.
+            Found::Value(_) if self.length > LONGEST => {}
+            Found::Value(value) if self.length.saturating_add(value.len()) > LONGEST => {
+                self.length = usize::MAX;
+                let fault = Fault::new(range, "the text would be longer than 1 MiB");
+                self.fail(Some(fault.help("name shorter values, or fewer of them")));
+            }
             Found::Value(value) => self.literal(&value),
             Found::Step(step, value) => self.pieces.push(Piece::Step { step, value }),
             Found::Unset => {}
@@ -322,6 +337,7 @@ impl Expansion<'_, '_> {
             pieces: Vec::new(),
             faults: Vec::new(),
             failed: false,
+            length: self.length,
         };
         inner.all(nodes);
         let text = Text(inner.pieces).to_string();
@@ -387,6 +403,15 @@ mod tests {
         ] {
             assert_eq!(expanded(text).as_deref(), Ok(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_text_does_not_grow_without_end() {
+        let long = "x".repeat(LONGEST / 2 + 1);
+        let mut look = |_: &str, _: Range<usize>| Ok(Found::Value(long.clone()));
+        assert!(expand("${a}", &mut look).is_ok());
+        let faults = expand("${a}${a}", &mut look).unwrap_err();
+        assert_eq!(faults[0].message, "the text would be longer than 1 MiB");
     }
 
     #[test]

@@ -116,6 +116,10 @@ fn look(info: &ContainerInfo, patience: Patience) -> Look {
     match info.health.as_ref().map(|health| health.status) {
         Some(HealthStatus::Healthy) => Look::Well,
         Some(HealthStatus::Starting) => Look::Wait("its health check has not passed"),
+        // What was left running may have missed what this release replaced: it gets time to notice.
+        Some(HealthStatus::Unhealthy) if patience.started.is_none() => {
+            Look::Wait("its health check fails")
+        }
         Some(HealthStatus::Unhealthy) => Look::Unhealthy,
         None if patience
             .started
@@ -267,6 +271,26 @@ mod tests {
             text.starts_with("web was not healthy within 10s: its health check has not passed"),
             "{text}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_left_running_gets_time_to_recover() {
+        let engine = FakeBackend::new();
+        engine.add_image("base");
+        // It missed what the release replaced, and notices later that it is back.
+        let program = Program::forever()
+            .health(Duration::from_secs(1), HealthStatus::Unhealthy)
+            .health(Duration::from_secs(8), HealthStatus::Healthy);
+        engine.program(|_| true, program);
+        let spec = bare("a", "base", Labels::new());
+        let id = engine.create_container(&spec).await.expect("created");
+        engine.start_container(&id).await.expect("started");
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let left_running = Patience {
+            started: None,
+            ..patience(20)
+        };
+        healthy(&engine, &id, left_running).await.expect("healthy");
     }
 
     #[tokio::test(start_paused = true)]

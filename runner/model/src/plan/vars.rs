@@ -129,6 +129,12 @@ impl<'a> Cx<'a> {
         };
         let fault = |message: String| Fault::new(range.clone(), message);
         Err(Some(match space {
+            "env" if self.secret_of(rest).is_some() => {
+                let secret = self.secret_of(rest).unwrap_or_default();
+                fault(format!("`{rest}` is the value of the secret `{secret}`, which cannot be interpolated")).help(format!(
+                    "give it to the step: `secrets = [\"{secret}\"]` makes it the file /run/secrets/{secret}"
+                ))
+            }
             "env" if !rest.is_empty() && !rest.contains('.') => {
                 return Ok(self.world.env.get(rest).cloned().map_or(Found::Unset, Found::Value));
             }
@@ -156,6 +162,18 @@ impl<'a> Cx<'a> {
             _ => fault(format!("there is no `{name}`"))
                 .help("names are those of `[vars]`, and `env.`, `git.` and `steps.`"),
         }))
+    }
+
+    /// The secret whose value that variable of the environment is.
+    fn secret_of(&self, variable: &str) -> Option<&'a str> {
+        let is_it = |secret: &crate::spec::SecretSpec| {
+            secret
+                .environment
+                .as_ref()
+                .is_some_and(|name| name.value == variable)
+        };
+        let found = self.spec.secrets.iter().find(|(_, secret)| is_it(secret));
+        found.map(|(name, _)| name.value.as_str())
     }
 
     fn find_var(&mut self, name: &str, range: Range<usize>) -> Result<String, Option<Fault>> {
