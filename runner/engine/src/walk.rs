@@ -5,6 +5,7 @@
 pub(crate) mod entries;
 mod pieces;
 mod rules;
+mod visit;
 mod writer;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use hoist_model::reason::Trouble;
 use crate::backend::ByteStream;
 
 pub use rules::{IgnoreSource, rules};
+pub use visit::{Found, Kind, Visit, changed, leads_out, mtime_nanos, unreadable, visit};
 
 /// Bytes of plain files beyond which a folder is not sent unless told otherwise: 32 GiB.
 pub const MAX_BYTES: u64 = 32 << 30;

@@ -2,19 +2,19 @@
 //! is not what it saw.
 
 use std::collections::BTreeSet;
-use std::fs::{File, FileType, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use hoist_model::ignore::IgnoreFile;
 use hoist_model::reason::Trouble;
 use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
-use walkdir::{DirEntry, WalkDir};
 
 use super::pieces::{Halt, Pieces};
+use super::visit::{Found, Kind, Visit, changed, leads_out, slashed, unreadable, visit};
 use super::{ExtraFile, Owner, TarOptions};
 
 /// Writes the whole tar but its end.
@@ -24,22 +24,13 @@ pub(super) fn write(
     options: &TarOptions,
     tar: &mut Builder<Pieces>,
 ) -> Result<(), Halt> {
-    let waiting = Vec::new();
-    Walk {
-        root,
-        options,
-        tar,
-        waiting,
-    }
-    .all(ignore)
+    Walk { root, options, tar }.all(ignore)
 }
 
 struct Walk<'a> {
     root: &'a Path,
     options: &'a TarOptions,
     tar: &'a mut Builder<Pieces>,
-    /// Folders that are left out themselves but may hold what is not, outermost first.
-    waiting: Vec<PathBuf>,
 }
 
 impl Walk<'_> {
@@ -51,70 +42,24 @@ impl Walk<'_> {
             let mut header = self.header(EntryType::Directory, 0o755, 0, now);
             self.append(&mut header, Path::new(prefix), io::empty())?;
         }
-        let replaced: BTreeSet<&str> = self
-            .options
-            .extra
-            .iter()
-            .map(|extra| extra.name.as_str())
-            .collect();
-        let mut matcher = ignore.matcher();
-        let mut entries = WalkDir::new(self.root)
-            .min_depth(1)
-            .follow_links(false)
-            .sort_by_file_name()
-            .into_iter();
-        while let Some(entry) = entries.next() {
-            let entry = entry.map_err(|error| self.unwalkable(&error))?;
-            let path = entry
-                .path()
-                .strip_prefix(self.root)
-                .unwrap_or(entry.path())
-                .to_owned();
-            let shown = slashed(&path);
-            let folder = entry.file_type().is_dir();
-            if matcher.is_ignored(&shown) {
-                if folder && matcher.may_descend(&shown) {
-                    self.waiting.retain(|above| path.starts_with(above));
-                    self.waiting.push(path);
-                } else if folder {
-                    entries.skip_current_dir();
-                }
-            } else if !replaced.contains(shown.as_str()) {
-                self.folders_above(&path)?;
-                self.entry(&entry, &path, &shown)?;
-            }
-        }
-        for extra in &self.options.extra {
+        let extra = &self.options.extra;
+        let replaced: BTreeSet<&str> = extra.iter().map(|extra| extra.name.as_str()).collect();
+        visit(self.root, ignore, |visit| match visit {
+            Visit::Kept(found) if !replaced.contains(found.shown) => self.entry(&found),
+            Visit::Kept(_) | Visit::LeftOut(..) | Visit::Special(_) => Ok(()),
+        })?;
+        for extra in extra {
             self.extra(extra)?;
         }
         Ok(())
     }
 
-    /// Sends the folders above a path that were left out so far.
-    fn folders_above(&mut self, path: &Path) -> Result<(), Halt> {
-        for folder in std::mem::take(&mut self.waiting) {
-            if path.starts_with(&folder) {
-                let metadata = std::fs::symlink_metadata(self.root.join(&folder))
-                    .map_err(|error| unreadable(&slashed(&folder), &error))?;
-                self.folder(&folder, &metadata)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn entry(&mut self, entry: &DirEntry, path: &Path, shown: &str) -> Result<(), Halt> {
-        let kind = entry.file_type();
-        if kind.is_file() {
-            return self.file(entry.path(), path, shown);
-        }
-        if is_special(kind) {
-            return Ok(());
-        }
-        let metadata = entry.metadata().map_err(|error| self.unwalkable(&error))?;
-        if kind.is_dir() {
-            self.folder(path, &metadata)
-        } else {
-            self.link(path, shown, &metadata)
+    fn entry(&mut self, found: &Found<'_>) -> Result<(), Halt> {
+        match found.kind {
+            Kind::File => self.file(found.at, found.path, found.shown),
+            Kind::Folder => self.folder(found.path, &found.metadata()?),
+            Kind::Link => self.link(found),
+            Kind::Special => Ok(()),
         }
     }
 
@@ -124,16 +69,16 @@ impl Walk<'_> {
         self.append(&mut header, &name, io::empty())
     }
 
-    fn link(&mut self, path: &Path, shown: &str, metadata: &Metadata) -> Result<(), Halt> {
-        let target =
-            std::fs::read_link(self.root.join(path)).map_err(|error| unreadable(shown, &error))?;
-        if leads_out(path, &target) {
-            self.options.tally.leads_out(shown);
+    fn link(&mut self, found: &Found<'_>) -> Result<(), Halt> {
+        let target = found.link()?;
+        if leads_out(found.path, &target) {
+            self.options.tally.leads_out(found.shown);
         }
-        let mut header = self.header(EntryType::Symlink, 0o777, 0, mtime(metadata));
-        let name = Path::new(&self.options.prefix).join(path);
+        let mtime = mtime(&found.metadata()?);
+        let mut header = self.header(EntryType::Symlink, 0o777, 0, mtime);
+        let name = Path::new(&self.options.prefix).join(found.path);
         let result = self.tar.append_link(&mut header, &name, &target);
-        result.map_err(|error| self.unwritten(shown, &error))
+        result.map_err(|error| self.unwritten(found.shown, &error))
     }
 
     fn file(&mut self, at: &Path, path: &Path, shown: &str) -> Result<(), Halt> {
@@ -208,20 +153,6 @@ impl Walk<'_> {
         }
     }
 
-    /// What an error of the walk itself comes to.
-    fn unwalkable(&self, error: &walkdir::Error) -> Trouble {
-        let path = error.path().unwrap_or(self.root);
-        let shown = match path.strip_prefix(self.root) {
-            Ok(inside) if inside.as_os_str().is_empty() => path.display().to_string(),
-            Ok(inside) => slashed(inside),
-            Err(_) => path.display().to_string(),
-        };
-        match error.io_error() {
-            Some(error) => unreadable(&shown, error),
-            None => Trouble::new(format!("`{shown}` cannot be read")).cause(error.to_string()),
-        }
-    }
-
     fn too_big(&self, shown: &str, size: u64) -> Trouble {
         let gib = |bytes: u64| bytes.div_ceil(1 << 30);
         Trouble::new(format!(
@@ -262,53 +193,10 @@ impl Read for Exactly<'_> {
     }
 }
 
-/// A path with `/` between its parts; what is not UTF-8 is replaced.
-fn slashed(path: &Path) -> String {
-    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-    parts.join("/")
-}
-
-/// Sockets, pipes and devices.
-fn is_special(kind: FileType) -> bool {
-    kind.is_socket() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device()
-}
-
-/// A link at `path` leads out by `..`. An absolute one may well be meant for the container.
-fn leads_out(path: &Path, target: &Path) -> bool {
-    let mut depth = path.iter().count().saturating_sub(1);
-    for part in target.components() {
-        match part {
-            Component::RootDir | Component::Prefix(_) => return false,
-            Component::CurDir => {}
-            Component::Normal(_) => depth += 1,
-            Component::ParentDir => match depth.checked_sub(1) {
-                Some(less) => depth = less,
-                None => return true,
-            },
-        }
-    }
-    false
-}
-
 fn mtime(metadata: &Metadata) -> u64 {
     let since = metadata
         .modified()
         .ok()
         .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
     since.map_or(0, |since| since.as_secs())
-}
-
-fn unreadable(shown: &str, error: &io::Error) -> Trouble {
-    match error.kind() {
-        io::ErrorKind::NotFound => changed(shown, "it vanished while the folder was read"),
-        _ => Trouble::new(format!("`{shown}` cannot be read"))
-            .cause(error.to_string())
-            .hint("make it readable, or leave it out with .dockerignore"),
-    }
-}
-
-fn changed(shown: &str, how: &str) -> Trouble {
-    Trouble::new(format!("`{shown}` changed"))
-        .cause(how)
-        .hint("stop what writes to it, or leave it out with .dockerignore, and run again")
 }
