@@ -3,7 +3,6 @@
 //! hold a context in memory, and what it began on the engine ends with its future.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use bollard::auth::DockerCredentials;
@@ -12,10 +11,10 @@ use bollard::models::BuildInfoAux;
 use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hoist_engine::backend::{BackendError, BackendErrorKind as Kind, BuildError, BuildRequest};
+use hoist_engine::backend::{
+    BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, Built,
+};
 use hoist_engine::walk::{ExtraFile, Tally, TarOptions, tar_stream};
-use hoist_model::image::ImageIdentity;
-use hoist_model::reason::Trouble;
 use hoist_model::unit::Network;
 use tokio::sync::mpsc;
 
@@ -40,8 +39,8 @@ pub(crate) async fn build(
     backend: &DockerBackend,
     request: BuildRequest,
     progress: Lines,
-) -> Result<ImageIdentity, BuildError> {
-    let text = read_dockerfile(&request).await?;
+) -> Result<Built, BuildError> {
+    let text = request.dockerfile.clone();
     let credentials = credentials(backend, &request, &text, &progress).await;
     let job = Job {
         backend: backend.clone(),
@@ -52,18 +51,6 @@ pub(crate) async fn build(
         credentials,
     };
     isolated::run(move || job.run(progress)).await?
-}
-
-async fn read_dockerfile(request: &BuildRequest) -> Result<String, BuildError> {
-    let shown = &request.dockerfile_shown;
-    match tokio::fs::read(&request.dockerfile).await {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) => Err(BuildError::Context(
-            Trouble::new(format!("{shown} cannot be read"))
-                .cause(error.to_string())
-                .hint("name another with the key `dockerfile`, or create it"),
-        )),
-    }
 }
 
 /// Credentials by registry. Helpers are asked only for registries that the build can come by, and
@@ -108,12 +95,12 @@ struct Job {
 }
 
 impl Job {
-    async fn run(self, lines: Lines) -> Result<ImageIdentity, BuildError> {
+    async fn run(self, lines: Lines) -> Result<Built, BuildError> {
         let (dockerfile, extra) = self.dockerfile_in_context();
         let tally = Tally::default();
         let context = tar_stream(
-            &self.request.context,
-            Arc::clone(&self.request.ignore),
+            &self.request.context.path,
+            Arc::clone(&self.request.context.ignore),
             TarOptions {
                 extra,
                 tally: tally.clone(),
@@ -159,13 +146,9 @@ impl Job {
         self.finish(&id, &seen).await
     }
 
-    /// The Dockerfile's name in the context. One that the context does not hold is added to it, by
-    /// a name that changes with its content only, so that the engine's cache holds.
+    /// The Dockerfile's name in the context: it is added by a name that changes with its content
+    /// only, so that the engine's cache holds.
     fn dockerfile_in_context(&self) -> (String, Vec<ExtraFile>) {
-        let relative = relative(&self.request.context, &self.request.dockerfile);
-        if let Some(name) = relative.filter(|name| !self.request.ignore.is_ignored(name)) {
-            return (name, Vec::new());
-        }
         let hash = blake3::hash(self.text.as_bytes()).to_hex();
         let name = format!(".dockerfile.{}", hash.get(..20).unwrap_or_default());
         let content = Bytes::copy_from_slice(self.text.as_bytes());
@@ -214,7 +197,7 @@ impl Job {
     }
 
     /// Names the image and reads its identity back.
-    async fn finish(&self, id: &str, seen: &Seen) -> Result<ImageIdentity, BuildError> {
+    async fn finish(&self, id: &str, seen: &Seen) -> Result<Built, BuildError> {
         for tag in self.request.tags.iter().skip(1) {
             self.backend.image_tag(id, tag).await?;
         }
@@ -227,7 +210,10 @@ impl Job {
         })?;
         // Engines with containerd's store tell it nowhere but while they write it.
         image.config_digest = image.config_digest.or_else(|| seen.config.clone());
-        Ok(image)
+        Ok(Built {
+            image,
+            first_executed: None,
+        })
     }
 
     fn failed(&self, error: Error, tally: &Tally, seen: &Seen) -> BuildError {
@@ -246,22 +232,10 @@ impl Job {
             error,
             seen,
             dockerfile: &self.dockerfile,
-            ignore: &self.request.ignore,
+            ignore: &self.request.context.ignore,
             shown: &self.request.dockerfile_shown,
             modern: self.backend.api.modern_builder(),
             buildkit: self.buildkit,
         })
     }
-}
-
-/// A file's path in a folder, with `/` between its parts.
-fn relative(folder: &Path, file: &Path) -> Option<String> {
-    let folder = folder.canonicalize().ok()?;
-    // The last part may be a link of its own: it is sent as what it is.
-    let parent = file.parent()?.canonicalize().ok()?;
-    let inside = parent.join(file.file_name()?);
-    let inside = inside.strip_prefix(folder).ok()?;
-    let plain = std::fs::symlink_metadata(file).ok()?.is_file();
-    let parts: Option<Vec<&str>> = inside.iter().map(|part| part.to_str()).collect();
-    plain.then_some(parts?.join("/"))
 }

@@ -11,7 +11,7 @@ use bollard::Docker;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use hoist_engine::backend::{
-    Backend, BuildError, BuildRequest, ByteStream, Chunk, ContainerInfo, ContainerSpec,
+    Backend, BuildError, BuildRequest, Built, ByteStream, Chunk, ContainerInfo, ContainerSpec,
     EngineEvent, EngineInfo, LabelFilter, Labels, Login, NetworkInfo, NetworkSpec, VolumeInfo,
 };
 use hoist_model::image::ImageIdentity;
@@ -94,7 +94,7 @@ impl Backend for DockerBackend {
         &self,
         request: BuildRequest,
         progress: mpsc::Sender<Bytes>,
-    ) -> std::result::Result<ImageIdentity, BuildError> {
+    ) -> std::result::Result<Built, BuildError> {
         build::build(self, request, progress).await
     }
 

@@ -15,7 +15,9 @@ use hoist_model::event::Stream as OutputStream;
 use hoist_model::ignore::IgnoreFile;
 use hoist_model::image::ImageIdentity;
 use hoist_model::reason::{Instruction, Trouble};
-use hoist_model::unit::{Healthcheck, Limits, Network, PortMapping, Restart, Security, Tmpfs};
+use hoist_model::unit::{
+    Healthcheck, Limits, Network, PortMapping, Restart, Security, Tmpfs, Ulimit,
+};
 use secrecy::SecretString;
 use tokio::sync::mpsc;
 
@@ -366,14 +368,16 @@ pub struct Login {
 }
 
 /// An image to be built.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BuildRequest {
-    /// The context's folder.
-    pub context: PathBuf,
-    /// What of the context is left out.
-    pub ignore: Arc<IgnoreFile>,
-    /// The Dockerfile's path on this machine.
-    pub dockerfile: PathBuf,
+    /// What COPY and ADD take from.
+    pub context: ContextFolder,
+    /// Further contexts by name.
+    pub contexts: BTreeMap<String, ContextFolder>,
+    /// Stable for a project and a context: under it the engine keeps what it was sent before.
+    pub shared_key: String,
+    /// The Dockerfile's text.
+    pub dockerfile: String,
     /// How messages name the Dockerfile.
     pub dockerfile_shown: String,
     /// The stage.
@@ -384,14 +388,63 @@ pub struct BuildRequest {
     pub tags: Vec<String>,
     /// Labels of the image.
     pub labels: Labels,
+    /// What `RUN --mount=type=secret` may read, by ID.
+    pub secrets: BTreeMap<String, SecretString>,
+    /// The sockets of agents that `RUN --mount=type=ssh` may ask, by ID.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// Where earlier results may come from.
+    pub cache_from: Vec<CacheSpec>,
+    /// Where results are kept for others.
+    pub cache_to: Vec<CacheSpec>,
     /// Ask the registry for newer base images.
     pub pull: bool,
     /// Run every instruction again.
     pub no_cache: bool,
+    /// Run the instructions of these stages again.
+    pub no_cache_filter: Vec<String>,
     /// The engine's own choice where absent.
     pub network: Option<Network>,
+    /// The engine's own where absent.
+    pub platform: Option<String>,
+    /// Bytes of /dev/shm.
+    pub shm_size: Option<u64>,
+    /// Host names and their addresses.
+    pub extra_hosts: BTreeMap<String, String>,
+    /// Bounds by name.
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// Seconds since the epoch that stand for every later time, so that the image is the same from
+    /// every clone.
+    pub source_date_epoch: Option<i64>,
     /// Logins from the file; the Docker configuration's come besides.
     pub logins: Vec<Login>,
+}
+
+/// A folder of this machine that a builder may read.
+#[derive(Clone, Debug, Default)]
+pub struct ContextFolder {
+    /// The folder, links followed.
+    pub path: PathBuf,
+    /// What of it is left out.
+    pub ignore: Arc<IgnoreFile>,
+}
+
+/// Where a builder's results are kept beside itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSpec {
+    /// `registry`, `inline`, `local`, ...
+    pub kind: String,
+    /// The rest.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// What a build made.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// The image.
+    pub image: ImageIdentity,
+    /// The first instruction that the builder did not take from its cache, as the builder names it;
+    /// `None` if it took them all or did not tell.
+    pub first_executed: Option<String>,
 }
 
 /// Something that happened to a container on the engine.
@@ -449,7 +502,7 @@ pub trait Backend: Send + Sync {
         &self,
         request: BuildRequest,
         progress: mpsc::Sender<Bytes>,
-    ) -> Result<ImageIdentity, BuildError>;
+    ) -> Result<Built, BuildError>;
 
     /// Creates a container and gives its ID. [`BackendErrorKind::Conflict`] if the name is taken,
     /// [`BackendErrorKind::NotFound`] if the image is not there.

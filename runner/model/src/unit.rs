@@ -202,12 +202,14 @@ pub struct Harvest {
 }
 
 /// An image built from a Dockerfile.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BuildUnit {
     /// The folder that is sent, relative to the project's root; `.` is the root.
     pub context: String,
-    /// Relative to the project's root.
-    pub dockerfile: String,
+    /// Further folders by the names that the Dockerfile gives them, relative to the project's root.
+    pub contexts: BTreeMap<String, String>,
+    /// The instructions.
+    pub dockerfile: DockerfileSource,
     /// The stage to build; the last where absent.
     pub target: Option<String>,
     /// Build arguments. A reference to a step's image becomes a temporary local tag.
@@ -216,12 +218,78 @@ pub struct BuildUnit {
     pub tags: Vec<Text>,
     /// Labels, hoist's own included.
     pub labels: BTreeMap<String, String>,
+    /// Names of secrets that `RUN --mount=type=secret,id=NAME` may read.
+    pub secrets: Vec<String>,
+    /// Agents that `RUN --mount=type=ssh` may ask, by ID: the absolute paths of their sockets.
+    pub ssh: BTreeMap<String, String>,
+    /// Where the builder may take earlier results from.
+    pub cache_from: Vec<BuildCache>,
+    /// Where the builder keeps its results for others.
+    pub cache_to: Vec<BuildCache>,
     /// Ask the registry for newer base images.
     pub pull: bool,
     /// Run every instruction again.
     pub no_cache: bool,
+    /// Run the instructions of these stages again.
+    pub no_cache_filter: Vec<String>,
     /// The engine's own choice where absent.
     pub network: Option<Network>,
+    /// Such as `linux/arm64`; the engine's own where empty.
+    pub platforms: Vec<String>,
+    /// Bytes of /dev/shm in RUN instructions, where not the engine's default.
+    pub shm_size: Option<u64>,
+    /// Names beside those of the resolver: host name to address.
+    pub extra_hosts: BTreeMap<String, String>,
+    /// Bounds of the processes of RUN instructions, by name.
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// Where the image is to be the same from every clone: seconds since the epoch that stand for
+    /// every later time, the commit's.
+    pub source_date_epoch: Option<i64>,
+}
+
+/// Where a build's instructions stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DockerfileSource {
+    /// In a file, relative to the project's root.
+    File(String),
+    /// In pipeline.toml itself.
+    Inline(String),
+}
+
+impl Default for DockerfileSource {
+    fn default() -> Self {
+        Self::File("Dockerfile".into())
+    }
+}
+
+impl DockerfileSource {
+    /// How messages name it.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        match self {
+            Self::File(path) => path,
+            Self::Inline(_) => "dockerfile_inline",
+        }
+    }
+}
+
+/// Where a builder's results are kept beside itself: `type=registry,ref=...` as Docker writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildCache {
+    /// `registry`, `inline`, `local`, ...
+    pub kind: String,
+    /// The rest.
+    pub attributes: BTreeMap<String, Text>,
+}
+
+/// A bound of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// What it has; -1 for none.
+    pub soft: i64,
+    /// What it may ask for; -1 for none.
+    pub hard: i64,
 }
 
 /// An image sent to a registry.

@@ -63,7 +63,11 @@ fn about(step: &PlannedStep) -> Vec<String> {
                 .iter()
                 .map(|t| format!(", target {t}"))
                 .collect::<String>();
-            let mut out = vec![format!("{} in {}{target}", unit.dockerfile, unit.context)];
+            let mut out = vec![format!(
+                "{} in {}{target}",
+                unit.dockerfile.shown(),
+                unit.context
+            )];
             out.extend(unit.tags.iter().map(|tag| format!("tag {tag}")));
             out
         }

@@ -14,9 +14,9 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use super::container::{FakeContainer, Upload, tar, untar};
 use super::{FakeBackend, State, Subscriber, has, identity};
 use crate::backend::{
-    Backend, BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, ByteStream, Chunk,
-    ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, LabelFilter, Labels, Login, NetworkInfo,
-    NetworkSpec, VolumeInfo,
+    Backend, BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, Built, ByteStream,
+    Chunk, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, LabelFilter, Labels, Login,
+    NetworkInfo, NetworkSpec, VolumeInfo,
 };
 
 #[async_trait]
@@ -90,7 +90,7 @@ impl Backend for FakeBackend {
         &self,
         request: BuildRequest,
         progress: mpsc::Sender<Bytes>,
-    ) -> Result<ImageIdentity, BuildError> {
+    ) -> Result<Built, BuildError> {
         self.called("build_image", &request.dockerfile_shown)
             .await?;
         let build = {
@@ -121,7 +121,10 @@ impl Backend for FakeBackend {
             state.names.insert(tag.clone(), image.id.clone());
         }
         state.images.insert(image.id.clone(), image.clone());
-        Ok(image)
+        Ok(Built {
+            image,
+            first_executed: None,
+        })
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, BackendError> {

@@ -572,14 +572,8 @@ async fn a_secret_is_nowhere_but_where_it_belongs() {
 async fn names_that_a_run_gave_for_a_while_are_gone_after_it() {
     let build = |args| BuildUnit {
         context: ".".to_owned(),
-        dockerfile: "Dockerfile".to_owned(),
-        target: None,
         args,
-        tags: Vec::new(),
-        labels: BTreeMap::new(),
-        pull: false,
-        no_cache: false,
-        network: None,
+        ..BuildUnit::default()
     };
     let image = Piece::Step {
         step: "base".into(),

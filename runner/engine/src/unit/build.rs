@@ -12,12 +12,12 @@ use hoist_model::image::ImageIdentity;
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason, Trouble};
 use hoist_model::text::StepValue;
-use hoist_model::unit::BuildUnit;
+use hoist_model::unit::{BuildUnit, DockerfileSource};
 
 use super::halt::{self, Halt, unless_stopped};
 use super::progress;
 use super::tags::{Borrowed, base_name};
-use crate::backend::{BuildError, BuildRequest};
+use crate::backend::{BuildError, BuildRequest, ContextFolder};
 use crate::context::UnitContext;
 use crate::images;
 use crate::walk::{IgnoreSource, rules};
@@ -40,7 +40,7 @@ async fn attempt(
 ) -> Result<Ending, Halt> {
     let places = Places::find(&context.root, unit).map_err(Halt::configuration)?;
     let ignore = IgnoreSource::FirstOf(vec![
-        format!("{}.dockerignore", unit.dockerfile),
+        format!("{}.dockerignore", unit.dockerfile.shown()),
         joined(&unit.context, ".dockerignore"),
     ]);
     let ignore = rules(
@@ -56,10 +56,13 @@ async fn attempt(
     }
     let args = args(context, step, unit, bases).await?;
     let request = BuildRequest {
-        context: places.context,
-        ignore: Arc::new(ignore),
+        shared_key: format!("{}/{}", context.root.display(), unit.context),
+        context: ContextFolder {
+            path: places.context,
+            ignore: Arc::new(ignore),
+        },
         dockerfile: places.dockerfile,
-        dockerfile_shown: unit.dockerfile.clone(),
+        dockerfile_shown: unit.dockerfile.shown().to_owned(),
         target: unit.target.clone(),
         args,
         tags,
@@ -68,14 +71,15 @@ async fn attempt(
         no_cache: unit.no_cache,
         network: unit.network,
         logins: context.logins.as_ref().clone(),
+        ..BuildRequest::default()
     };
     context.phase("building");
     let build = progress::forward(context, |progress| {
         context.backend.build_image(request, progress)
     });
     // Dropping a build stops it on the engine.
-    let image = unless_stopped(context, async { build.await.map_err(failed) }).await?;
-    built(context, step, image);
+    let made = unless_stopped(context, async { build.await.map_err(failed) }).await?;
+    built(context, step, made.image);
     Ok(Ending::Passed)
 }
 
@@ -172,7 +176,8 @@ fn name_of(context: &UnitContext, step: &PlannedStep, base: &StepId) -> String {
 /// Where a build's files are, links followed.
 struct Places {
     context: PathBuf,
-    dockerfile: PathBuf,
+    /// The Dockerfile's text.
+    dockerfile: String,
 }
 
 impl Places {
@@ -184,18 +189,29 @@ impl Places {
                 unit.context
             )));
         }
-        let dockerfile = inside(root, &unit.dockerfile, "the Dockerfile")?;
-        if !dockerfile.is_file() {
-            return Err(Trouble::new(format!(
-                "the Dockerfile `{}` is no file",
-                unit.dockerfile
-            )));
-        }
+        let dockerfile = match &unit.dockerfile {
+            DockerfileSource::Inline(text) => text.clone(),
+            DockerfileSource::File(path) => read(root, path)?,
+        };
         Ok(Self {
             context,
             dockerfile,
         })
     }
+}
+
+fn read(root: &Path, path: &str) -> Result<String, Trouble> {
+    let file = inside(root, path, "the Dockerfile")?;
+    if !file.is_file() {
+        return Err(Trouble::new(format!("the Dockerfile `{path}` is no file")));
+    }
+    let unreadable = |error: io::Error| {
+        Trouble::new(format!("{path} cannot be read"))
+            .cause(error.to_string())
+            .hint("name another with the key `dockerfile`, or create it")
+    };
+    let bytes = std::fs::read(&file).map_err(unreadable)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A path of the project as it really is.

@@ -251,7 +251,7 @@ fn a_scan_of_what_was_pushed_comes_after_the_push() {
 fn what_a_file_says_is_resolved() {
     let plan = plan(SHOP);
     let image = build(&plan, "image");
-    assert_eq!(image.dockerfile, "Dockerfile");
+    assert_eq!(image.dockerfile.shown(), "Dockerfile");
     assert_eq!(image.args["VERSION"], Text::literal("0123456"));
     assert_eq!(image.args["BASE"].to_string(), "${steps.test-image.image}");
     let labels: Vec<_> = image

@@ -10,7 +10,7 @@ use crate::ids::StepId;
 use crate::image::ImageSource;
 use crate::plan::{Cx, Entry, Stage, join};
 use crate::spec::{At, BuildSpec};
-use crate::unit::{BuildUnit, Unit};
+use crate::unit::{BuildUnit, DockerfileSource, Unit};
 
 /// Lowers a `build` step.
 pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &BuildSpec) -> Option<Lowered> {
@@ -49,13 +49,14 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &BuildSpec) -> Option<Lower
     let unit = BuildUnit {
         network: cx.network(spec.network.as_ref()),
         context: context?.value,
-        dockerfile: dockerfile?,
+        dockerfile: DockerfileSource::File(dockerfile?),
         target: target.map(|at| at.value),
         args,
         tags,
         labels,
         pull: spec.pull.as_ref().is_some_and(|at| at.value),
         no_cache: spec.no_cache.as_ref().is_some_and(|at| at.value),
+        ..BuildUnit::default()
     };
     let unit = Unit::Build(Box::new(unit));
     Some(Lowered {

@@ -14,7 +14,7 @@ use hoist_model::unit::Restart;
 use tokio::sync::{Notify, mpsc};
 
 use crate::backend::{
-    Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, ByteStream, Chunk,
+    Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, Built, ByteStream, Chunk,
     Connector, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, LabelFilter, Labels, Login,
     NetworkInfo, NetworkSpec, VolumeInfo,
 };
@@ -225,7 +225,7 @@ impl Backend for Rig {
         &self,
         request: BuildRequest,
         progress: mpsc::Sender<Bytes>,
-    ) -> Result<ImageIdentity, BuildError> {
+    ) -> Result<Built, BuildError> {
         self.engine.build_image(request, progress).await
     }
 

@@ -18,14 +18,7 @@ use crate::unit::testing::Stage;
 fn unit() -> BuildUnit {
     BuildUnit {
         context: ".".into(),
-        dockerfile: "Dockerfile".into(),
-        target: None,
-        args: BTreeMap::new(),
-        tags: Vec::new(),
-        labels: BTreeMap::new(),
-        pull: false,
-        no_cache: false,
-        network: None,
+        ..BuildUnit::default()
     }
 }
 
@@ -72,7 +65,10 @@ async fn an_image_is_made_known() {
     assert_eq!(request.target.as_deref(), Some("production"));
     assert_eq!(request.tags, ["shop:1"]);
     assert_eq!(request.dockerfile_shown, "Dockerfile");
-    assert!(request.ignore.is_ignored(".hoist/runs") && request.ignore.is_ignored("never"));
+    assert!(
+        request.context.ignore.is_ignored(".hoist/runs")
+            && request.context.ignore.is_ignored("never")
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +81,7 @@ async fn the_dockerfiles_own_ignore_file_comes_first() {
     stage.file("Dockerfile.dockerignore", "b\n");
     assert_eq!(stage.execute().await, Ending::Passed);
     let built = stage.engine.built();
-    let ignored = |number: usize, name: &str| built[number].ignore.is_ignored(name);
+    let ignored = |number: usize, name: &str| built[number].context.ignore.is_ignored(name);
     assert!(ignored(0, "a") && !ignored(0, "b"));
     assert!(!ignored(1, "a") && ignored(1, "b"));
 }
@@ -128,7 +124,7 @@ async fn what_is_not_in_the_project_is_refused_by_name() {
     for (context, dockerfile, what) in cases {
         let stage = stage(BuildUnit {
             context: context.into(),
-            dockerfile: dockerfile.into(),
+            dockerfile: DockerfileSource::File(dockerfile.into()),
             ..unit()
         });
         stage.file("sub/x", "x");
