@@ -26,6 +26,7 @@ mod dockerfile;
 mod failure;
 mod isolated;
 mod progress;
+mod session;
 
 use dockerfile::Dockerfile;
 use progress::{Progress, Seen};
