@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
-use crate::reason::{CancelReason, Ending, Verdict};
+use crate::reason::{CancelReason, Ending, FailureReason, Verdict};
 use crate::results::{Artifact, Finding, TestCase};
 
 /// One fact.
@@ -62,6 +62,19 @@ pub enum EventKind {
         /// From 1.
         attempt: u32,
     },
+    /// An attempt at a step failed and there is another one; what the last one comes to is in the
+    /// step's end.
+    AttemptFailed {
+        /// Which.
+        step: StepId,
+        /// From 1.
+        attempt: u32,
+        /// Why.
+        reason: FailureReason,
+        /// The pause before the next one.
+        #[serde(rename = "next_after_ms", with = "crate::millis")]
+        next_after: Duration,
+    },
     /// A step went on to something else.
     StepPhase {
         /// Which.
@@ -73,6 +86,9 @@ pub enum EventKind {
     TestsFound {
         /// Which.
         step: StepId,
+        /// The attempt that left them, from 1.
+        #[serde(default = "first")]
+        attempt: u32,
         /// The cases, in the order of their files.
         cases: Vec<TestCase>,
     },
@@ -137,6 +153,9 @@ pub enum EventKind {
         /// Since it started; zero if it never did.
         #[serde(rename = "duration_ms", with = "crate::millis")]
         duration: Duration,
+        /// It failed, and that is let pass.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        allowed: bool,
     },
     /// The run ended; the last event.
     RunEnded {
@@ -146,6 +165,11 @@ pub enum EventKind {
     /// Written by a newer hoist.
     #[serde(other)]
     Unknown,
+}
+
+/// The attempt of events that were written before they named one.
+fn first() -> u32 {
+    1
 }
 
 /// A step as the start of a run names it.

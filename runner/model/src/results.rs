@@ -1,6 +1,7 @@
 //! What steps bring home: test cases, findings, artifacts. Every reader of a foreign format is a
 //! module below; here are only the shapes that all renderers see.
 
+pub(crate) mod attempts;
 pub mod junit;
 pub mod trivy;
 
@@ -31,6 +32,10 @@ pub struct TestCase {
     /// What it printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// Why it failed in tries before this one, the first try first: attempts of the step, and what
+    /// a framework that tries again by itself tells of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<TestFailure>,
 }
 
 /// How a test ended.
@@ -65,10 +70,22 @@ impl TestCase {
     /// The test stands against its step.
     #[must_use]
     pub fn is_failure(&self) -> bool {
-        matches!(
-            self.outcome,
-            TestOutcome::Failed(_) | TestOutcome::Errored(_)
-        )
+        self.failure().is_some()
+    }
+
+    /// Why it failed, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<&TestFailure> {
+        match &self.outcome {
+            TestOutcome::Failed(failure) | TestOutcome::Errored(failure) => Some(failure),
+            TestOutcome::Passed | TestOutcome::Skipped { .. } => None,
+        }
+    }
+
+    /// It passed, after it had failed on the same code.
+    #[must_use]
+    pub fn is_flaky(&self) -> bool {
+        self.outcome == TestOutcome::Passed && !self.earlier.is_empty()
     }
 }
 

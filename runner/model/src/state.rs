@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::event::{EventKind, ReleasedService, RunEvent, StepOutline};
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
-use crate::reason::{CancelReason, Ending, Verdict};
-use crate::results::{Artifact, Finding, TestCase};
+use crate::reason::{CancelReason, Ending, FailureReason, Verdict};
+use crate::results::{Artifact, Finding, TestCase, attempts};
 
 /// A run, as far as its events tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,11 +66,24 @@ pub struct StepState {
     pub phase: Option<String>,
     /// The run's elapsed time at its start.
     pub started: Option<Duration>,
+    /// Attempts that failed and were followed by another one, in their order.
+    #[serde(default)]
+    pub failed_attempts: Vec<FailureReason>,
+    /// It failed, and that was let pass.
+    #[serde(default)]
+    pub allowed: bool,
     /// How long it took, once ended.
     #[serde(rename = "duration_ms", with = "crate::millis")]
     pub duration: Duration,
-    /// Tests found in it.
+    /// Tests found in its latest attempt. Those that failed in an attempt before carry why.
     pub tests: Vec<TestCase>,
+    /// Tests that failed in an attempt before the latest, which has not told of them; with them
+    /// those of the same name that passed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests_before: Vec<TestCase>,
+    /// The attempt that `tests` are of; 0 before the first.
+    #[serde(default)]
+    pub tests_of: u32,
     /// Findings, worst first.
     pub findings: Vec<Finding>,
     /// What was kept of it.
@@ -116,8 +129,12 @@ impl StepState {
             status: StepStatus::Pending,
             phase: None,
             started: None,
+            failed_attempts: Vec::new(),
+            allowed: false,
             duration: Duration::ZERO,
             tests: Vec::new(),
+            tests_before: Vec::new(),
+            tests_of: 0,
             findings: Vec::new(),
             artifacts: Vec::new(),
             image: None,
@@ -131,6 +148,14 @@ impl StepState {
     #[must_use]
     pub fn id(&self) -> &StepId {
         &self.outline.id
+    }
+
+    /// From here on tests are of that attempt.
+    fn tests_are_of(&mut self, attempt: u32) {
+        if attempt > self.tests_of {
+            self.tests_of = attempt;
+            attempts::put_by(std::mem::take(&mut self.tests), &mut self.tests_before);
+        }
     }
 
     /// How it ended, if it has.
@@ -156,6 +181,7 @@ impl RunState {
         let steps = self
             .steps
             .iter()
+            .filter(|step| !step.allowed)
             .filter_map(StepState::ending)
             .map(Ending::verdict);
         let stopping = self.stopping.iter().map(CancelReason::verdict);
@@ -186,13 +212,27 @@ impl RunState {
             EventKind::StepStarted { step, attempt } => self.with(step, |s| {
                 s.status = StepStatus::Running { attempt: *attempt };
                 s.started.get_or_insert(event.elapsed);
+                s.tests_are_of(*attempt);
             }),
+            EventKind::AttemptFailed { step, reason, .. } => {
+                self.with(step, |s| {
+                    s.failed_attempts.push(reason.clone());
+                    // They are on disk; what counts is what the last attempt left.
+                    s.artifacts.clear();
+                });
+            }
             EventKind::StepPhase { step, phase } => {
                 self.with(step, |s| s.phase = Some(phase.clone()));
             }
-            EventKind::TestsFound { step, cases } => {
-                self.with(step, |s| s.tests.extend_from_slice(cases));
-            }
+            EventKind::TestsFound {
+                step,
+                attempt,
+                cases,
+            } => self.with(step, |s| {
+                s.tests_are_of(*attempt);
+                let cases = attempts::carry_over(&mut s.tests_before, cases);
+                s.tests.extend(cases);
+            }),
             EventKind::FindingsFound { step, findings } => {
                 self.with(step, |s| s.findings.clone_from(findings));
             }
@@ -235,7 +275,9 @@ impl RunState {
                 step,
                 ending,
                 duration,
+                allowed,
             } => self.with(step, |s| {
+                s.allowed = *allowed;
                 s.status = StepStatus::Ended(ending.clone());
                 s.duration = *duration;
                 s.phase = None;

@@ -286,6 +286,7 @@ mod tests {
             file: Some("tests/a.py".into()),
             line: Some(7),
             output: None,
+            earlier: Vec::new(),
         }
     }
 
@@ -311,6 +312,7 @@ mod tests {
             },
             EventKind::TestsFound {
                 step: unit.clone(),
+                attempt: 1,
                 cases,
             },
             EventKind::StepEnded {

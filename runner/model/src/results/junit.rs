@@ -190,6 +190,7 @@ fn case(node: Node<'_, '_>, suite: Suite<'_>) -> TestCase {
             .map(|line| line.saturating_add(first))
             .filter(|line| *line > 0),
         output: (!output.is_empty()).then(|| capped(output)),
+        earlier: Vec::new(),
     }
 }
 

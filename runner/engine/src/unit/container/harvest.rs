@@ -141,6 +141,7 @@ async fn tests(context: &UnitContext, container: &str, patterns: &[String]) -> R
     if !cases.is_empty() {
         context.events.send(EventKind::TestsFound {
             step: context.id(),
+            attempt: 1,
             cases,
         });
     }
