@@ -31,6 +31,7 @@ pub use surroundings::{Entry, Git, ProjectFiles, Surroundings, ToolSettings};
 pub(crate) use cx::Cx;
 pub(crate) use dockerfile::Stage;
 pub(crate) use files::{is_within, join};
+pub(crate) use reference::Reference;
 pub(crate) use settings::{Tools, TrivyDb};
 
 use crate::ids::{StepId, StepIx};
@@ -146,7 +147,8 @@ impl Plan {
                         .iter()
                         .flat_map(|s| s.secrets.iter().map(String::as_str)),
                 ),
-                Unit::Build(_) | Unit::Push(_) => {}
+                Unit::Build(unit) => names.extend(unit.secrets.iter().map(String::as_str)),
+                Unit::Push(_) => {}
             }
         }
         names.extend(

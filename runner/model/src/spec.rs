@@ -2,6 +2,7 @@
 //! against anything else. The types below are also the file's JSON Schema, and their comments its
 //! documentation; a key that hoist does not act upon is in none of them.
 
+mod build;
 mod inside;
 mod keys;
 mod leaf;
@@ -16,12 +17,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use build::{BuildSpec, ExtraHostsSpec, UlimitBounds, UlimitSpec};
 pub use leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 pub use read::parse;
 pub use service::{
     ArtifactReports, Artifacts, DependsOn, DependsOnSpec, HealthcheckSpec, ServiceSpec,
 };
-pub use step::{BuildSpec, DeploySpec, LimitsSpec, PushSpec, Resources, ScanSpec, StepSpec};
+pub use step::{DeploySpec, LimitsSpec, PushSpec, Resources, ScanSpec, StepSpec};
 
 pub(crate) use inside::inside;
 pub(crate) use keys::{KeyPlace, Keys};

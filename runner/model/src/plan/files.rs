@@ -12,6 +12,7 @@ use super::dockerfile::{self, Stage};
 use crate::diag::Diagnostic;
 use crate::ignore::IgnoreFile;
 use crate::spec::At;
+use crate::unit::DockerfileSource;
 
 /// What was looked up already.
 #[derive(Default)]
@@ -77,7 +78,11 @@ impl Cx<'_> {
     }
 
     /// The stages of a Dockerfile that is there.
-    pub(crate) fn stages(&mut self, path: &str) -> Option<Rc<Vec<Stage>>> {
+    pub(crate) fn stages(&mut self, dockerfile: &DockerfileSource) -> Option<Rc<Vec<Stage>>> {
+        let path = match dockerfile {
+            DockerfileSource::File(path) => path,
+            DockerfileSource::Inline(text) => return Some(Rc::new(dockerfile::stages(text))),
+        };
         let files = self.world.files;
         let read = || {
             let content = files.read(path)?;
@@ -87,7 +92,7 @@ impl Cx<'_> {
         };
         self.files
             .stages
-            .entry(path.to_owned())
+            .entry(path.clone())
             .or_insert_with(read)
             .clone()
     }

@@ -265,7 +265,7 @@ impl<'a> Cx<'a> {
                     fault.help(format!("put it into `[steps.{}.{kind}]`", step.id.value))
                 }
                 ("environment", "build") => fault.help("a build takes `args`"),
-                ("network", "build") => {
+                ("network" | "secrets" | "shm_size", "build") => {
                     fault.help(format!("put it into `[steps.{}.build]`", step.id.value))
                 }
                 (_, "deploy") => fault.help(format!(

@@ -321,9 +321,11 @@ impl Cx<'_> {
                 .iter()
                 .any(|space| name.starts_with(space))
             {
-                format!(
-                    "pass it as a variable: `environment = {{ NAME = \"${{{name}}}\" }}`, and write `$NAME`"
-                )
+                let table = match key {
+                    "dockerfile_inline" => "an argument: `args",
+                    _ => "a variable: `environment",
+                };
+                format!("pass it as {table} = {{ NAME = \"${{{name}}}\" }}`, and write `$NAME`")
             } else if before.ends_with('$') {
                 format!("write `${{{name}}}` for a shell")
             } else {

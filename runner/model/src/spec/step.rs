@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::build::BuildSpec;
 use super::leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 use super::service::{Artifacts, ServiceSpec};
 
@@ -72,7 +73,7 @@ pub struct StepSpec {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "lowercase", inline)]
 #[expect(dead_code, reason = "only the schema is made from it")]
-enum NetworkWord {
+pub(super) enum NetworkWord {
     None,
     Bridge,
 }
@@ -96,33 +97,6 @@ pub struct LimitsSpec {
     pub memory: Option<At<Scalar>>,
     /// Processes and threads.
     pub pids: Option<At<u32>>,
-}
-
-/// Builds an image from a Dockerfile.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct BuildSpec {
-    /// The folder that is sent to the engine; `.` if nothing is said.
-    pub context: Option<At<String>>,
-    /// The Dockerfile, relative to the project's root; the context's `Dockerfile` if nothing is
-    /// said.
-    pub dockerfile: Option<At<String>>,
-    /// The stage to build; the last one if nothing is said.
-    pub target: Option<At<String>>,
-    /// Build arguments.
-    pub args: Option<Table>,
-    /// Names that the image gets.
-    pub tags: Option<Vec<At<String>>>,
-    /// Labels of the image. The commit's time, revision, version and origin are added by their
-    /// OCI names.
-    pub labels: Option<Table>,
-    /// Ask the registry for newer base images.
-    pub pull: Option<At<bool>>,
-    /// Run every instruction again.
-    pub no_cache: Option<At<bool>>,
-    /// The way out of RUN instructions; the engine's own choice if nothing is said.
-    #[schemars(with = "Option<Word<NetworkWord>>")]
-    pub network: Option<At<String>>,
 }
 
 /// Looks for vulnerabilities and secrets in an image.

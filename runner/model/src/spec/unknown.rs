@@ -98,42 +98,24 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("steps.*", "gpus", "steps run on processors only"),
     (
         "steps.*.build",
-        "secrets",
-        "a build cannot be given secrets yet; fetch what needs them before",
-    ),
-    (
-        "steps.*.build",
-        "ssh",
-        "a build cannot use ssh keys yet; fetch what needs them before",
-    ),
-    (
-        "steps.*.build",
-        "platforms",
-        "images are built for the engine's own platform",
-    ),
-    (
-        "steps.*.build",
-        "cache_from",
-        "the engine's own build cache is used",
-    ),
-    (
-        "steps.*.build",
-        "cache_to",
-        "the engine's own build cache is used",
-    ),
-    (
-        "steps.*.build",
         "additional_contexts",
-        "only files of `context` can be copied",
+        "folders of the project are named in `contexts`",
     ),
-    ("steps.*.build", "dockerfile_inline", "put it into a file"),
-    ("steps.*.build", "shm_size", "the engine's default is used"),
     (
         "steps.*.build",
-        "extra_hosts",
-        "names are found as the engine finds them",
+        "privileged",
+        "instructions run without privileges",
     ),
-    ("steps.*.build", "ulimits", "the engine's default is used"),
+    (
+        "steps.*.build",
+        "entitlements",
+        "instructions run without privileges",
+    ),
+    (
+        "steps.*.build",
+        "isolation",
+        "the engine's own isolation is used",
+    ),
     (
         "steps.*.build",
         "sbom",
