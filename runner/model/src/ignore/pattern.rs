@@ -90,47 +90,7 @@ impl Pattern {
 
 impl Kind {
     fn new(pattern: &str) -> Result<Self, String> {
-        let mut shape = Shape::Exact;
-        let mut go = String::from("^");
-        let mut rest = pattern.chars().peekable();
-        let mut first = true;
-        while let Some(c) = rest.next() {
-            match c {
-                '*' if rest.next_if_eq(&'*').is_some() => {
-                    // `**/` is the same as `**`.
-                    rest.next_if_eq(&'/');
-                    let last = rest.peek().is_none();
-                    go.push_str(if last { ".*" } else { "(.*/)?" });
-                    shape = match shape {
-                        _ if first => Shape::Suffix,
-                        Shape::Exact if last => Shape::Prefix,
-                        _ => Shape::Regex,
-                    };
-                }
-                '*' => {
-                    go.push_str("[^/]*");
-                    shape = Shape::Regex;
-                }
-                '?' => {
-                    go.push_str("[^/]");
-                    shape = Shape::Regex;
-                }
-                // Not `|`, `{` and `}`: Docker means to escape them and, by a slip, does not.
-                '.' | '+' | '(' | ')' | '$' => go.extend(['\\', c]),
-                '\\' => {
-                    go.push(c);
-                    go.extend(rest.next());
-                    shape = Shape::Regex;
-                }
-                '[' | ']' => {
-                    go.push(c);
-                    shape = Shape::Regex;
-                }
-                _ => go.push(c),
-            }
-            first = false;
-        }
-        go.push('$');
+        let (shape, go) = translate(pattern);
         Ok(match shape {
             Shape::Exact => Self::Exact(pattern.to_owned()),
             Shape::Prefix => Self::Prefix(pattern.strip_suffix("**").unwrap_or(pattern).to_owned()),
@@ -151,12 +111,59 @@ impl Kind {
     }
 }
 
+/// How Docker tries a pattern.
 #[derive(Clone, Copy)]
-enum Shape {
+pub(super) enum Shape {
     Exact,
     Prefix,
     Suffix,
     Regex,
+}
+
+/// How Docker tries a cleaned pattern, and the regular expression of Go's that it makes of it.
+pub(super) fn translate(pattern: &str) -> (Shape, String) {
+    let mut shape = Shape::Exact;
+    let mut go = String::from("^");
+    let mut rest = pattern.chars().peekable();
+    let mut first = true;
+    while let Some(c) = rest.next() {
+        match c {
+            '*' if rest.next_if_eq(&'*').is_some() => {
+                // `**/` is the same as `**`.
+                rest.next_if_eq(&'/');
+                let last = rest.peek().is_none();
+                go.push_str(if last { ".*" } else { "(.*/)?" });
+                shape = match shape {
+                    _ if first => Shape::Suffix,
+                    Shape::Exact if last => Shape::Prefix,
+                    _ => Shape::Regex,
+                };
+            }
+            '*' => {
+                go.push_str("[^/]*");
+                shape = Shape::Regex;
+            }
+            '?' => {
+                go.push_str("[^/]");
+                shape = Shape::Regex;
+            }
+            // Not `|`, `{` and `}`: Docker means to escape them and, by a slip, does not.
+            '.' | '+' | '(' | ')' | '$' => go.extend(['\\', c]),
+            '\\' => {
+                go.push(c);
+                go.extend(rest.next());
+                shape = Shape::Regex;
+            }
+            '[' | ']' => {
+                go.push(c);
+                shape = Shape::Regex;
+            }
+            _ => go.push(c),
+        }
+        first = false;
+    }
+    go.push('$');
+    (shape, go)
 }
 
 /// A path without `.`, `..` where a part is before it, empty parts and a `/` at its end; `.` if

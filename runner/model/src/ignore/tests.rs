@@ -1,10 +1,6 @@
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod moby;
 
 use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
 
@@ -17,6 +13,15 @@ const VECTORS: &[(&str, &[&str], &[&str])] = &[
     ("./a/../b//c", &["b/c", "b/c/d"], &["a", "b"]),
     ("  a  \n\t\nb\r\n", &["a", "b"], &["c"]),
     ("\u{feff}a", &["a"], &["\u{feff}a"]),
+    ("\u{feff}# a\r\nb\r\n", &["b"], &["a", "# a"]),
+    ("\u{feff}\u{feff}a", &["\u{feff}a"], &["a"]),
+    ("a\n\u{feff}b", &["a", "\u{feff}b"], &["b"]),
+    (
+        "*\r\n!a b\r\n\r\na b/c\r\n",
+        &["x", "a b/c"],
+        &["a b", "a b/d"],
+    ),
+    ("a\rb", &["a\rb"], &["a", "b"]),
     ("# a\n#b\n \\#c", &["#c"], &["a", "b", "#b", " a"]),
     (" #c", &["#c"], &["c"]),
     ("*", &["a", "a/b", ".a"], &[]),
@@ -239,7 +244,10 @@ fn any_file() -> impl Strategy<Value = String> {
         prop::sample::select(vec!["", "", "", "/", "/**", " ", "\r"]),
     )
         .prop_map(|(start, parts, end)| format!("{start}{}{end}", parts.join("/")));
-    prop::collection::vec(line, 1..5).prop_map(|lines| lines.join("\n"))
+    let mark = prop::sample::select(vec!["", "", "", "\u{feff}"]);
+    let end = prop::sample::select(vec!["\n", "\n", "\r\n"]);
+    (mark, prop::collection::vec(line, 1..5), end)
+        .prop_map(|(mark, lines, end)| format!("{mark}{}", lines.join(end)))
 }
 
 fn any_path() -> impl Strategy<Value = String> {
@@ -281,84 +289,4 @@ proptest! {
             let _ = (file.is_ignored(&path), file.matcher().may_descend(&path));
         }
     }
-}
-
-/// Docker's own matcher, where Go is at hand: 100,000 questions.
-#[test]
-fn agrees_with_docker() {
-    let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/patternmatcher");
-    let mut modules = Command::new("go");
-    modules.args(["mod", "download"]).current_dir(&oracle);
-    if !modules.output().is_ok_and(|out| out.status.success()) {
-        // Not `eprintln`, which is shown of failing tests only.
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED ignore::tests::agrees_with_docker: it needs Go and the modules of tests/patternmatcher"
-        );
-        return;
-    }
-    let mut runner = TestRunner::new_with_rng(
-        Config::default(),
-        TestRng::deterministic_rng(RngAlgorithm::ChaCha),
-    );
-    let strategy = (any_file(), prop::collection::vec(any_path(), 25));
-    let mut cases: Vec<(String, Vec<String>)> = (0..5_000)
-        .map(|_| strategy.new_tree(&mut runner).unwrap().current())
-        .collect();
-    cases.extend(VECTORS.iter().map(|(file, ignored, kept)| {
-        (
-            (*file).to_owned(),
-            ignored
-                .iter()
-                .chain(*kept)
-                .map(|path| (*path).to_owned())
-                .collect(),
-        )
-    }));
-
-    let questions: String = cases
-        .iter()
-        .map(|(file, paths)| serde_json::json!({"file": file, "paths": paths}).to_string() + "\n")
-        .collect();
-    let mut go = Command::new("go")
-        .args(["run", "."])
-        .current_dir(oracle)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = go.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(questions.as_bytes()));
-    let answers = go.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(answers.status.success());
-    let answers = String::from_utf8(answers.stdout).unwrap();
-    assert_eq!(answers.lines().count(), cases.len());
-
-    let (mut refused, mut out) = (0, 0);
-    for ((file, paths), answer) in cases.iter().zip(answers.lines()) {
-        let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
-        let rules = IgnoreFile::parse(file);
-        if let Some(error) = answer["error"].as_str() {
-            assert!(rules.is_err(), "Docker refuses {file:?}: {error}");
-            refused += 1;
-            continue;
-        }
-        let rules = match rules {
-            Ok(rules) => rules,
-            // On purpose: to Go these are word boundaries and the like.
-            Err(error) if error.why.contains("leave the backslash out") => continue,
-            Err(error) => panic!("Docker takes {file:?}: {error}"),
-        };
-        let mut matcher = rules.matcher();
-        for (path, ignored) in paths.iter().zip(answer["ignored"].as_array().unwrap()) {
-            let ours = matcher.is_ignored(path);
-            assert_eq!(ours, ignored.as_bool().unwrap(), "{path:?} by {file:?}");
-            out += usize::from(ours);
-        }
-    }
-    assert!(
-        refused < cases.len() / 2 && out > cases.len() / 2,
-        "{refused} refused, {out} left out"
-    );
 }
