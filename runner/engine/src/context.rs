@@ -133,6 +133,8 @@ pub struct Made {
 pub struct MadeByStep {
     /// The image that it built.
     pub image: Option<ImageIdentity>,
+    /// What it built by platform, where the file names platforms; the image above among them.
+    pub platforms: BTreeMap<String, ImageIdentity>,
     /// `repository@sha256:...` of what it pushed.
     pub digest: Option<String>,
 }
@@ -141,6 +143,13 @@ impl Made {
     /// Remembers the image that a step built.
     pub fn image(&self, step: &StepId, image: ImageIdentity) {
         self.change(step, |made| made.image = Some(image));
+    }
+
+    /// Remembers what a step built for a platform.
+    pub fn platform_image(&self, step: &StepId, platform: String, image: ImageIdentity) {
+        self.change(step, |made| {
+            made.platforms.insert(platform, image);
+        });
     }
 
     /// Remembers what a step pushed.

@@ -112,6 +112,13 @@ pub enum EventKind {
         step: StepId,
         /// The image.
         image: ImageIdentity,
+        /// What it is for, where the file names platforms.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<String>,
+        /// The first instruction that the builder did not take from its cache, as it names it;
+        /// absent if it took them all or did not tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        first_executed: Option<String>,
     },
     /// An image is in a registry.
     ImagePushed {

@@ -212,6 +212,7 @@ impl RunState {
             EventKind::StepStarted { step, attempt } => self.with(step, |s| {
                 s.status = StepStatus::Running { attempt: *attempt };
                 s.started.get_or_insert(event.elapsed);
+                s.image = None;
                 s.tests_are_of(*attempt);
             }),
             EventKind::AttemptFailed { step, reason, .. } => {
@@ -239,9 +240,10 @@ impl RunState {
             EventKind::ArtifactKept { step, artifact } => {
                 self.with(step, |s| s.artifacts.push(artifact.clone()));
             }
-            EventKind::ImageBuilt { step, image } => {
-                self.with(step, |s| s.image = Some(image.clone()));
-            }
+            // The first is the step's own; those after it are for other platforms.
+            EventKind::ImageBuilt { step, image, .. } => self.with(step, |s| {
+                s.image.get_or_insert_with(|| image.clone());
+            }),
             EventKind::ImagePushed {
                 step,
                 reference,

@@ -113,6 +113,7 @@ impl Backend for FakeBackend {
             &request.target,
             &request.args,
             &request.labels,
+            &request.platform,
         );
         let mut image = identity(&format!("{inputs:?}"));
         image.tags.clone_from(&request.tags);

@@ -9,11 +9,17 @@ use hoist_model::step::StepKind;
 use hoist_model::text::{Piece, Text};
 use hoist_model::unit::Unit;
 
+use hoist_model::image::ImageIdentity;
+use hoist_model::reason::Trouble;
+use hoist_model::text::StepValue;
+use hoist_model::unit::{BuildCache, DockerfileSource, Network, Ulimit};
+use secrecy::ExposeSecret;
+
 use super::*;
 use crate::backend::{BackendError, BackendErrorKind};
 use crate::context::Stop;
 use crate::fake::FakeBuild;
-use crate::unit::testing::Stage;
+use crate::unit::testing::{SECRET, Stage};
 
 fn unit() -> BuildUnit {
     BuildUnit {
@@ -59,6 +65,8 @@ async fn an_image_is_made_known() {
     let event = EventKind::ImageBuilt {
         step: "unit".into(),
         image: made,
+        platform: None,
+        first_executed: None,
     };
     assert!(said.events.contains(&event));
     let request = stage.engine.built().remove(0);
@@ -69,6 +77,83 @@ async fn an_image_is_made_known() {
         request.context.ignore.is_ignored(".hoist/runs")
             && request.context.ignore.is_ignored("never")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_option_reaches_the_builder() {
+    let bound = Ulimit { soft: 1, hard: 2 };
+    let cache = |name: &str| BuildCache {
+        kind: "registry".into(),
+        attributes: BTreeMap::from([("ref".into(), Text::literal(name))]),
+    };
+    let unit = BuildUnit {
+        contexts: BTreeMap::from([("more".into(), "other".into())]),
+        dockerfile: DockerfileSource::Inline("FROM scratch\nCOPY . /\n".into()),
+        secrets: vec![SECRET.0.into()],
+        ssh: BTreeMap::from([("default".into(), "/run/agent".into())]),
+        cache_from: vec![cache("from")],
+        cache_to: vec![cache("to")],
+        pull: true,
+        no_cache: true,
+        no_cache_filter: vec!["a".into()],
+        network: Some(Network::None),
+        platforms: vec!["linux/arm64".into()],
+        shm_size: Some(7),
+        extra_hosts: BTreeMap::from([("db".into(), "10.0.0.2".into())]),
+        ulimits: BTreeMap::from([("nofile".into(), bound)]),
+        source_date_epoch: Some(9),
+        labels: BTreeMap::from([("a".into(), "b".into())]),
+        ..unit()
+    };
+    let stage = stage(unit);
+    stage.file("other/.dockerignore", "left-out\n");
+    stage.file("dockerfile_inline.dockerignore", "kept\n");
+    assert_eq!(stage.execute().await, Ending::Passed);
+    let request = stage.engine.built().remove(0);
+    let more = &request.contexts["more"];
+    assert!(more.path.ends_with("other") && more.ignore.is_ignored("left-out"));
+    assert!(!request.context.ignore.is_ignored("left-out"));
+    assert!(!request.context.ignore.is_ignored("kept"));
+    assert_eq!(request.dockerfile, "FROM scratch\nCOPY . /\n");
+    assert_eq!(request.secrets[SECRET.0].expose_secret(), SECRET.1);
+    assert_eq!(request.ssh["default"].to_str(), Some("/run/agent"));
+    assert_eq!(request.cache_from[0].attributes["ref"], "from");
+    assert_eq!(request.cache_to[0].attributes["ref"], "to");
+    assert!(request.pull && request.no_cache);
+    assert_eq!(request.no_cache_filter, ["a"]);
+    assert_eq!(request.network, Some(Network::None));
+    assert_eq!(request.platform.as_deref(), Some("linux/arm64"));
+    assert_eq!(request.shm_size, Some(7));
+    assert_eq!(request.extra_hosts["db"], "10.0.0.2");
+    assert_eq!(request.ulimits["nofile"], bound);
+    assert_eq!(request.source_date_epoch, Some(9));
+    assert_eq!(request.labels["a"], "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_platform_is_a_build_and_the_engines_own_is_the_steps_image() {
+    let mut unit = unit();
+    unit.platforms = ["linux/arm64", "linux/amd64"].map(str::to_owned).to_vec();
+    unit.tags = vec![Text::literal("shop:1")];
+    let stage = stage(unit);
+    assert_eq!(stage.execute().await, Ending::Passed);
+    let built = stage.engine.built();
+    let asked: Vec<_> = built
+        .iter()
+        .map(|request| (request.platform.as_deref().unwrap(), request.tags.len()))
+        .collect();
+    assert_eq!(asked, [("linux/amd64", 1), ("linux/arm64", 0)]);
+    let made = stage.context.made.get(&"unit".into()).unwrap();
+    assert_eq!(made.image.as_ref(), made.platforms.get("linux/amd64"));
+    let arm: &ImageIdentity = &made.platforms["linux/arm64"];
+    assert_ne!(Some(arm), made.image.as_ref());
+    let said = stage.said();
+    let platforms = said.events.iter().filter_map(|event| match event {
+        EventKind::ImageBuilt { platform, .. } => platform.as_deref(),
+        _ => None,
+    });
+    let platforms: Vec<_> = platforms.collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
 }
 
 #[tokio::test(start_paused = true)]
