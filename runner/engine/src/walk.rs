@@ -19,7 +19,10 @@ use hoist_model::reason::Trouble;
 use crate::backend::ByteStream;
 
 pub use rules::{IgnoreSource, rules};
-pub use visit::{Found, Kind, Visit, changed, leads_out, mtime_nanos, unreadable, visit};
+pub use visit::{
+    Found, Kind, Visit, buildable_link, changed, leads_out, mtime_nanos, unreadable, visit,
+    visit_some,
+};
 
 /// Bytes of plain files beyond which a folder is not sent unless told otherwise: 32 GiB.
 pub const MAX_BYTES: u64 = 32 << 30;

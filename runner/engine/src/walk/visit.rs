@@ -1,6 +1,7 @@
 //! The one walk over a folder: what its ignore file leaves, parents first, ordered by the parts of
 //! their names. It follows no link and opens no file; it refuses to judge what it finds.
 
+use std::ffi::OsString;
 use std::fs::{FileType, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -9,6 +10,9 @@ use std::path::{Component, Path, PathBuf};
 use hoist_model::ignore::{IgnoreFile, Rule};
 use hoist_model::reason::Trouble;
 use walkdir::WalkDir;
+
+/// Links that a path may lead through: as many as Linux follows.
+const MOST_LINKS: usize = 40;
 
 /// What a walk comes to.
 #[derive(Debug)]
@@ -90,6 +94,19 @@ impl Found<'_> {
 pub fn visit<E: From<Trouble>>(
     root: &Path,
     ignore: &IgnoreFile,
+    each: impl FnMut(Visit<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    visit_some(root, ignore, |_| true, each)
+}
+
+/// As [`visit`], but goes only into folders that `enters` says yes to; they are told all the same.
+///
+/// # Errors
+/// As [`visit`].
+pub fn visit_some<E: From<Trouble>>(
+    root: &Path,
+    ignore: &IgnoreFile,
+    mut enters: impl FnMut(&Found<'_>) -> bool,
     mut each: impl FnMut(Visit<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     // Folders that are left out themselves but may hold what is not, outermost first.
@@ -112,8 +129,9 @@ pub fn visit<E: From<Trouble>>(
             at,
             kind,
         };
+        let enter = kind == Kind::Folder && enters(&found);
         if let Some(rule) = matcher.matches(&shown).filter(|rule| !rule.negated) {
-            if kind == Kind::Folder && matcher.may_descend(&shown) {
+            if enter && matcher.may_descend(&shown) {
                 waiting.retain(|above| path.starts_with(above));
                 waiting.push(path.to_owned());
                 continue;
@@ -123,6 +141,9 @@ pub fn visit<E: From<Trouble>>(
             }
             each(Visit::LeftOut(found, rule))?;
             continue;
+        }
+        if kind == Kind::Folder && !enter {
+            entries.skip_current_dir();
         }
         for folder in std::mem::take(&mut waiting) {
             if path.starts_with(&folder) {
@@ -166,6 +187,50 @@ pub fn leads_out(path: &Path, target: &Path) -> bool {
     false
 }
 
+/// What a link leads to, if an image can hold it: a relative one must stay in the folder on all of
+/// its way, other links included, and not come back to where it was. What is not there is no
+/// matter. An absolute one is meant for the container, and is not followed.
+///
+/// # Errors
+/// When it leads out or in a circle, or vanished; each names it.
+pub fn buildable_link(found: &Found<'_>) -> Result<PathBuf, Trouble> {
+    let target = found.link()?;
+    let root = found.at.ancestors().nth(found.path.iter().count());
+    let root = root.unwrap_or(found.at);
+    let mut inside = found.path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut ahead = Vec::new();
+    let mut next = target.clone();
+    for _ in 0..MOST_LINKS {
+        if next.is_absolute() {
+            return Ok(target);
+        }
+        ahead.extend(next.iter().rev().map(OsString::from));
+        next = loop {
+            let Some(part) = ahead.pop() else {
+                return Ok(target);
+            };
+            if part == ".." {
+                if !inside.pop() {
+                    return Err(not_buildable(found, &target, "out of the folder"));
+                }
+                continue;
+            }
+            match std::fs::read_link(root.join(&inside).join(&part)) {
+                Ok(further) => break further,
+                Err(_) if part == "." => {}
+                Err(_) => inside.push(part),
+            }
+        };
+    }
+    Err(not_buildable(found, &target, "in a circle"))
+}
+
+fn not_buildable(found: &Found<'_>, target: &Path, whereto: &str) -> Trouble {
+    Trouble::new(format!("the link `{}` leads {whereto}", found.shown))
+        .cause(format!("it is a link to `{}`", target.display()))
+        .hint("link to something in the folder, or leave the link out with .dockerignore")
+}
+
 /// When a file was changed last, in nanoseconds since the epoch.
 #[must_use]
 pub fn mtime_nanos(metadata: &Metadata) -> i64 {
@@ -207,3 +272,6 @@ fn unwalkable(root: &Path, error: &walkdir::Error) -> Trouble {
         None => Trouble::new(format!("`{shown}` cannot be read")).cause(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;
