@@ -1,6 +1,8 @@
 //! A plan as people and programs read it before anything runs: text, JSON, and Graphviz' dot. What
 //! a step relaxes of its sealing is always said. Values of secrets are not in a plan and so not here.
 
+mod build;
+
 use std::fmt::Write;
 
 use hoist_model::image::ImageSource;
@@ -57,20 +59,7 @@ fn name(plan: &Plan, ix: usize, why: Edge) -> String {
 fn about(step: &PlannedStep) -> Vec<String> {
     match &step.unit {
         Unit::Container(unit) => container(unit),
-        Unit::Build(unit) => {
-            let target = unit
-                .target
-                .iter()
-                .map(|t| format!(", target {t}"))
-                .collect::<String>();
-            let mut out = vec![format!(
-                "{} in {}{target}",
-                unit.dockerfile.shown(),
-                unit.context
-            )];
-            out.extend(unit.tags.iter().map(|tag| format!("tag {tag}")));
-            out
-        }
+        Unit::Build(unit) => build::about(unit),
         Unit::Push(unit) => {
             let to = unit.tags.iter().map(|tag| format!("to {tag}"));
             std::iter::once(format!("image {}", image(&unit.image)))
@@ -152,7 +141,14 @@ pub fn dot(plan: &Plan) -> String {
     let mut out = format!("digraph {} {{\n  rankdir=LR;\n", quoted(&plan.name));
     for step in &plan.steps {
         let label = quoted(&format!("{}\n{}", step.id, step.kind.name()));
-        let _ = writeln!(out, "  {} [label={label}];", quoted(step.id.as_str()));
+        let relaxed = step.relaxations.iter().map(|words| format!("! {words}"));
+        let about: Vec<String> = about(step).into_iter().chain(relaxed).collect();
+        let tooltip = quoted(&about.join("\n"));
+        let _ = writeln!(
+            out,
+            "  {} [label={label}, tooltip={tooltip}];",
+            quoted(step.id.as_str())
+        );
         for need in &step.needs {
             let Some(from) = plan.steps.get(need.step) else {
                 continue;

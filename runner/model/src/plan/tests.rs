@@ -1,6 +1,8 @@
 //! What plans are made of which files. Faults are told through the built command, by the cases
 //! under `tests/diagnostics`.
 
+mod builds;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -562,6 +564,17 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "matrix",
         "x",
         "command",
+        "contexts",
+        "dockerfile_inline",
+        "ssh",
+        "cache_from",
+        "cache_to",
+        "no_cache_filter",
+        "platforms",
+        "extra_hosts",
+        "ulimits",
+        "shm_size",
+        "reproducible",
     ]);
     let value = prop::sample::select(vec![
         "\"\"",
@@ -603,6 +616,11 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "1979-05-27",
         "[\"CMD\"]",
         "\"sh 'x\"",
+        "[\"type=registry,ref=${steps.b.digest},\"]",
+        "[\"default\", \"x=/x\"]",
+        "[\"linux/é\", \"linux/arm/v7\"]",
+        "{ nofile = { soft = 1 }, x = -1 }",
+        "\"FROM x AS é\"",
     ]);
     let line = prop_oneof![
         3 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")),

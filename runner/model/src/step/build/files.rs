@@ -49,8 +49,7 @@ pub(super) fn contexts(
         let Some(path) = cx.project_path(&path) else {
             continue;
         };
-        let what = format!("context `{}`,", name.value);
-        if !cx.folder(&what, &path.value, path.span.clone()) {
+        if !cx.folder("build context", &path.value, path.span.clone()) {
             continue;
         }
         let ignore = join(&path.value, ".dockerignore");

@@ -203,24 +203,16 @@ pub(super) fn extra_hosts(
         let bare = address.value.strip_prefix('[');
         let bare = bare.and_then(|rest| rest.strip_suffix(']'));
         let bare = bare.unwrap_or(&address.value);
-        let problem = if !is_host(&name.value) {
-            Diagnostic::error(
-                format!("`{}` cannot be the name of a host", name.value),
-                name.span,
-            )
+        if !is_host(&name.value) {
+            let message = format!("`{}` cannot be the name of a host", name.value);
+            cx.fault(Diagnostic::error(message, name.span).help(HOSTS_HELP));
         } else if bare != "host-gateway" && bare.parse::<IpAddr>().is_err() {
-            Diagnostic::error(
-                format!("`{}` is not an address", address.value),
-                address.span,
-            )
-        } else if hosts.contains_key(&name.value) {
+            let message = format!("`{}` is not an address", address.value);
+            cx.fault(Diagnostic::error(message, address.span).help(HOSTS_HELP));
+        } else if hosts.insert(name.value.clone(), bare.to_owned()).is_some() {
             let message = format!("the host `{}` stands here twice", name.value);
-            Diagnostic::error(message, name.span)
-        } else {
-            hosts.insert(name.value, bare.to_owned());
-            continue;
-        };
-        cx.fault(problem.help(HOSTS_HELP));
+            cx.fault(Diagnostic::error(message, name.span));
+        }
     }
     hosts
 }
