@@ -176,6 +176,9 @@ pub(crate) struct Logs {
     /// The run, by the beginning of its ID; the latest if left out.
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
+    /// The attempt at the step, from 1; the last if left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) attempt: Option<u32>,
 }
 
 /// Arguments of `ps`.

@@ -26,7 +26,7 @@ pub(super) fn execute(args: &args::Logs, options: &Options) -> Outcome {
         return Ok(Verdict::Passed);
     };
     let step = StepId::from(step.as_str());
-    let path = run.log(&step).map_err(CliError::usage)?;
+    let path = run.log(&step, args.attempt).map_err(CliError::usage)?;
     let mut log = match std::fs::File::open(&path) {
         Ok(log) => log,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

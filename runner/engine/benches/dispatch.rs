@@ -64,7 +64,7 @@ fn dispatch(plan: &Plan) -> usize {
     loop {
         for effect in dispatcher.handle(input).0 {
             match effect {
-                Effect::Start { ix } => running.push(ix),
+                Effect::Start { ix } | Effect::Retry { ix, .. } => running.push(ix),
                 Effect::End { .. } => ended += 1,
                 Effect::Stop { .. } | Effect::Stopping { .. } | Effect::Close | Effect::ExitNow => {
                 }

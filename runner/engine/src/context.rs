@@ -44,6 +44,8 @@ pub struct UnitContext {
     pub plan: Arc<Plan>,
     /// This step's place in it.
     pub ix: StepIx,
+    /// Which attempt at the step this is, from 1.
+    pub attempt: u32,
     /// The run.
     pub run: RunId,
     /// The project's root.

@@ -6,7 +6,7 @@
 //! It leaves no call early (there is no `?` here): a decision that is begun is made whole.
 //!
 //! What holds, whatever comes in and in whatever order:
-//! - each step gets exactly one [`Effect::End`];
+//! - each step gets exactly one [`Effect::End`], and nothing begins its work after that;
 //! - a step is stopped at most once with each severity, and severity only rises;
 //! - the reason for stopping only rises, too;
 //! - [`Effect::Close`] or [`Effect::ExitNow`] comes once, after the last end, and nothing follows
@@ -15,12 +15,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
+use hoist_model::attempts::{AllowFailure, Retry};
 use hoist_model::ids::{StepId, StepIx};
-use hoist_model::plan::Plan;
+use hoist_model::plan::{Edge, Need, Plan, PlannedStep};
 use hoist_model::reason::{CancelReason, Ending, FailureReason, Signal, SkipReason};
 
 use crate::context::Stop;
-use crate::queue::DependencyQueue;
+use crate::queue::{DependencyQueue, Outcome};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,18 @@ pub enum Effect {
     Start {
         /// Which.
         ix: StepIx,
+    },
+    /// Begin a step's work once more. It still is to be stopped when that is asked for, pause or
+    /// not.
+    Retry {
+        /// Which.
+        ix: StepIx,
+        /// The attempt's number, from 2.
+        attempt: u32,
+        /// The pause before it.
+        after: Duration,
+        /// Why the attempt before it failed.
+        failure: FailureReason,
     },
     /// Tell a step that was started to stop.
     Stop {
@@ -106,6 +121,10 @@ pub struct Dispatcher {
 #[derive(Debug)]
 struct Step {
     id: StepId,
+    retry: Retry,
+    allow_failure: AllowFailure,
+    /// Attempts begun.
+    attempts: u32,
     /// How severely its work was told to stop, while there is any.
     running: Option<Stop>,
 }
@@ -125,9 +144,12 @@ impl Dispatcher {
         let needs = plan
             .steps
             .iter()
-            .map(|step| step.needs.iter().map(|need| need.step));
+            .map(|step| step.needs.iter().map(|need| (need.step, least(step, need))));
         let steps = plan.steps.iter().map(|step| Step {
             id: step.id.clone(),
+            retry: step.retry.clone(),
+            allow_failure: step.allow_failure.clone(),
+            attempts: 0,
             running: None,
         });
         Self {
@@ -190,6 +212,9 @@ impl Dispatcher {
     }
 
     fn step_ended(&mut self, ix: StepIx, ending: Ending, effects: &mut Effects) {
+        if self.stopping.is_none() && self.again(ix, &ending, effects) {
+            return;
+        }
         if !self.take_running(ix) {
             return;
         }
@@ -198,20 +223,44 @@ impl Dispatcher {
             None => ending,
         };
         effects.end(ix, ending.clone());
-        if ending.is_good() {
-            self.queue.finish(ix);
-            return;
-        }
-        let Some(step) = self.steps.get(ix).map(|step| step.id.clone()) else {
+        let Some(step) = self.steps.get(ix) else {
             return;
         };
-        for lost in self.queue.fail(ix) {
+        let outcome = if ending.is_good() {
+            Outcome::Good
+        } else if step.allow_failure.covers(&ending) {
+            Outcome::Allowed
+        } else {
+            Outcome::Bad
+        };
+        let step = step.id.clone();
+        for lost in self.queue.end(ix, outcome) {
             let reason = SkipReason::NeedFailed { step: step.clone() };
             effects.end(lost, Ending::Skipped(reason));
         }
-        if self.policy.fail_fast && self.stopping.is_none() {
+        if outcome == Outcome::Bad && self.policy.fail_fast && self.stopping.is_none() {
             self.stop(CancelReason::FailFast { step }, Stop::Grace, effects);
         }
+    }
+
+    /// Tries a step again, where its failure is one to try again after.
+    fn again(&mut self, ix: StepIx, ending: &Ending, effects: &mut Effects) -> bool {
+        let Ending::Failed(failure) = ending else {
+            return false;
+        };
+        let running = self.steps.get_mut(ix).filter(|step| step.running.is_some());
+        let Some(step) = running else { return false };
+        let Some(after) = step.retry.after(step.attempts, failure) else {
+            return false;
+        };
+        step.attempts += 1;
+        effects.0.push(Effect::Retry {
+            ix,
+            attempt: step.attempts,
+            after,
+            failure: failure.clone(),
+        });
+        true
     }
 
     /// Stops what runs and takes back what has not started.
@@ -241,6 +290,7 @@ impl Dispatcher {
             let Some(ix) = self.queue.pop() else { break };
             if let Some(step) = self.steps.get_mut(ix) {
                 step.running = Some(Stop::No);
+                step.attempts = 1;
                 self.running += 1;
                 effects.0.push(Effect::Start { ix });
             }
@@ -266,6 +316,17 @@ impl Dispatcher {
 impl Effects {
     fn end(&mut self, ix: StepIx, ending: Ending) {
         self.0.push(Effect::End { ix, ending });
+    }
+}
+
+/// How a step must end for one that needs it to start. What a step refers to must have been made,
+/// and a gate must have been passed; what it only comes after may have failed where that is let
+/// pass, and in any way for one that always runs.
+fn least(step: &PlannedStep, need: &Need) -> Outcome {
+    match need.why {
+        Edge::Reference | Edge::Gate => Outcome::Good,
+        Edge::Needs if step.always => Outcome::Bad,
+        Edge::Needs => Outcome::Allowed,
     }
 }
 

@@ -3,10 +3,21 @@
 //!
 //! It knows numbers and edges, and refuses to know what a node is, how many may be out at once, or
 //! why one failed. Each node leaves it exactly once: by [`DependencyQueue::pop`],
-//! [`DependencyQueue::fail`] or [`DependencyQueue::drain`].
+//! [`DependencyQueue::end`], [`DependencyQueue::remove`] or [`DependencyQueue::drain`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+
+/// How a node ended; an edge says how the node before it must have, at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// It failed, or never started.
+    Bad,
+    /// It failed, and that is let pass; there is nothing that it made.
+    Allowed,
+    /// It did what it was to do.
+    Good,
+}
 
 /// The queue over the nodes `0..n`.
 #[derive(Clone, Debug)]
@@ -23,8 +34,9 @@ type Ready = (usize, usize, Reverse<usize>);
 
 #[derive(Clone, Debug)]
 struct Node {
-    dependents: Vec<usize>,
-    /// How many of its needs have not ended well yet.
+    /// Who waits for it, and for which outcome.
+    dependents: Vec<(usize, Outcome)>,
+    /// How many of its needs have not ended as they must.
     missing: usize,
     /// Nodes in the longest chain that starts with it.
     chain: usize,
@@ -32,18 +44,21 @@ struct Node {
 }
 
 impl DependencyQueue {
-    /// A queue of as many nodes as there are lists; each list holds what its node needs. Nodes come
-    /// after those that they need: an edge to the node itself or to a later one could close a
-    /// cycle, and is left out.
+    /// A queue of as many nodes as there are lists; each list holds what its node needs, and the
+    /// least with which that must end. Nodes come after those that they need: an edge to the node
+    /// itself or to a later one could close a cycle, and is left out.
     #[must_use]
-    pub fn new<N: IntoIterator<Item = usize>>(needs: impl IntoIterator<Item = N>) -> Self {
+    pub fn new<N>(needs: impl IntoIterator<Item = N>) -> Self
+    where
+        N: IntoIterator<Item = (usize, Outcome)>,
+    {
         let mut nodes: Vec<Node> = Vec::new();
         for needs in needs {
             let node = nodes.len();
             let mut missing = 0;
-            for need in needs {
+            for (need, least) in needs {
                 if let Some(first) = nodes.get_mut(need) {
-                    first.dependents.push(node);
+                    first.dependents.push((node, least));
                     missing += 1;
                 }
             }
@@ -59,7 +74,7 @@ impl DependencyQueue {
                 .get(node)
                 .into_iter()
                 .flat_map(|node| &node.dependents);
-            let chains = dependents.filter_map(|other| Some(nodes.get(*other)?.chain));
+            let chains = dependents.filter_map(|(other, _)| Some(nodes.get(*other)?.chain));
             let longest = chains.max().unwrap_or(0);
             if let Some(node) = nodes.get_mut(node) {
                 node.chain = longest + 1;
@@ -92,29 +107,32 @@ impl DependencyQueue {
         None
     }
 
-    /// A node that was popped ended well: what waits for nothing else can be popped.
-    pub fn finish(&mut self, node: usize) {
-        for dependent in self.take_dependents(node) {
-            if let Some(other) = self.nodes.get_mut(dependent) {
-                other.missing = other.missing.saturating_sub(1);
-            }
-            self.offer(dependent);
-        }
-    }
-
-    /// A node that was popped did not end well: takes out all that wait for it, directly or
-    /// through others, and gives them in the graph's order.
-    pub fn fail(&mut self, node: usize) -> Vec<usize> {
+    /// A node that was popped or removed ended: what now waits for nothing else can be popped. Takes
+    /// out all that can never start, directly or through others, and gives them in the graph's
+    /// order.
+    pub fn end(&mut self, node: usize, outcome: Outcome) -> Vec<usize> {
         let mut lost = Vec::new();
-        let mut reached = self.take_dependents(node);
-        while let Some(node) = reached.pop() {
-            if self.take(node) {
-                lost.push(node);
-                reached.extend(self.take_dependents(node));
+        let mut ended = vec![(node, outcome)];
+        while let Some((node, outcome)) = ended.pop() {
+            for (dependent, least) in self.take_dependents(node) {
+                if outcome >= least {
+                    if let Some(other) = self.nodes.get_mut(dependent) {
+                        other.missing = other.missing.saturating_sub(1);
+                    }
+                    self.offer(dependent);
+                } else if self.take(dependent) {
+                    lost.push(dependent);
+                    ended.push((dependent, Outcome::Bad));
+                }
             }
         }
         lost.sort_unstable();
         lost
+    }
+
+    /// Takes a node out that is never to start; whether it was still there.
+    pub fn remove(&mut self, node: usize) -> bool {
+        self.take(node)
     }
 
     /// Takes out all that were not popped, in the graph's order.
@@ -134,7 +152,7 @@ impl DependencyQueue {
         queued
     }
 
-    fn take_dependents(&mut self, node: usize) -> Vec<usize> {
+    fn take_dependents(&mut self, node: usize) -> Vec<(usize, Outcome)> {
         self.nodes
             .get_mut(node)
             .map(|node| std::mem::take(&mut node.dependents))
@@ -157,7 +175,8 @@ mod tests {
     use super::*;
 
     fn queue(needs: &[&[usize]]) -> DependencyQueue {
-        DependencyQueue::new(needs.iter().map(|needs| needs.iter().copied()))
+        let good = |need: &usize| (*need, Outcome::Good);
+        DependencyQueue::new(needs.iter().map(|needs| needs.iter().map(good)))
     }
 
     /// All nodes in the order in which they come when each ends well at once.
@@ -165,7 +184,7 @@ mod tests {
         let mut order = Vec::new();
         while let Some(node) = queue.pop() {
             order.push(node);
-            queue.finish(node);
+            queue.end(node, Outcome::Good);
         }
         assert!(queue.is_empty());
         order
@@ -193,10 +212,42 @@ mod tests {
     fn a_failure_takes_out_all_that_wait_for_it() {
         let mut queue = queue(&[&[], &[], &[0], &[2], &[1, 3], &[1]]);
         assert_eq!((queue.pop(), queue.pop()), (Some(0), Some(1)));
-        assert_eq!(queue.fail(0), [2, 3, 4]);
+        assert_eq!(queue.end(0, Outcome::Bad), [2, 3, 4]);
         assert_eq!(queue.pop(), None);
-        queue.finish(1);
+        queue.end(1, Outcome::Good);
         assert_eq!(queue.pop(), Some(5));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn an_edge_says_how_the_node_before_it_must_end() {
+        let edges = [
+            vec![],
+            vec![(0, Outcome::Good)],
+            vec![(0, Outcome::Allowed)],
+            vec![(0, Outcome::Bad)],
+            vec![(1, Outcome::Bad)],
+        ];
+        let ended = |outcome| {
+            let mut queue = DependencyQueue::new(edges.clone());
+            assert_eq!(queue.pop(), Some(0));
+            let lost = queue.end(0, outcome);
+            let mut ready: Vec<usize> = std::iter::from_fn(|| queue.pop()).collect();
+            ready.sort_unstable();
+            (lost, ready)
+        };
+        assert_eq!(ended(Outcome::Good), (vec![], vec![1, 2, 3]));
+        // What waits for the end of one that is lost may start.
+        assert_eq!(ended(Outcome::Allowed), (vec![1], vec![2, 3, 4]));
+        assert_eq!(ended(Outcome::Bad), (vec![1, 2], vec![3, 4]));
+    }
+
+    #[test]
+    fn what_is_removed_is_not_given() {
+        let mut queue = queue(&[&[], &[0], &[]]);
+        assert!(queue.remove(0) && !queue.remove(0));
+        assert_eq!(queue.end(0, Outcome::Bad), [1]);
+        assert_eq!((queue.pop(), queue.pop()), (Some(2), None));
         assert!(queue.is_empty());
     }
 
@@ -205,7 +256,7 @@ mod tests {
         let mut queue = queue(&[&[], &[], &[0], &[1]]);
         assert_eq!(queue.pop(), Some(0));
         assert_eq!(queue.drain(), [1, 2, 3]);
-        queue.finish(0);
+        queue.end(0, Outcome::Good);
         assert_eq!(queue.pop(), None);
         assert!(queue.is_empty() && queue.drain().is_empty());
     }
@@ -217,13 +268,16 @@ mod tests {
 
     #[test]
     fn many_nodes_cost_little_each() {
-        let needs = (0..10_000_usize).map(|node| (node.saturating_sub(4)..node).collect());
-        let mut queue = DependencyQueue::new(needs.map(|needs: Vec<usize>| needs));
+        let needs = (0..10_000_usize).map(|node| {
+            let four = node.saturating_sub(4)..node;
+            four.map(|need| (need, Outcome::Good))
+        });
+        let mut queue = DependencyQueue::new(needs);
         let (mut out, mut given) = (Vec::new(), 0);
         while let Some(node) = queue.pop() {
             given += 1;
             out.push(node);
-            queue.finish(node);
+            queue.end(node, Outcome::Good);
         }
         assert_eq!(given, 10_000);
         assert!(out.is_sorted(), "each waits for the four before it");

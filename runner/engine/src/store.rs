@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::owner::{self, Life, Owner};
 pub(crate) use folder::RunFolder;
-pub use names::file_names;
+pub use names::{attempt_name, file_names};
 
 /// The file whose presence asks the run's process to stop it.
 const CANCEL: &str = "cancel";
@@ -180,11 +180,12 @@ impl StoredRun {
             .map_err(|error| Trouble::new(what).cause(format!("{}: {error}", path.display())))
     }
 
-    /// The step's raw log, masked; it is there once the step has started.
+    /// The raw log of the step's last attempt, or of the given one, masked; it is there once that
+    /// has started.
     ///
     /// # Errors
-    /// When the run has no such step, or its events cannot be read.
-    pub fn log(&self, step: &StepId) -> Result<PathBuf, Trouble> {
+    /// When the run has no such step or attempt, or its events cannot be read.
+    pub fn log(&self, step: &StepId, attempt: Option<u32>) -> Result<PathBuf, Trouble> {
         let state = self.state()?;
         let ids: Vec<&StepId> = state.steps.iter().map(|step| step.id()).collect();
         let name = ids
@@ -196,6 +197,19 @@ impl StoredRun {
             Trouble::new(format!("run {} has no step `{step}`", self.id))
                 .hint(format!("its steps are: {}", known.join(", ")))
         })?;
+        let failed = state
+            .step(step)
+            .map_or(0, |step| step.failed_attempts.len());
+        let last = u32::try_from(failed).unwrap_or(u32::MAX).saturating_add(1);
+        let attempt = attempt.unwrap_or(last);
+        if !(1..=last).contains(&attempt) {
+            return Err(Trouble::new(format!(
+                "there was no attempt {attempt} at `{step}` in run {}",
+                self.id
+            ))
+            .hint(format!("attempts are numbered from 1 to {last}")));
+        }
+        let name = attempt_name(&name, attempt);
         Ok(self.folder.join(LOGS).join(format!("{name}.log")))
     }
 

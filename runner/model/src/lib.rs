@@ -5,6 +5,7 @@
 //! `state::RunState` -> renderers. This crate refuses to do I/O, to be async, to know colours, and
 //! to read the clock or the environment: whatever it needs of the world is handed in.
 
+pub mod attempts;
 pub mod diag;
 pub mod event;
 mod graph;

@@ -34,6 +34,7 @@ pub(crate) use files::{is_within, join};
 pub(crate) use reference::Reference;
 pub(crate) use settings::{Tools, TrivyDb};
 
+use crate::attempts::{AllowFailure, Retry};
 use crate::ids::{StepId, StepIx};
 use crate::step::StepKind;
 use crate::unit::{EnvironmentPlan, Unit};
@@ -72,6 +73,15 @@ pub struct PlannedStep {
     /// The longest that one attempt may take.
     #[serde(rename = "timeout_ms", with = "crate::millis")]
     pub timeout: Duration,
+    /// When it is tried again.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Which of its failures are let pass.
+    #[serde(default)]
+    pub allow_failure: AllowFailure,
+    /// It starts however the steps ended that `needs` names.
+    #[serde(default)]
+    pub always: bool,
     /// The work.
     pub unit: Unit,
     /// What the file relaxes of the default sealing, in words, such as `network = "bridge"`.

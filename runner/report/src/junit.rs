@@ -319,11 +319,13 @@ mod tests {
                 step: unit.clone(),
                 ending: Ending::Failed(FailureReason::Exit { code: 1 }),
                 duration: Duration::from_secs(2),
+                allowed: false,
             },
             EventKind::StepEnded {
                 step: StepId::from("after"),
                 ending: Ending::Skipped(SkipReason::NeedFailed { step: unit }),
                 duration: Duration::ZERO,
+                allowed: false,
             },
         ];
         let mut state = RunState::default();

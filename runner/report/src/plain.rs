@@ -10,7 +10,7 @@ use hoist_model::state::{RunState, StepState};
 use unicode_width::UnicodeWidthStr;
 
 use crate::lines::{Lines, clean};
-use crate::style::{DIM, Paint};
+use crate::style::{DIM, Paint, WARN};
 use crate::{summary, words};
 
 /// Columns that the names of steps get at the most.
@@ -74,8 +74,8 @@ impl<W: Write + Send> Plain<W> {
         let Some(ending) = step.ending() else {
             return Ok(());
         };
-        let (sign, style) = words::sign(&step.status);
-        let mut said = vec![words::ending(ending)];
+        let (sign, style) = words::sign_of(step);
+        let mut said = vec![words::ended(step, ending)];
         said.extend(words::results(step));
         let time = match step.started {
             Some(_) => format!(" in {}", words::duration(step.duration)),
@@ -119,6 +119,16 @@ impl<W: Write + Send> Reporter for Plain<W> {
             }
             EventKind::StepPhase { step, phase } => {
                 let text = self.paint.paint(DIM, &format!("• {phase}"));
+                self.say(step, &text)?;
+            }
+            EventKind::AttemptFailed {
+                step,
+                attempt,
+                reason,
+                next_after,
+            } => {
+                let text = words::attempt(*attempt, reason, *next_after);
+                let text = self.paint.paint(WARN, &text);
                 self.say(step, &text)?;
             }
             EventKind::StepEnded { step, .. } => {
@@ -215,6 +225,7 @@ mod tests {
                 step,
                 ending,
                 duration,
+                allowed: false,
             },
         );
         reporter.finish(&run.state).unwrap();

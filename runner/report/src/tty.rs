@@ -90,8 +90,8 @@ impl Tty {
             self.tails.remove(step.id());
         }
         let (columns, _) = (self.size)();
-        let (sign, style) = words::sign(&step.status);
-        let mut said = vec![words::ending(ending)];
+        let (sign, style) = words::sign_of(step);
+        let mut said = vec![words::ended(step, ending)];
         said.extend(words::results(step));
         let text = if step.started.is_some() {
             let time = words::duration(step.duration);
@@ -234,6 +234,16 @@ impl Reporter for Tty {
                     self.ended(step);
                 }
             }
+            EventKind::AttemptFailed {
+                step,
+                attempt,
+                reason,
+                next_after,
+            } => {
+                let text = words::attempt(*attempt, reason, *next_after);
+                let text = self.paint.paint(WARN, &format!("↻ {step}  {text}"));
+                self.permanent.push(text);
+            }
             EventKind::Warning {
                 step: None,
                 message,
@@ -330,6 +340,7 @@ mod tests {
             step: StepId::from(step),
             ending,
             duration,
+            allowed: false,
         }
     }
 

@@ -74,6 +74,17 @@ pub fn sign(status: &StepStatus) -> (&'static str, Style) {
     }
 }
 
+/// The sign and the colour of a step: those of its state, but that a failure that is let pass is
+/// none to worry about.
+#[must_use]
+pub fn sign_of(step: &StepState) -> (&'static str, Style) {
+    if step.allowed {
+        ("!", AnsiColor::Yellow.on_default())
+    } else {
+        sign(&step.status)
+    }
+}
+
 /// How a step ended, in a few words and without its time.
 #[must_use]
 pub fn ending(ending: &Ending) -> String {
@@ -84,6 +95,31 @@ pub fn ending(ending: &Ending) -> String {
         Ending::Skipped(SkipReason::NeedFailed { step }) => format!("skipped: needs {step}"),
         Ending::Cancelled(reason) => format!("cancelled: {}", cancel(reason)),
     }
+}
+
+/// How a step ended, with what it took and whether it counts.
+#[must_use]
+pub fn ended(step: &StepState, how: &Ending) -> String {
+    let mut text = ending(how);
+    if !step.failed_attempts.is_empty() {
+        let attempts = step.failed_attempts.len() + 1;
+        text.push_str(&format!(", attempt {attempts}"));
+    }
+    if step.allowed {
+        text.push_str(" (allowed)");
+    }
+    text
+}
+
+/// An attempt that failed and has another one after it.
+#[must_use]
+pub fn attempt(attempt: u32, reason: &FailureReason, next_after: Duration) -> String {
+    let next = if next_after.is_zero() {
+        "trying again".to_owned()
+    } else {
+        format!("trying again in {}", duration(next_after))
+    };
+    format!("attempt {attempt}: {}, {next}", failure(reason))
 }
 
 /// Why a step failed, in a few words.

@@ -354,6 +354,89 @@ fn ten_thousand_steps_are_dispatched_in_no_time() {
     assert_eq!(ends, 10_000);
 }
 
+/// A dispatcher of steps that were changed first.
+fn changed(steps: &[(&str, &[StepIx])], change: impl FnOnce(&mut [PlannedStep])) -> Dispatcher {
+    let mut plan = plan(steps);
+    change(&mut plan.steps);
+    let policy = Policy {
+        jobs: 8,
+        fail_fast: true,
+    };
+    Dispatcher::new(&plan, policy)
+}
+
+fn twice(steps: &mut [PlannedStep]) {
+    steps[0].retry.max = 1;
+}
+
+fn retry(ix: StepIx, attempt: u32, code: i64) -> Effect {
+    Effect::Retry {
+        ix,
+        attempt,
+        after: Duration::ZERO,
+        failure: FailureReason::Exit { code },
+    }
+}
+
+#[test]
+fn a_step_is_tried_as_often_as_it_may_and_ends_once() {
+    let mut run = changed(&[("a", &[]), ("b", &[0])], twice);
+    assert_eq!(run.handle(Input::Start).0, [start(0)]);
+    assert_eq!(run.handle(ended(0, exit(1))).0, [retry(0, 2, 1)]);
+    let effects = run.handle(ended(0, Ending::Passed)).0;
+    assert_eq!(effects, [end(0, Ending::Passed), start(1)]);
+
+    let mut run = changed(&[("a", &[])], twice);
+    let _ = run.handle(Input::Start);
+    let _ = run.handle(ended(0, exit(1)));
+    let effects = run.handle(ended(0, exit(2))).0;
+    assert_eq!(effects[0], end(0, exit(2)));
+}
+
+#[test]
+fn nothing_is_tried_again_while_the_run_is_being_stopped() {
+    let mut run = changed(&[("a", &[])], twice);
+    let _ = run.handle(Input::Start);
+    let _ = run.handle(INT);
+    let effects = run.handle(ended(0, exit(1))).0;
+    assert_eq!(effects, [cancelled(0, INTERRUPTED), Effect::Close]);
+    // The same word reaches an attempt that waits for its pause to end.
+    let mut run = changed(&[("a", &[])], twice);
+    let _ = run.handle(Input::Start);
+    let _ = run.handle(ended(0, exit(1)));
+    assert_eq!(
+        run.handle(INT).0,
+        [stopping(INTERRUPTED), stop(0, Stop::Grace)]
+    );
+}
+
+#[test]
+fn a_failure_that_is_let_pass_holds_up_only_what_takes_from_the_step() {
+    let steps: [(&str, &[StepIx]); 3] = [("a", &[]), ("after", &[0]), ("on", &[0])];
+    let mut run = changed(&steps, |steps| {
+        steps[0].allow_failure = AllowFailure::Yes;
+        steps[2].needs[0].why = Edge::Reference;
+    });
+    let _ = run.handle(Input::Start);
+    let effects = run.handle(ended(0, exit(1))).0;
+    assert_eq!(effects, [end(0, exit(1)), skipped(2, "a"), start(1)]);
+}
+
+#[test]
+fn a_step_that_always_runs_comes_after_failures_and_skips() {
+    let steps: [(&str, &[StepIx]); 3] = [("a", &[]), ("b", &[0]), ("report", &[1])];
+    let plan = |steps: &mut [PlannedStep]| steps[2].always = true;
+    let mut run = changed(&steps, plan);
+    run.policy.fail_fast = false;
+    let _ = run.handle(Input::Start);
+    let effects = run.handle(ended(0, exit(1))).0;
+    assert_eq!(effects, [end(0, exit(1)), skipped(1, "a"), start(2)]);
+    let mut run = changed(&steps, plan);
+    let _ = run.handle(Input::Start);
+    let effects = run.handle(INT).0;
+    assert!(effects.contains(&cancelled(2, INTERRUPTED)), "{effects:?}");
+}
+
 fn graphs() -> impl Strategy<Value = Vec<Vec<StepIx>>> {
     prop::collection::vec(
         prop::collection::vec(any::<prop::sample::Index>(), 0..4),
@@ -405,7 +488,8 @@ fn nexts() -> impl Strategy<Value = Next> {
 
 /// What was seen of a run so far; checks each effect against it.
 struct Seen {
-    needs: Vec<Vec<StepIx>>,
+    steps: Vec<PlannedStep>,
+    attempts: Vec<u32>,
     jobs: usize,
     running: BTreeSet<StepIx>,
     told: Vec<Stop>,
@@ -424,10 +508,23 @@ impl Seen {
                         self.reason.is_none(),
                         "nothing starts while the run is stopped"
                     );
-                    let good =
-                        |need: &StepIx| self.ends[*need].as_ref().is_some_and(Ending::is_good);
-                    assert!(self.needs[*ix].iter().all(good), "what it needs ended well");
+                    let step = &self.steps[*ix];
+                    let as_it_must = |need: &Need| match &self.ends[need.step] {
+                        Some(ending) => {
+                            let allowed = self.steps[need.step].allow_failure.covers(ending);
+                            step.always || allowed || ending.is_good()
+                        }
+                        None => false,
+                    };
+                    assert!(step.needs.iter().all(as_it_must), "what it needs ended so");
                     assert!(self.running.len() <= self.jobs);
+                    self.attempts[*ix] = 1;
+                }
+                Effect::Retry { ix, attempt, .. } => {
+                    assert!(self.running.contains(ix) && self.reason.is_none());
+                    self.attempts[*ix] += 1;
+                    assert_eq!(self.attempts[*ix], *attempt);
+                    assert!(*attempt <= self.steps[*ix].retry.max + 1);
                 }
                 Effect::Stop { ix, stop } => {
                     assert!(self.running.contains(ix) && self.told[*ix] < *stop);
@@ -462,14 +559,21 @@ proptest! {
     #[test]
     fn every_step_ends_exactly_once(
         needs in graphs(),
+        kinds in prop::collection::vec((0..3_u32, any::<bool>(), any::<bool>()), 24),
         jobs in 0..5_usize,
         fail_fast in any::<bool>(),
         nexts in prop::collection::vec(nexts(), 0..60),
     ) {
         let mut plan = plan(&[]);
-        for (ix, needs) in needs.iter().enumerate() {
+        for (ix, (needs, (max, allow, always))) in needs.iter().zip(kinds).enumerate() {
             let unit = hoist_model::unit::Unit::Container(container());
-            plan.steps.push(step(&ix.to_string(), needs, unit));
+            let mut step = step(&ix.to_string(), needs, unit);
+            step.retry.max = max;
+            step.always = always;
+            if allow {
+                step.allow_failure = AllowFailure::Yes;
+            }
+            plan.steps.push(step);
         }
         let mut run = Dispatcher::new(&plan, Policy { jobs, fail_fast });
         let mut seen = Seen {
@@ -477,7 +581,8 @@ proptest! {
             running: BTreeSet::new(),
             told: vec![Stop::No; needs.len()],
             ends: vec![None; needs.len()],
-            needs,
+            attempts: vec![0; needs.len()],
+            steps: plan.steps,
             reason: None,
             over: false,
         };

@@ -41,6 +41,7 @@ impl Bench {
         let step = plan.steps[ix].id.clone();
         let log = std::fs::File::create(run_folder.join("log")).unwrap();
         let context = UnitContext {
+            attempt: 1,
             backend: Arc::new(engine.clone()),
             connector: engine.connector(),
             ix,

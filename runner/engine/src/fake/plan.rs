@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hoist_model::attempts::{AllowFailure, Retry};
 use hoist_model::ids::{StepId, StepIx};
 use hoist_model::image::ImageSource;
 use hoist_model::plan::{Edge, Need, Plan, PlannedStep, Reports};
@@ -42,6 +43,9 @@ pub fn step(id: &str, needs: &[StepIx], unit: Unit) -> PlannedStep {
             .collect(),
         timeout: Duration::from_secs(60),
         unit,
+        retry: Retry::default(),
+        allow_failure: AllowFailure::No,
+        always: false,
         relaxations: Vec::new(),
     }
 }

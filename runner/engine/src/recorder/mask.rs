@@ -104,6 +104,7 @@ mod tests {
             step: "a".into(),
             ending: Ending::Failed(FailureReason::Surroundings(trouble)),
             duration: std::time::Duration::from_millis(12_345_678),
+            allowed: false,
         };
         let secrets = ["surroundings", "requested", "step_ended", "12345678"];
         let EventKind::StepEnded {

@@ -143,6 +143,7 @@ impl Bench {
             step: "a".into(),
             ending: Ending::Failed(FailureReason::Exit { code: 1 }),
             duration: Duration::from_secs(1),
+            allowed: false,
         });
         self.recorder.end().await.unwrap()
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hoist_model::attempts::Retry;
 use hoist_model::event::{EventKind, StepOutline};
 use hoist_model::ids::RunId;
 use hoist_model::plan::Plan;
@@ -141,9 +142,13 @@ fn run_labels(run: RunId, request: &RunRequest, owner: &Owner, now: i64) -> Labe
     labels
 }
 
-/// What the run can take at most: its own bound, or its steps' one after another.
+/// What the run can take at most: its own bound, or its steps' attempts one after another.
 fn longest(request: &RunRequest) -> Duration {
-    let steps = request.plan.steps.iter().map(|step| step.timeout);
+    let steps = request.plan.steps.iter().map(|step| {
+        let pauses = Retry::LONGEST_PAUSE.saturating_mul(step.retry.max);
+        let attempts = step.retry.max.saturating_add(1);
+        step.timeout.saturating_mul(attempts).saturating_add(pauses)
+    });
     let all = steps.fold(Duration::ZERO, Duration::saturating_add);
     request.timeout.unwrap_or(all).saturating_add(MARGIN)
 }

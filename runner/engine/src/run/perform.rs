@@ -26,7 +26,7 @@ use crate::reaper::UndoList;
 use crate::recorder::{EventSender, Recorder};
 use crate::store::RunFolder;
 use crate::sweep::sweep;
-use crate::unit::attempt::attempt;
+use crate::unit::attempt;
 
 /// Between two looks for a request to cancel.
 const LOOK: Duration = Duration::from_millis(250);
@@ -116,7 +116,16 @@ impl Run {
         let mut flow = None;
         for effect in self.dispatcher.handle(input).0 {
             match effect {
-                Effect::Start { ix } => self.start(ix),
+                Effect::Start { ix } => self.start(ix, 1, Duration::ZERO),
+                Effect::Retry {
+                    ix,
+                    attempt,
+                    after,
+                    failure,
+                } => {
+                    self.attempt_failed(ix, attempt, after, failure);
+                    self.start(ix, attempt, after);
+                }
                 Effect::Stop { ix, stop } => {
                     self.disturbed = true;
                     if let Some(running) = self.running.get(&ix) {
@@ -132,28 +141,44 @@ impl Run {
         flow
     }
 
-    fn start(&mut self, ix: StepIx) {
+    fn attempt_failed(
+        &mut self,
+        ix: StepIx,
+        next: u32,
+        next_after: Duration,
+        reason: FailureReason,
+    ) {
+        self.disturbed |= disturbs(&reason);
+        if let Some(step) = self.request.plan.steps.get(ix) {
+            self.events.send(EventKind::AttemptFailed {
+                step: step.id.clone(),
+                attempt: next.saturating_sub(1),
+                reason,
+                next_after,
+            });
+        }
+    }
+
+    fn start(&mut self, ix: StepIx, attempt: u32, after: Duration) {
         let Some(step) = self.request.plan.steps.get(ix).cloned() else {
             return;
         };
-        self.events.send(EventKind::StepStarted {
-            step: step.id.clone(),
-            attempt: 1,
-        });
         if let Unit::Release(release) = &step.unit {
             self.engines.extend(release.environment.engine.clone());
         }
         let (stop, stopped) = watch::channel(Stop::No);
-        let task = match self.context(ix, &step, stopped) {
-            Ok(context) => self.tasks.spawn(attempt(context)),
+        let task = match self.context(ix, &step, attempt, stopped) {
+            Ok(context) => self.tasks.spawn(attempt::attempt(context, after)),
             Err(trouble) => self.tasks.spawn(ready(surroundings(trouble))),
         };
+        // A step's time is that of all its attempts.
+        let before = self.running.get(&ix).map(|running| running.started);
         self.running.insert(
             ix,
             Running {
                 task: task.id(),
                 stop,
-                started: Instant::now(),
+                started: before.unwrap_or_else(Instant::now),
             },
         );
     }
@@ -162,10 +187,11 @@ impl Run {
         &self,
         ix: StepIx,
         step: &PlannedStep,
+        attempt: u32,
         stop: watch::Receiver<Stop>,
     ) -> Result<UnitContext, Trouble> {
         let (id, request) = (step.id.clone(), &self.request);
-        let log = self.folder.log(ix)?;
+        let log = self.folder.log(ix, attempt)?;
         let mut labels = self.labels.clone();
         labels.insert(labels::STEP.to_owned(), id.to_string());
         Ok(UnitContext {
@@ -175,7 +201,8 @@ impl Run {
             ix,
             run: self.id,
             root: request.root.clone(),
-            artifacts: self.folder.artifacts(ix),
+            attempt,
+            artifacts: self.folder.artifacts(ix, attempt),
             run_folder: self.folder.path().to_owned(),
             events: self.events.clone(),
             output: OutputWriter::new(id, log, &request.redactor, self.recorder.lane()),
@@ -208,11 +235,9 @@ impl Run {
         let Some(step) = self.request.plan.steps.get(ix) else {
             return;
         };
+        let allowed = step.allow_failure.covers(&ending);
         let (step, running) = (step.id.clone(), self.running.remove(&ix));
-        self.disturbed |= matches!(
-            ending,
-            Ending::Failed(FailureReason::Surroundings(_) | FailureReason::TimedOut { .. })
-        );
+        self.disturbed |= matches!(&ending, Ending::Failed(reason) if disturbs(reason));
         let took = running.map_or(Duration::ZERO, |running| running.started.elapsed());
         // As exact as it is written down.
         let duration = Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
@@ -220,8 +245,17 @@ impl Run {
             step,
             ending,
             duration,
+            allowed,
         });
     }
+}
+
+/// After such a failure the engine may still be at work.
+fn disturbs(reason: &FailureReason) -> bool {
+    matches!(
+        reason,
+        FailureReason::Surroundings(_) | FailureReason::TimedOut { .. }
+    )
 }
 
 fn surroundings(trouble: Trouble) -> Ending {

@@ -144,7 +144,7 @@ async fn steps_run_in_order_and_everything_is_written_down() {
         }
         fn finish(&mut self, _: &RunState) -> Result<(), ReportError> {
             let run = Store::new(&self.0).latest().unwrap().unwrap();
-            std::fs::copy(run.log(&"a".into()).unwrap(), &self.1)?;
+            std::fs::copy(run.log(&"a".into(), None).unwrap(), &self.1)?;
             Ok(())
         }
     }

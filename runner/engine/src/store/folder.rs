@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use hoist_model::ids::{RunId, StepId, StepIx};
 use hoist_model::reason::Trouble;
 
-use super::{ARTIFACTS, CANCEL, EVENTS, LOGS, RECORD, REPORTS, RunRecord, file_names, trouble};
+use super::{
+    ARTIFACTS, CANCEL, EVENTS, LOGS, RECORD, REPORTS, RunRecord, attempt_name, file_names, trouble,
+};
 
 /// The folder of a run.
 #[derive(Clone, Debug)]
@@ -52,22 +54,19 @@ impl RunFolder {
         self.new_file(&self.path.join(EVENTS))
     }
 
-    /// Begins a step's log.
+    /// Begins the log of an attempt at a step.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub(crate) fn log(&self, step: StepIx) -> Result<File, Trouble> {
-        self.new_file(
-            &self
-                .path
-                .join(LOGS)
-                .join(format!("{}.log", self.name(step))),
-        )
+    pub(crate) fn log(&self, step: StepIx, attempt: u32) -> Result<File, Trouble> {
+        let name = attempt_name(self.name(step), attempt);
+        self.new_file(&self.path.join(LOGS).join(format!("{name}.log")))
     }
 
-    /// The folder of what is kept of a step.
-    pub(crate) fn artifacts(&self, step: StepIx) -> PathBuf {
-        self.path.join(ARTIFACTS).join(self.name(step))
+    /// The folder of what is kept of an attempt at a step.
+    pub(crate) fn artifacts(&self, step: StepIx, attempt: u32) -> PathBuf {
+        let name = attempt_name(self.name(step), attempt);
+        self.path.join(ARTIFACTS).join(name)
     }
 
     /// Whether somebody asks the run to stop.

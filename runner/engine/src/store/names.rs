@@ -28,9 +28,24 @@ pub fn file_names<'a>(steps: impl IntoIterator<Item = &'a StepId>) -> Vec<String
     steps.into_iter().map(name).collect()
 }
 
+/// The name of a step's files for one of its attempts. No step has a `~` in its name, and no two
+/// steps' names differ by `~a` and a number only.
+pub fn attempt_name(step: &str, attempt: u32) -> String {
+    match attempt {
+        0 | 1 => step.to_owned(),
+        later => format!("{step}~a{later}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_attempt_has_a_name_of_its_own() {
+        assert_eq!(attempt_name("unit~2", 1), "unit~2");
+        assert_eq!(attempt_name("unit", 2), "unit~a2");
+    }
 
     fn names(steps: &[&str]) -> Vec<String> {
         let steps: Vec<StepId> = steps.iter().map(|step| StepId::from(*step)).collect();

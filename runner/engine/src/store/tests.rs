@@ -138,6 +138,7 @@ fn a_run_is_what_its_whole_events_say() {
         step: "unit".into(),
         ending: Ending::Passed,
         duration: Duration::ZERO,
+        allowed: false,
     };
     let (ended, over) = (
         event(run, 1, ended),
@@ -193,17 +194,21 @@ fn the_log_of_a_step_is_found_where_it_was_written() {
         .write_all(started(run).as_bytes())
         .unwrap();
     for (ix, text) in ["one", "two"].into_iter().enumerate() {
-        folder.log(ix).unwrap().write_all(text.as_bytes()).unwrap();
-        assert!(folder.log(ix).is_err(), "a log is begun once");
+        folder
+            .log(ix, 1)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        assert!(folder.log(ix, 1).is_err(), "a log is begun once");
     }
     let stored = bench.store().latest().unwrap().unwrap();
     for (step, text) in steps().iter().zip(["one", "two"]) {
         assert_eq!(
-            std::fs::read_to_string(stored.log(step).unwrap()).unwrap(),
+            std::fs::read_to_string(stored.log(step, None).unwrap()).unwrap(),
             text
         );
     }
-    let missing = stored.log(&"lint".into()).unwrap_err();
+    let missing = stored.log(&"lint".into(), None).unwrap_err();
     assert_eq!(missing.hint.unwrap(), "its steps are: unit, Unit");
 }
 

@@ -11,7 +11,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use hoist_model::reason::{Ending, FailureReason, Trouble};
+use hoist_model::event::EventKind;
+use hoist_model::reason::{CancelReason, Ending, FailureReason, Trouble};
 use hoist_model::unit::Unit;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -28,12 +29,25 @@ const KILL: Duration = Duration::from_secs(30);
 /// Between two looks at output that waits.
 const FLUSH: Duration = Duration::from_millis(100);
 
-/// Makes an attempt at the step of `context`. Its stop channel is the word from outside; the unit
-/// gets one of its own, over which its bounds are told, too.
-pub(crate) async fn attempt(mut context: UnitContext) -> Ending {
+/// Makes an attempt at the step of `context`, after a pause. Its stop channel is the word from
+/// outside; the unit gets one of its own, over which its bounds are told, too.
+pub(crate) async fn attempt(mut context: UnitContext, pause: Duration) -> Ending {
     let Some(step) = context.step() else {
         return surroundings(Trouble::new("the plan has no such step"));
     };
+    if !pause.is_zero() {
+        tokio::select! {
+            biased;
+            _ = context.stopped(Stop::Grace) => {
+                return Ending::Cancelled(CancelReason::Requested);
+            }
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    context.events.send(EventKind::StepStarted {
+        step: step.id.clone(),
+        attempt: context.attempt,
+    });
     let (timeout, grace, id) = (step.timeout, grace(&step.unit), step.id.clone());
     let (tell, told) = watch::channel(Stop::No);
     let asked = std::mem::replace(&mut context.stop, told);
@@ -75,7 +89,7 @@ pub(crate) async fn attempt(mut context: UnitContext) -> Ending {
         Err(trouble) if ending.is_good() => surroundings(trouble),
         Err(Trouble { what, cause, hint }) => {
             let message = cause.map_or(what.clone(), |cause| format!("{what}: {cause}"));
-            events.send(hoist_model::event::EventKind::Warning {
+            events.send(EventKind::Warning {
                 step: Some(id),
                 message,
                 hint,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, mpsc};
 
+use hoist_model::attempts::{AllowFailure, Retry};
 use hoist_model::event::EventKind;
 use hoist_model::ids::{RunId, StepId};
 use hoist_model::image::ImageSource;
@@ -77,6 +78,7 @@ impl Stage {
             backend: Arc::new(engine.clone()),
             connector: engine.connector(),
             plan: Arc::new(plan),
+            attempt: 1,
             ix: 0,
             run,
             root: folder.path().to_owned(),
@@ -147,6 +149,9 @@ fn plan(kind: StepKind, unit: Unit) -> Plan {
         needs: Vec::new(),
         timeout: std::time::Duration::from_secs(60),
         unit,
+        retry: Retry::default(),
+        allow_failure: AllowFailure::No,
+        always: false,
         relaxations: Vec::new(),
     };
     Plan {

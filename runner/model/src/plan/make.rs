@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cx::{Cx, FileIx, KindKey, Step};
 use super::settings::Tools;
 use super::{Edge, Need, Plan, PlannedStep, Surroundings};
+use crate::attempts::{AllowFailure, Retry};
 use crate::diag::Diagnostic;
 use crate::ids::StepId;
 use crate::spec::{At, PipelineSpec, StepSpec};
@@ -310,6 +311,9 @@ impl<'a> Cx<'a> {
                     line: lines.number(step.id.span.start),
                     needs: once(std::mem::take(needs.get_mut(*at)?)),
                     timeout: draft.timeout,
+                    retry: Retry::default(),
+                    allow_failure: AllowFailure::No,
+                    always: false,
                     unit,
                     relaxations,
                 })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use hoist_model::attempts::{AllowFailure, Retry};
 use hoist_model::event::EventKind;
 use hoist_model::ids::{RunId, StepId};
 use hoist_model::plan::{Plan, PlannedStep, Reports, SecretSource};
@@ -60,6 +61,7 @@ impl Deploy {
         ours.write_all(hello.as_bytes()).await.expect("room");
         let (stop, stopping) = watch::channel(Stop::No);
         let context = UnitContext {
+            attempt: 1,
             backend: Arc::clone(&rig) as Arc<dyn Backend>,
             connector: Arc::clone(&rig) as Arc<dyn Connector>,
             plan: Arc::new(plan),
@@ -158,6 +160,9 @@ fn plan(unit: ReleaseUnit) -> Plan {
             needs: Vec::new(),
             timeout: Duration::from_secs(600),
             unit: Unit::Release(Box::new(unit)),
+            retry: Retry::default(),
+            allow_failure: AllowFailure::No,
+            always: false,
             relaxations: Vec::new(),
         }],
         environments: BTreeMap::new(),

@@ -25,7 +25,7 @@ const TIMED_OUT: Ending = Ending::Failed(FailureReason::TimedOut {
 #[tokio::test(start_paused = true)]
 async fn a_step_ends_as_its_unit_does_and_its_output_is_whole() {
     let (_, bench) = bench(Program::exits(3).prints("half a line"));
-    let ending = attempt(bench.context.clone()).await;
+    let ending = attempt(bench.context.clone(), Duration::ZERO).await;
     assert_eq!(ending, Ending::Failed(FailureReason::Exit { code: 3 }));
     assert_eq!(bench.log().await, "half a line");
 }
@@ -38,7 +38,7 @@ async fn a_step_that_takes_too_long_is_stopped_with_grace() {
     });
     let start = Instant::now();
     assert_eq!(
-        attempt(bench.context.clone()).await,
+        attempt(bench.context.clone(), Duration::ZERO).await,
         TIMED_OUT,
         "though it ended with 0"
     );
@@ -57,7 +57,10 @@ async fn a_step_that_does_not_listen_is_killed() {
         ..Program::forever()
     });
     let start = Instant::now();
-    assert_eq!(attempt(bench.context.clone()).await, TIMED_OUT);
+    assert_eq!(
+        attempt(bench.context.clone(), Duration::ZERO).await,
+        TIMED_OUT
+    );
     assert!(
         start.elapsed() >= Duration::from_secs(70),
         "{:?}",
@@ -74,7 +77,7 @@ async fn the_word_from_outside_is_passed_on() {
             ..Program::forever()
         });
         let start = Instant::now();
-        let work = tokio::spawn(attempt(bench.context.clone()));
+        let work = tokio::spawn(attempt(bench.context.clone(), Duration::ZERO));
         tokio::time::sleep(Duration::from_secs(5)).await;
         bench.stop.send(stop).unwrap();
         let ending = work.await.unwrap();
@@ -97,7 +100,7 @@ async fn a_unit_that_never_ends_is_given_up() {
         engine.delay(method, Duration::from_secs(1 << 30));
     }
     let start = Instant::now();
-    let ending = attempt(bench.context.clone()).await;
+    let ending = attempt(bench.context.clone(), Duration::ZERO).await;
     assert_eq!(ending, TIMED_OUT);
     assert!(start.elapsed() <= Duration::from_secs(60) + GRACE + KILL);
 }
@@ -106,7 +109,7 @@ async fn a_unit_that_never_ends_is_given_up() {
 async fn a_panic_is_the_step_s_failure_and_no_crash() {
     let (engine, bench) = bench(Program::default());
     engine.program(|_| panic!("a bug"), Program::default());
-    let ending = attempt(bench.context.clone()).await;
+    let ending = attempt(bench.context.clone(), Duration::ZERO).await;
     let Ending::Failed(FailureReason::Surroundings(trouble)) = ending else {
         panic!("{ending:?}");
     };
@@ -126,7 +129,7 @@ async fn output_is_shown_while_a_step_runs() {
         ));
     }
     let (_, bench) = bench(program);
-    let work = tokio::spawn(attempt(bench.context.clone()));
+    let work = tokio::spawn(attempt(bench.context.clone(), Duration::ZERO));
     tokio::time::sleep(Duration::from_millis(2_500)).await;
     assert_eq!(bench.shown(), "1\n2\n");
     bench.stop.send(Stop::Kill).unwrap();
