@@ -42,12 +42,15 @@ pub struct Rule {
     pub line: usize,
     /// It takes back what earlier rules leave out.
     pub negated: bool,
+    /// Why it holds, where it came from elsewhere and that was said.
+    pub why: Option<String>,
     compiled: Pattern,
 }
 
 /// The rules of an ignore file, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct IgnoreFile {
+    name: Option<String>,
     rules: Vec<Rule>,
 }
 
@@ -84,12 +87,39 @@ impl IgnoreFile {
         Ok(file)
     }
 
+    /// With the name by which people know the file.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The name by which people know the file; `None` where there is no file.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Adds a rule after all others, as a builder gets it: a leading `/` is not removed.
     ///
     /// # Errors
     /// When Docker would refuse it.
     pub fn append(&mut self, pattern: &str) -> Result<(), IgnoreError> {
         self.push(pattern, pattern, 0)
+    }
+
+    /// As [`IgnoreFile::append`], for what is left out whatever the file says, and the reason in a
+    /// few words.
+    ///
+    /// # Errors
+    /// When Docker would refuse it.
+    pub fn never(&mut self, pattern: &str, why: impl Into<String>) -> Result<(), IgnoreError> {
+        let before = self.rules.len();
+        self.append(pattern)?;
+        if let Some(rule) = self.rules.get_mut(before) {
+            rule.why = Some(why.into());
+        }
+        Ok(())
     }
 
     fn push(&mut self, pattern: &str, written: &str, line: usize) -> Result<(), IgnoreError> {
@@ -114,6 +144,7 @@ impl IgnoreFile {
             pattern: written.to_owned(),
             line,
             negated,
+            why: None,
             compiled,
         });
         Ok(())

@@ -7,7 +7,6 @@
 
 pub mod attempts;
 pub mod diag;
-pub mod dockerfile;
 pub mod event;
 mod graph;
 pub mod ids;
@@ -25,5 +24,6 @@ pub mod schema;
 pub mod spec;
 pub mod state;
 pub mod step;
+pub mod survey;
 pub mod text;
 pub mod unit;

@@ -161,6 +161,17 @@ fn says_which_rule_decides() {
 }
 
 #[test]
+fn what_is_never_sent_says_why() {
+    let mut file = IgnoreFile::parse("a\n").unwrap().named(".dockerignore");
+    file.never("b", "hoist's own folder").unwrap();
+    let why = |path| file.matches(path).unwrap().why.as_deref();
+    assert_eq!((why("a"), why("b/c")), (None, Some("hoist's own folder")));
+    assert_eq!(file.name(), Some(".dockerignore"));
+    assert!(file.never("[", "").is_err());
+    assert_eq!(IgnoreFile::default().name(), None);
+}
+
+#[test]
 fn appended_rules_stand_over_the_file() {
     let mut file = IgnoreFile::parse("!.hoist\n!**/*\n").unwrap();
     file.append(".hoist").unwrap();

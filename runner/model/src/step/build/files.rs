@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::diag::{Diagnostic, list, near};
-use crate::dockerfile::Stage;
-use crate::plan::{Cx, Entry, join};
+use crate::plan::{Cx, Entry, Stage, join};
 use crate::spec::{At, BuildSpec};
 use crate::unit::DockerfileSource;
 
