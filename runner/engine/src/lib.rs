@@ -23,6 +23,7 @@ pub mod release;
 pub mod run;
 pub mod secrets;
 pub mod store;
+pub mod survey;
 pub mod sweep;
 pub mod tool_data;
 pub mod unit;

@@ -3,6 +3,8 @@
 
 mod request;
 
+pub(crate) use request::folders;
+
 use std::collections::BTreeMap;
 
 use hoist_model::event::EventKind;

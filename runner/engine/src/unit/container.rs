@@ -27,7 +27,7 @@ use life::Exit;
 pub(crate) use life::live;
 pub(crate) use litter::Litter;
 use place::Names;
-pub(crate) use place::{Place, bare};
+pub(crate) use place::{Place, bare, folder, leads_out};
 use user::User;
 
 /// The exit code of a process that SIGKILL ended, as shells and engines write it.

@@ -51,7 +51,11 @@ pub fn rules(
             let Some(pattern) = pattern(inside) else {
                 continue;
             };
-            rules.append(&pattern).map_err(|error| {
+            let why = match name {
+                ".hoist" => "hoist's own folder",
+                _ => "named in [secrets] or [reports]",
+            };
+            rules.never(&pattern, why).map_err(|error| {
                 Trouble::new(format!("`{name}` cannot be left out")).cause(error.to_string())
             })?;
         }
@@ -69,7 +73,8 @@ fn first_of(root: &Path, names: &[String]) -> Result<IgnoreFile, Trouble> {
 }
 
 fn parse(name: &str, text: &str) -> Result<IgnoreFile, Trouble> {
-    IgnoreFile::parse(text).map_err(|error| {
+    let parsed = IgnoreFile::parse(text).map(|file| file.named(name));
+    parsed.map_err(|error| {
         Trouble::new(format!("`{name}` cannot be used"))
             .cause(error.to_string())
             .hint("its lines are patterns as in .dockerignore")

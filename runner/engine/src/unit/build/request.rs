@@ -23,12 +23,8 @@ pub(super) fn request(
     unit: &BuildUnit,
     platform: Option<&str>,
 ) -> Result<BuildRequest, Halt> {
-    let folder = folder(context, &unit.context, "the build context", own_rules(unit))?;
-    let mut contexts = BTreeMap::new();
-    for (name, path) in &unit.contexts {
-        let what = format!("the context `{name}`");
-        contexts.insert(name.clone(), folder_of(context, path, &what)?);
-    }
+    let never = &context.plan.never_sent;
+    let (folder, contexts) = folders(&context.root, never, unit).map_err(Halt::configuration)?;
     let mut tags = Vec::new();
     for tag in &unit.tags {
         tags.push(images::text(context, tag)?);
@@ -148,26 +144,41 @@ fn own_rules(unit: &BuildUnit) -> Vec<String> {
     }
 }
 
-fn folder_of(context: &UnitContext, path: &str, what: &str) -> Result<ContextFolder, Halt> {
-    folder(context, path, what, vec![joined(path, ".dockerignore")])
+/// The folders that a build may read: its context, and the further ones by their names.
+///
+/// # Errors
+/// When one is not in the project, or its ignore file cannot be used.
+pub(crate) fn folders(
+    root: &Path,
+    never: &[String],
+    unit: &BuildUnit,
+) -> Result<(ContextFolder, BTreeMap<String, ContextFolder>), Trouble> {
+    let what = "the build context";
+    let context = folder(root, never, &unit.context, what, own_rules(unit))?;
+    let mut contexts = BTreeMap::new();
+    for (name, path) in &unit.contexts {
+        let what = format!("the context `{name}`");
+        let ignore = vec![joined(path, ".dockerignore")];
+        contexts.insert(name.clone(), folder(root, never, path, &what, ignore)?);
+    }
+    Ok((context, contexts))
 }
 
 fn folder(
-    context: &UnitContext,
+    root: &Path,
+    never: &[String],
     path: &str,
     what: &str,
     ignore: Vec<String>,
-) -> Result<ContextFolder, Halt> {
-    let found = inside(&context.root, path, what).map_err(Halt::configuration)?;
+) -> Result<ContextFolder, Trouble> {
+    let found = inside(root, path, what)?;
     if !found.is_dir() {
-        let trouble = Trouble::new(format!("{what} `{path}` is no folder"));
-        return Err(Halt::configuration(trouble));
+        return Err(Trouble::new(format!("{what} `{path}` is no folder")));
     }
-    let never = &context.plan.never_sent;
-    let ignore = rules(&context.root, path, &IgnoreSource::FirstOf(ignore), never);
+    let ignore = rules(root, path, &IgnoreSource::FirstOf(ignore), never)?;
     Ok(ContextFolder {
         path: found,
-        ignore: Arc::new(ignore.map_err(Halt::configuration)?),
+        ignore: Arc::new(ignore),
     })
 }
 

@@ -20,6 +20,7 @@ use crate::context::UnitContext;
 use crate::images::{self, Resolved};
 use crate::unit::halt::Halt;
 use crate::{labels, tool_data};
+pub(crate) use send::{folder, leads_out};
 use volumes::Volumes;
 
 /// A container that is ready to start.

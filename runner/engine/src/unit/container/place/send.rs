@@ -1,15 +1,16 @@
 //! Puts the project's source and the archives of images into containers that have not started.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use hoist_model::reason::Trouble;
+use hoist_model::survey::Hint;
 use hoist_model::unit::{ImageArchive, SourceCopy};
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
-use crate::backend::ByteStream;
+use crate::backend::{ByteStream, ContextFolder};
 use crate::context::UnitContext;
 use crate::images;
 use crate::unit::halt::{Halt, unless_stopped};
@@ -38,12 +39,8 @@ pub(super) async fn source(
     container: &str,
 ) -> Result<(), Halt> {
     context.phase("copying the source");
-    let ignore = match &source.ignorefile {
-        Some(name) => IgnoreSource::Named(name.clone()),
-        None => IgnoreSource::FirstOf(vec![".dockerignore".to_owned()]),
-    };
-    let rules = walk::rules(&context.root, ".", &ignore, &context.plan.never_sent);
-    let rules = rules.map_err(Halt::configuration)?;
+    let folder = folder(&context.root, &context.plan.never_sent, source);
+    let ContextFolder { path, ignore } = folder.map_err(Halt::configuration)?;
     let tally = Tally::default();
     let options = TarOptions {
         prefix: format!("{}/", source.target.trim_matches('/')),
@@ -51,7 +48,7 @@ pub(super) async fn source(
         tally: tally.clone(),
         ..TarOptions::default()
     };
-    let tar = tar_stream(&context.root, Arc::new(rules), options);
+    let tar = tar_stream(&path, ignore, options);
     let sent = upload(context, container, tar, "the source could not be copied").await;
     // Where the walk failed, the engine only knows that the upload broke.
     match (sent, tally.failure()) {
@@ -65,15 +62,40 @@ pub(super) async fn source(
     }
 }
 
+/// What a step gets a copy of, and what is left out of it.
+///
+/// # Errors
+/// When its ignore file cannot be used.
+pub(crate) fn folder(
+    root: &Path,
+    never: &[String],
+    source: &SourceCopy,
+) -> Result<ContextFolder, Trouble> {
+    let ignore = match &source.ignorefile {
+        Some(name) => IgnoreSource::Named(name.clone()),
+        None => IgnoreSource::FirstOf(vec![".dockerignore".to_owned()]),
+    };
+    Ok(ContextFolder {
+        path: root.to_owned(),
+        ignore: Arc::new(walk::rules(root, ".", &ignore, never)?),
+    })
+}
+
 /// Says which links lead out of what was sent.
 fn warn_of_links(context: &UnitContext, tally: &Tally) {
     for link in tally.outside() {
-        context.warn(
-            format!(
-                "`{link}` is a link that leads out of the folder; what it leads to was not sent"
-            ),
-            Some("put a copy in its place, or leave it out with .dockerignore".to_owned()),
-        );
+        let Hint { message, hint } = leads_out(&link);
+        context.warn(message, Some(hint));
+    }
+}
+
+/// What is to be said of a link that leads out of what a step gets.
+pub(crate) fn leads_out(link: &str) -> Hint {
+    Hint {
+        message: format!(
+            "`{link}` is a link that leads out of the folder; what it leads to is not sent"
+        ),
+        hint: "put a copy in its place, or leave it out with .dockerignore".to_owned(),
     }
 }
 
