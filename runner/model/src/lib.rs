@@ -7,6 +7,7 @@
 
 pub mod attempts;
 pub mod diag;
+pub mod dockerfile;
 pub mod event;
 mod graph;
 pub mod ids;

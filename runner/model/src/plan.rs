@@ -3,7 +3,6 @@
 
 mod clashes;
 mod cx;
-mod dockerfile;
 mod edges;
 mod environments;
 mod files;
@@ -29,7 +28,6 @@ pub use select::{UnknownStep, select};
 pub use surroundings::{Entry, Git, ProjectFiles, Surroundings, ToolSettings};
 
 pub(crate) use cx::Cx;
-pub(crate) use dockerfile::Stage;
 pub(crate) use files::{is_within, join};
 pub(crate) use reference::Reference;
 pub(crate) use settings::{Tools, TrivyDb};

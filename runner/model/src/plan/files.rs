@@ -8,8 +8,8 @@ use std::rc::Rc;
 
 use super::Entry;
 use super::cx::Cx;
-use super::dockerfile::{self, Stage};
 use crate::diag::Diagnostic;
+use crate::dockerfile::{Dockerfile, Stage};
 use crate::ignore::IgnoreFile;
 use crate::spec::At;
 use crate::unit::DockerfileSource;
@@ -81,14 +81,15 @@ impl Cx<'_> {
     pub(crate) fn stages(&mut self, dockerfile: &DockerfileSource) -> Option<Rc<Vec<Stage>>> {
         let path = match dockerfile {
             DockerfileSource::File(path) => path,
-            DockerfileSource::Inline(text) => return Some(Rc::new(dockerfile::stages(text))),
+            DockerfileSource::Inline(text) => {
+                return Some(Rc::new(Dockerfile::parse(text).stages()));
+            }
         };
         let files = self.world.files;
         let read = || {
             let content = files.read(path)?;
-            Some(Rc::new(dockerfile::stages(&String::from_utf8_lossy(
-                &content,
-            ))))
+            let text = String::from_utf8_lossy(&content);
+            Some(Rc::new(Dockerfile::parse(&text).stages()))
         };
         self.files
             .stages

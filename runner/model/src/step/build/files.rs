@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::diag::{Diagnostic, list, near};
-use crate::plan::{Cx, Entry, Stage, join};
+use crate::dockerfile::Stage;
+use crate::plan::{Cx, Entry, join};
 use crate::spec::{At, BuildSpec};
 use crate::unit::DockerfileSource;
 
