@@ -149,7 +149,10 @@ impl Plan {
         let mut names: Vec<&str> = Vec::new();
         for step in &self.steps {
             match &step.unit {
-                Unit::Container(unit) => names.extend(unit.secrets.iter().map(String::as_str)),
+                Unit::Container(unit) => {
+                    let beside = unit.services.iter().flat_map(|service| &service.secrets);
+                    names.extend(unit.secrets.iter().chain(beside).map(String::as_str));
+                }
                 Unit::Release(unit) => names.extend(
                     unit.services
                         .iter()

@@ -22,11 +22,13 @@ pub use leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 pub use read::parse;
 pub use service::{
     ArtifactReports, Artifacts, DependsOn, DependsOnSpec, HealthcheckSpec, ServiceSpec,
+    StepServiceSpec,
 };
 pub use step::{DeploySpec, LimitsSpec, PushSpec, Resources, ScanSpec, StepSpec};
 
 pub(crate) use inside::inside;
 pub(crate) use keys::{KeyPlace, Keys};
+pub(crate) use service::ServiceKeys;
 
 use crate::diag::{Diagnostic, SourceFile};
 

@@ -7,6 +7,7 @@ pub(crate) mod lowered;
 pub(crate) mod push;
 pub(crate) mod run;
 pub mod scan;
+mod services;
 
 use serde::{Deserialize, Serialize};
 

@@ -132,6 +132,9 @@ pub struct ContainerUnit {
     pub image_archive: Option<ImageArchive>,
     /// Data of a tool that is kept between runs and mounted read-only.
     pub tool_data: Option<ToolData>,
+    /// What lives beside it, in the order of their dependencies.
+    #[serde(default)]
+    pub services: Vec<StepService>,
     /// What is fetched from the stopped container.
     pub harvest: Harvest,
 }
@@ -199,6 +202,43 @@ pub struct Harvest {
     /// A file that the step kind reads itself, such as a scanner's report. Its folder is on disk and
     /// the step's user's to write to, whatever the root is.
     pub report: Option<String>,
+}
+
+/// A service beside a step: it is started before the container, on a network that the two are alone
+/// on and that has no way out, and is gone with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepService {
+    /// Its name, under which the container reaches it.
+    pub name: String,
+    /// What it runs on.
+    pub image: ImageSource,
+    /// The image's own where absent.
+    pub command: Option<Command>,
+    /// The image's own where absent.
+    pub entrypoint: Option<Vec<String>>,
+    /// Variables.
+    pub environment: BTreeMap<String, Text>,
+    /// The image's own where absent.
+    pub working_dir: Option<String>,
+    /// The image's own where absent.
+    pub user: Option<String>,
+    /// What it may do; the minimum of a service (CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID) is
+    /// already in `cap_add`.
+    pub security: Security,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Memory file systems.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Names of secrets, each a file under /run/secrets.
+    pub secrets: Vec<String>,
+    /// How it is told that it is ready. With an empty test it is by the image's own, if it has one.
+    pub healthcheck: Healthcheck,
+    /// Services that come first.
+    pub depends_on: Vec<Dependency>,
+    /// Grace between the stop signal and the kill when the step has ended; without any it is killed
+    /// at once.
+    #[serde(rename = "stop_grace_period_ms", with = "crate::millis")]
+    pub stop_grace_period: Duration,
 }
 
 /// An image built from a Dockerfile.
@@ -420,7 +460,8 @@ pub enum Protocol {
 /// How a service's health is told. Absent values are the engine's defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
-    /// As the engine takes it: `["CMD-SHELL", ...]`, `["CMD", ...]` or `["NONE"]`.
+    /// As the engine takes it: `["CMD-SHELL", ...]`, `["CMD", ...]` or `["NONE"]`; empty for the
+    /// image's own.
     pub test: Vec<String>,
     /// Between two probes.
     pub interval: Option<Duration>,

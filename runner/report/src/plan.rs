@@ -94,6 +94,13 @@ fn container(unit: &ContainerUnit) -> Vec<String> {
     if !unit.secrets.is_empty() {
         out.push(format!("secrets {}", unit.secrets.join(", ")));
     }
+    for service in &unit.services {
+        let image = image(&service.image);
+        out.push(format!("service {}: image {image}", service.name));
+        if !service.secrets.is_empty() {
+            out.push(format!("  secrets {}", service.secrets.join(", ")));
+        }
+    }
     out
 }
 

@@ -67,6 +67,7 @@ pub fn container() -> Box<ContainerUnit> {
         source: None,
         image_archive: None,
         tool_data: None,
+        services: Vec::new(),
         harvest: Harvest::default(),
     })
 }

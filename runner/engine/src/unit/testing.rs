@@ -181,6 +181,7 @@ pub(crate) fn container() -> ContainerUnit {
         source: None,
         image_archive: None,
         tool_data: None,
+        services: Vec::new(),
         harvest: Harvest::default(),
     }
 }

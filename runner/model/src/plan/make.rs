@@ -234,6 +234,7 @@ impl<'a> Cx<'a> {
             source_ignorefile,
             secrets,
             artifacts,
+            services,
             build: _,
             scan: _,
             push: _,
@@ -254,6 +255,7 @@ impl<'a> Cx<'a> {
             ("source_ignorefile", source_ignorefile.is_some()),
             ("secrets", secrets.is_some()),
             ("artifacts", artifacts.is_some()),
+            ("services", !services.is_empty()),
         ];
         let kind = step.kind.map_or("", KindKey::name);
         for (key, _) in keys.into_iter().filter(|(_, is_there)| *is_there) {
@@ -269,6 +271,10 @@ impl<'a> Cx<'a> {
                 ("network" | "secrets" | "shm_size", "build") => {
                     fault.help(format!("put it into `[steps.{}.build]`", step.id.value))
                 }
+                ("services", "deploy") => fault.help(format!(
+                    "those of a deploy are in `[steps.{}.deploy.services.NAME]`",
+                    step.id.value
+                )),
                 (_, "deploy") => fault.help(format!(
                     "put it into a service: `[steps.{}.deploy.services.NAME]`",
                     step.id.value

@@ -1,4 +1,5 @@
-//! A deployed service and the artifacts of a step, as written. The keys are those of Compose.
+//! Services, those of a release and those beside a step, and the artifacts of a step, as written.
+//! The keys are those of Compose.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -90,6 +91,95 @@ pub struct ServiceSpec {
     pub replicas: Option<At<u32>>,
 }
 
+/// A service beside a step. It is started before the step and gone with it; the step reaches it by
+/// its name, on any port.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct StepServiceSpec {
+    /// The image that it runs on.
+    #[schemars(required)]
+    pub image: Option<At<String>>,
+    /// Instead of the image's CMD: an array, or a string that is split into words. No shell reads
+    /// it, and it is never interpolated.
+    pub command: Option<CommandSpec>,
+    /// Instead of the image's ENTRYPOINT: an array, or a string that is split into words. It is
+    /// never interpolated.
+    pub entrypoint: Option<CommandSpec>,
+    /// Variables of the container.
+    pub environment: Option<Table>,
+    /// An absolute path in the container.
+    pub working_dir: Option<At<String>>,
+    /// The user that it runs as; the image's own if nothing is said.
+    #[schemars(with = "Option<Scalar>")]
+    pub user: Option<At<Scalar>>,
+    /// Names of secrets, each a file under /run/secrets.
+    pub secrets: Option<Vec<At<String>>>,
+    /// How it is told that it is ready; the image's own check if nothing is said. One without a
+    /// check is ready when it has started. The step waits for all of its services.
+    pub healthcheck: Option<HealthcheckSpec>,
+    /// Services that come first: an array of names, or a table with a condition for each.
+    pub depends_on: Option<DependsOnSpec>,
+    /// Bounds of the container; 1 GiB of memory and 512 processes if nothing is said.
+    pub resources: Option<Resources>,
+    /// The container cannot write to its root file system.
+    pub read_only: Option<At<bool>>,
+    /// Memory file systems, such as `/run` or `/tmp:size=64m`.
+    pub tmpfs: Option<OneOrMany>,
+    /// Capabilities beside CHOWN, DAC_OVERRIDE, FOWNER, SETGID and SETUID.
+    pub cap_add: Option<Vec<At<String>>>,
+    /// The size of /dev/shm, such as `256m`.
+    #[schemars(with = "Option<String>")]
+    pub shm_size: Option<At<Scalar>>,
+    /// Grace between the stop signal and the kill when the step has ended. It is killed at once if
+    /// nothing is said, since nothing of it is kept but its log.
+    #[schemars(with = "Option<String>")]
+    pub stop_grace_period: Option<At<Scalar>>,
+}
+
+/// The keys that a service has wherever it lives.
+pub(crate) struct ServiceKeys<'s> {
+    pub(crate) image: Option<&'s At<String>>,
+    pub(crate) command: Option<&'s CommandSpec>,
+    pub(crate) entrypoint: Option<&'s CommandSpec>,
+    pub(crate) environment: Option<&'s Table>,
+    pub(crate) working_dir: Option<&'s At<String>>,
+    pub(crate) user: Option<&'s At<Scalar>>,
+    pub(crate) secrets: Option<&'s Vec<At<String>>>,
+    pub(crate) depends_on: Option<&'s DependsOnSpec>,
+    pub(crate) resources: Option<&'s Resources>,
+    pub(crate) read_only: Option<&'s At<bool>>,
+    pub(crate) tmpfs: Option<&'s OneOrMany>,
+    pub(crate) cap_add: Option<&'s Vec<At<String>>>,
+    pub(crate) shm_size: Option<&'s At<Scalar>>,
+}
+
+macro_rules! service_keys {
+    ($spec:ty) => {
+        impl $spec {
+            pub(crate) fn keys(&self) -> ServiceKeys<'_> {
+                ServiceKeys {
+                    image: self.image.as_ref(),
+                    command: self.command.as_ref(),
+                    entrypoint: self.entrypoint.as_ref(),
+                    environment: self.environment.as_ref(),
+                    working_dir: self.working_dir.as_ref(),
+                    user: self.user.as_ref(),
+                    secrets: self.secrets.as_ref(),
+                    depends_on: self.depends_on.as_ref(),
+                    resources: self.resources.as_ref(),
+                    read_only: self.read_only.as_ref(),
+                    tmpfs: self.tmpfs.as_ref(),
+                    cap_add: self.cap_add.as_ref(),
+                    shm_size: self.shm_size.as_ref(),
+                }
+            }
+        }
+    };
+}
+
+service_keys!(ServiceSpec);
+service_keys!(StepServiceSpec);
+
 /// What the engine does when a service exits.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case", inline)]
@@ -123,15 +213,17 @@ enum ConditionWord {
 #[schemars(deny_unknown_fields)]
 pub struct HealthcheckSpec {
     /// The probe: a string goes to a shell, an array begins with `CMD` or `CMD-SHELL`. It is never
-    /// interpolated.
+    /// interpolated. A service beside a step has its image's if nothing is said.
     pub test: Option<CommandSpec>,
-    /// Between two probes, such as `2s`; the engine's default is `30s`.
+    /// Between two probes and before the first, such as `2s`; the engine's default is `30s`, and
+    /// `500ms` beside a step.
     #[schemars(with = "Option<String>")]
     pub interval: Option<At<Scalar>>,
     /// For one probe; the engine's default is `30s`.
     #[schemars(with = "Option<String>")]
     pub timeout: Option<At<Scalar>>,
-    /// Failures in a row that make it unhealthy; the engine's default is 3.
+    /// Failures in a row that make it unhealthy; the engine's default is 3, and beside a step as
+    /// many as fit into a minute.
     pub retries: Option<At<u32>>,
     /// Failures in it do not count.
     #[schemars(with = "Option<String>")]

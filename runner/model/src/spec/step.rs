@@ -8,10 +8,10 @@ use serde::Deserialize;
 
 use super::build::BuildSpec;
 use super::leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
-use super::service::{Artifacts, ServiceSpec};
+use super::service::{Artifacts, ServiceSpec, StepServiceSpec};
 
 /// A step. Exactly one of `run`, `build`, `scan`, `push` and `deploy` makes its kind; the keys
-/// from `image` to `artifacts` are those of a `run` step.
+/// from `image` to `services` are those of a `run` step.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct StepSpec {
@@ -57,6 +57,10 @@ pub struct StepSpec {
     pub secrets: Option<Vec<At<String>>>,
     /// What is kept of what the command leaves.
     pub artifacts: Option<Artifacts>,
+    /// Services beside the step, such as a database, by the names at which it reaches them. They
+    /// are on a network of this step alone that has no way out.
+    #[serde(default)]
+    pub services: BTreeMap<At<String>, StepServiceSpec>,
 
     /// Builds an image from a Dockerfile.
     pub build: Option<Box<BuildSpec>>,

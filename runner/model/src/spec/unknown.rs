@@ -8,8 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::shape::{FILE, Shape};
 use crate::diag::{Diagnostic, list, near};
 
-/// Keys that are known and not acted upon: the table they belong to (`*` is any name), the key, and
-/// what to do without it.
+/// Keys that are known and not acted upon: the table they belong to (`*` is any name, `**` at the
+/// start any tables above), the key, and what to do without it.
 const UNSUPPORTED: &[(&str, &str, &str)] = &[
     (
         "",
@@ -24,7 +24,7 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     (
         "",
         "services",
-        "services are part of a deploy: `[steps.NAME.deploy.services.NAME]`",
+        "services are part of a step, `[steps.NAME.services.NAME]`, or of a deploy, `[steps.NAME.deploy.services.NAME]`",
     ),
     (
         "defaults",
@@ -82,11 +82,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ),
     (
         "steps.*",
-        "services",
-        "start what the test needs in the test's own container",
-    ),
-    (
-        "steps.*",
         "volumes",
         "files of the project are copied in; see `source`",
     ),
@@ -96,6 +91,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "choose steps on the command line: `hoist run STEP`",
     ),
     ("steps.*", "gpus", "steps run on processors only"),
+    (
+        "steps.*.build",
+        "services",
+        "a RUN instruction reaches none; test in a `run` step that has them",
+    ),
     (
         "steps.*.build",
         "additional_contexts",
@@ -157,6 +157,56 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "keep it with `artifacts.paths`",
     ),
     (
+        "steps.*.services.*",
+        "volumes",
+        "nothing of it outlives the step; `tmpfs` keeps its data in memory",
+    ),
+    (
+        "steps.*.services.*",
+        "ports",
+        "the step reaches it by its name, on any port",
+    ),
+    (
+        "steps.*.services.*",
+        "expose",
+        "the step reaches it by its name, on any port",
+    ),
+    (
+        "steps.*.services.*",
+        "networks",
+        "it is on a network with its step, and on no other",
+    ),
+    (
+        "steps.*.services.*",
+        "network",
+        "it has no way out; put what it fetches into its image",
+    ),
+    (
+        "steps.*.services.*",
+        "restart",
+        "it is started once; one that ends fails the step",
+    ),
+    (
+        "steps.*.services.*",
+        "labels",
+        "hoist labels what it takes away with the step",
+    ),
+    (
+        "steps.*.services.*",
+        "replicas",
+        "each service beside a step is one container",
+    ),
+    (
+        "steps.*.services.*",
+        "profiles",
+        "a step has all of its services",
+    ),
+    (
+        "steps.*.services.*",
+        "hostname",
+        "the step reaches it by its name",
+    ),
+    (
         "steps.*.deploy",
         "pre_deploy",
         "run it as a step of its own, and name that in `needs`",
@@ -187,77 +237,61 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "services of one network reach all ports of one another",
     ),
     (
-        "steps.*.deploy.services.*",
+        "**.services.*",
         "build",
         "build it in a step, and name that: `${steps.NAME.image}`",
     ),
     (
-        "steps.*.deploy.services.*",
+        "**.services.*",
         "container_name",
         "hoist names containers itself",
     ),
     (
-        "steps.*.deploy.services.*",
+        "**.services.*",
         "env_file",
         "write the variables into `environment`",
     ),
     (
-        "steps.*.deploy.services.*",
+        "**.services.*",
         "extra_hosts",
         "names are found as the engine finds them",
     ),
     (
-        "steps.*.deploy.services.*",
+        "**.services.*",
         "deploy",
         "limits are in `resources.limits`",
     ),
-    (
-        "steps.*.deploy.services.*",
-        "configs",
-        "put files into the image",
-    ),
+    ("**.services.*", "configs", "put files into the image"),
     (
         "steps.*.deploy.services.*",
         "profiles",
         "a deploy has all of its services",
     ),
     (
-        "steps.*.deploy.services.*",
+        "**.services.*",
         "pull_policy",
         "an image is pulled where the engine has none",
     ),
     (
-        "steps.*.deploy.services.*",
+        "**.services.*",
         "logging",
         "the engine's own logging is used",
     ),
+    ("**.services.*", "init", "there is always an init process"),
+    ("**.services.*", "stop_signal", "the image's own is used"),
+    ("**.services.*", "gpus", "services run on processors only"),
     (
-        "steps.*.deploy.services.*",
-        "init",
-        "there is always an init process",
-    ),
-    (
-        "steps.*.deploy.services.*",
-        "stop_signal",
-        "the image's own is used",
-    ),
-    (
-        "steps.*.deploy.services.*",
-        "gpus",
-        "services run on processors only",
-    ),
-    (
-        "steps.*.deploy.services.*.healthcheck",
+        "**.services.*.healthcheck",
         "start_interval",
         "use `interval`",
     ),
     (
-        "steps.*.deploy.services.*.depends_on.*",
+        "**.services.*.depends_on.*",
         "restart",
         "a service is restarted on its own",
     ),
     (
-        "steps.*.deploy.services.*.depends_on.*",
+        "**.services.*.depends_on.*",
         "required",
         "a service always needs those it names",
     ),
@@ -356,7 +390,7 @@ fn diagnose(key: &str, span: Range<usize>, shape: &Shape, table: &[&str]) -> Dia
         let fault = Diagnostic::error(format!("`{key}` is not supported by this version"), span);
         return fault.help(*help);
     }
-    let container = matches("steps.*", table) || matches("steps.*.deploy.services.*", table);
+    let container = matches("steps.*", table) || matches("**.services.*", table);
     if let Some((_, help)) = REFUSED.iter().find(|(name, _)| container && *name == key) {
         let fault = Diagnostic::error(format!("`{key}` is refused"), span);
         return fault
@@ -381,6 +415,12 @@ fn diagnose(key: &str, span: Range<usize>, shape: &Shape, table: &[&str]) -> Dia
 }
 
 fn matches(pattern: &str, table: &[&str]) -> bool {
+    if let Some(end) = pattern.strip_prefix("**.") {
+        let above = table.len().checked_sub(end.split('.').count());
+        return above
+            .and_then(|above| table.get(above..))
+            .is_some_and(|table| matches(end, table));
+    }
     let mut parts = pattern.split('.').filter(|part| !part.is_empty());
     table.iter().all(|name| {
         parts

@@ -1,42 +1,27 @@
 //! The step kind `deploy`: a release to an environment. Its services are put in the order of their
 //! dependencies here; how a release takes the place of another is the engine's.
 
-mod health;
 mod mounts;
 mod service;
 
-use std::collections::HashMap;
-use std::ops::Range;
 use std::time::Duration;
 
 use super::StepKind;
 use super::lowered::Lowered;
+use super::services::{self, Home};
 use crate::diag::Diagnostic;
-use crate::graph;
 use crate::plan::Cx;
 use crate::quantity::show_duration;
 use crate::spec::{At, DeploySpec, ServiceSpec};
-use crate::unit::{Condition, EnvironmentPlan, ReleaseUnit, ServiceUnit, Unit};
+use crate::unit::{EnvironmentPlan, Limits, ReleaseUnit, Unit};
 
 /// How long a release may take to become healthy if nothing is said.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// Where a service is written, for messages.
+/// Where a service is written, and where it goes.
 pub(super) struct Place<'s> {
-    /// The step.
-    step: &'s str,
-    /// The service.
-    name: &'s At<String>,
+    at: services::Place<'s>,
     environment: Option<&'s EnvironmentPlan>,
-}
-
-impl Place<'_> {
-    /// The place of one of the service's keys.
-    fn key_span(&self, cx: &Cx<'_>, key: &[&str]) -> Range<usize> {
-        let service = ["steps", self.step, "deploy", "services", self.name.as_str()];
-        let path: Vec<&str> = service.into_iter().chain(key.iter().copied()).collect();
-        cx.key_span(&path)
-    }
 }
 
 /// Lowers a `deploy` step.
@@ -55,27 +40,37 @@ pub(crate) fn lower(
     }
     let mut written: Vec<(&At<String>, &ServiceSpec)> = spec.services.iter().collect();
     written.sort_by_key(|(name, _)| name.span.start);
-    let mut services = Vec::new();
+    let mut units = Vec::new();
     let mut images = Vec::new();
     let mut relaxations = Vec::new();
+    let all = spec.services.keys().map(At::as_str);
     for (name, service) in &written {
         cx.name("a service", name);
         let place = Place {
-            step: id,
-            name,
+            at: services::Place {
+                home: Home::Deploy,
+                step: id,
+                name,
+            },
             environment: environment.as_ref(),
         };
-        let unit = service::lower(cx, &place, service, &spec.services);
+        let unit = service::lower(cx, &place, service, all.clone());
         if let (Some(unit), Some(at)) = (&unit, &service.image) {
             images.push((unit.image.clone(), at.span.clone()));
-            relaxations.extend(service::relaxations(unit));
+            relaxations.extend(services::relaxations(
+                &unit.name,
+                &unit.security,
+                &unit.limits,
+                &Limits::SERVICE,
+            ));
         }
-        services.push(unit);
+        units.push(unit);
     }
-    let services = in_order(cx, id, &written, services)?;
-    for service in &services {
-        check_health_of_needs(cx, id, service, &services);
-    }
+    let written = written
+        .iter()
+        .map(|(name, service)| (*name, service.depends_on.as_ref()));
+    let written: Vec<_> = written.collect();
+    let services = services::in_order(cx, Home::Deploy, id, &written, units)?;
     let unit = ReleaseUnit {
         environment: environment?,
         services,
@@ -131,111 +126,4 @@ fn wait_timeout(cx: &mut Cx<'_>, spec: &DeploySpec, timeout: Duration) -> Durati
         );
     }
     wait
-}
-
-/// The services, each after those that it depends on.
-fn in_order(
-    cx: &mut Cx<'_>,
-    id: &str,
-    written: &[(&At<String>, &ServiceSpec)],
-    mut services: Vec<Option<ServiceUnit>>,
-) -> Option<Vec<ServiceUnit>> {
-    let place: HashMap<&str, usize> = written
-        .iter()
-        .enumerate()
-        .map(|(at, (name, _))| (name.as_str(), at))
-        .collect();
-    let needs: Vec<Vec<usize>> = written
-        .iter()
-        .enumerate()
-        .map(|(from, (_, service))| {
-            let names = service
-                .depends_on
-                .iter()
-                .flat_map(|depends_on| &depends_on.0);
-            let places = names.filter_map(|(name, _)| place.get(name.as_str()).copied());
-            places.filter(|to| *to != from).collect()
-        })
-        .collect();
-    let order = match graph::order(&needs) {
-        Ok(order) => order,
-        Err(circles) => {
-            for circle in circles {
-                let fault = circle_fault(cx, id, written, &circle);
-                cx.fault(fault);
-            }
-            return None;
-        }
-    };
-    order
-        .into_iter()
-        .map(|at| services.get_mut(at).and_then(Option::take))
-        .collect()
-}
-
-fn circle_fault(
-    cx: &Cx<'_>,
-    id: &str,
-    written: &[(&At<String>, &ServiceSpec)],
-    circle: &[usize],
-) -> Diagnostic {
-    let names: Vec<&str> = circle
-        .iter()
-        .filter_map(|at| written.get(*at))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let ends: Vec<&str> = names
-        .iter()
-        .copied()
-        .chain(names.first().copied())
-        .collect();
-    let message = format!(
-        "services depend on one another in a circle: {}",
-        ends.join(" -> ")
-    );
-    let mut labels = ends.windows(2).filter_map(|pair| {
-        let [from, to] = pair else { return None };
-        let at = written.iter().find(|(name, _)| name.as_str() == *from)?;
-        let named = at.1.depends_on.iter().flat_map(|depends_on| &depends_on.0);
-        let span = named
-            .map(|(name, _)| name)
-            .find(|name| name.as_str() == *to)?
-            .span
-            .clone();
-        Some((span, format!("`{from}` depends on `{to}`")))
-    });
-    let Some((span, text)) = labels.next() else {
-        return Diagnostic::error(message, cx.key_span(&["steps", id, "deploy", "services"]));
-    };
-    labels.fold(
-        Diagnostic::error(message, span).says(text),
-        |fault, (span, text)| fault.context(span, text),
-    )
-}
-
-/// A service that waits for another's health would wait for ever if that one has no check.
-fn check_health_of_needs(cx: &mut Cx<'_>, id: &str, service: &ServiceUnit, all: &[ServiceUnit]) {
-    for need in service
-        .depends_on
-        .iter()
-        .filter(|need| need.condition == Condition::ServiceHealthy)
-    {
-        let other = all.iter().find(|other| other.name == need.service);
-        let off = other.and_then(|other| other.healthcheck.as_ref());
-        if off.is_some_and(|check| check.test == ["NONE"]) {
-            let path = [
-                "steps",
-                id,
-                "deploy",
-                "services",
-                &service.name,
-                "depends_on",
-                &need.service,
-            ];
-            let span = cx.key_span(&path);
-            let message = format!("`{}` has its health check turned off", need.service);
-            let fault = Diagnostic::error(message, span).says("it would never be healthy");
-            cx.fault(fault.help("wait for `service_started`, or give it a `healthcheck`"));
-        }
-    }
 }

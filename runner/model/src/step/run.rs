@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::StepKind;
 use super::lowered::Lowered;
+use super::services::beside;
 use crate::diag::Diagnostic;
 use crate::image::ImageSource;
 use crate::plan::{Cx, is_within};
@@ -37,7 +38,9 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
     let source = source(cx, spec, image.as_ref());
     let secrets = cx.secrets(spec.secrets.as_ref());
     let harvest = harvest(cx, spec.artifacts.as_ref(), &tmpfs);
-    let relaxations = relaxations(network, &security, &limits);
+    let services = beside::lower(cx, id, &spec.services);
+    let mut relaxations = relaxations(network, &security, &limits);
+    relaxations.extend(services.iter().flatten().flat_map(beside::relaxations));
     let unit = ContainerUnit {
         image: image?,
         command: command?,
@@ -52,6 +55,7 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
         source,
         image_archive: None,
         tool_data: None,
+        services: services?,
         harvest,
     };
     let unit = Unit::Container(Box::new(unit));

@@ -96,7 +96,7 @@ pub(super) fn ports(
     let engine = place
         .environment
         .and_then(|environment| environment.engine.clone());
-    let who = format!("{}.{}", place.step, place.name.value);
+    let who = format!("{}.{}", place.at.step, place.at.name.value);
     let mut ports = Vec::new();
     for at in all.into_iter().flatten() {
         let Some(text) = cx.literal(at) else { continue };

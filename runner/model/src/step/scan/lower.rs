@@ -166,6 +166,7 @@ fn container(
             file: ARCHIVE.into(),
         }),
         tool_data: database,
+        services: Vec::new(),
         harvest: Harvest {
             report: Some(REPORT.into()),
             ..Harvest::default()

@@ -6,11 +6,13 @@ use crate::plan::Cx;
 use crate::spec::{CommandSpec, HealthcheckSpec};
 use crate::unit::Healthcheck;
 
-/// Lowers a health check. What it runs is never interpolated.
-pub(super) fn lower(
+/// Lowers a health check. What it runs is never interpolated. Without a test it is a fault, unless
+/// `inherits` lets the image's stand for it.
+pub(in crate::step) fn lower(
     cx: &mut Cx<'_>,
     place: &Place<'_>,
     spec: &HealthcheckSpec,
+    inherits: bool,
 ) -> Option<Healthcheck> {
     let off = spec.disable.as_ref().filter(|at| at.value);
     let test = match (&spec.test, off) {
@@ -24,17 +26,9 @@ pub(super) fn lower(
         }
         (None, Some(_)) => Some(vec!["NONE".into()]),
         (Some(said), None) => test(cx, place, said),
+        (None, None) if inherits => Some(Vec::new()),
         (None, None) => {
-            let path = [
-                "steps",
-                place.step,
-                "deploy",
-                "services",
-                &place.name.value,
-                "healthcheck",
-                "test",
-            ];
-            cx.required(None::<&()>, &path);
+            cx.required(None::<&()>, &place.path(&["healthcheck", "test"]));
             None
         }
     };

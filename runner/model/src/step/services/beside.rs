@@ -1,0 +1,105 @@
+//! Services beside a step.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Home, Place, health};
+use crate::plan::Cx;
+use crate::spec::{At, HealthcheckSpec, StepServiceSpec};
+use crate::unit::{Healthcheck, Limits, StepService};
+
+/// Between two probes of a service that says nothing of it: whoever waits for it wants to go on.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How long probes may fail of a service that says nothing of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The fewest failures that make a service unhealthy which says nothing of it, as engines have it.
+const RETRIES: u128 = 3;
+
+/// Lowers the services beside a step; nothing if one of them has a fault.
+pub(in crate::step) fn lower(
+    cx: &mut Cx<'_>,
+    step: &str,
+    services: &BTreeMap<At<String>, StepServiceSpec>,
+) -> Option<Vec<StepService>> {
+    let mut written: Vec<(&At<String>, &StepServiceSpec)> = services.iter().collect();
+    written.sort_by_key(|(name, _)| name.span.start);
+    let all = services.keys().map(At::as_str);
+    let mut units = Vec::new();
+    for (name, spec) in &written {
+        cx.name("a service", name);
+        let place = Place {
+            home: Home::Step,
+            step,
+            name,
+        };
+        units.push(service(cx, &place, spec, all.clone()));
+    }
+    let written = written
+        .iter()
+        .map(|(name, spec)| (*name, spec.depends_on.as_ref()));
+    let written: Vec<_> = written.collect();
+    super::in_order(cx, Home::Step, step, &written, units)
+}
+
+fn service<'n>(
+    cx: &mut Cx<'_>,
+    place: &Place<'_>,
+    spec: &StepServiceSpec,
+    all: impl Iterator<Item = &'n str> + Clone,
+) -> Option<StepService> {
+    let common = super::lower(cx, place, &spec.keys(), Limits::SEALED, all);
+    let healthcheck = healthcheck(cx, place, spec.healthcheck.as_ref());
+    let grace = cx.duration(spec.stop_grace_period.as_ref());
+    Some(StepService {
+        name: place.name.value.clone(),
+        image: common.image?,
+        command: common.command,
+        entrypoint: common.entrypoint,
+        environment: common.environment,
+        working_dir: common.working_dir,
+        user: common.user,
+        security: common.security,
+        limits: common.limits,
+        tmpfs: common.tmpfs,
+        secrets: common.secrets,
+        healthcheck: healthcheck?,
+        depends_on: common.depends_on,
+        stop_grace_period: grace.unwrap_or_default(),
+    })
+}
+
+/// A service's own check, else its image's, with the pace of one that is waited for.
+fn healthcheck(
+    cx: &mut Cx<'_>,
+    place: &Place<'_>,
+    spec: Option<&HealthcheckSpec>,
+) -> Option<Healthcheck> {
+    let check = match spec {
+        Some(said) => health::lower(cx, place, said, true)?,
+        None => Healthcheck {
+            test: Vec::new(),
+            interval: None,
+            timeout: None,
+            retries: None,
+            start_period: None,
+        },
+    };
+    let interval = check.interval.unwrap_or(INTERVAL);
+    let fitting = PATIENCE.as_millis() / interval.as_millis().max(1);
+    let retries = u32::try_from(fitting.max(RETRIES)).unwrap_or(u32::MAX);
+    Some(Healthcheck {
+        interval: Some(interval),
+        retries: check.retries.or(Some(retries)),
+        ..check
+    })
+}
+
+/// What the file relaxes of a service's default sealing, in words.
+pub(in crate::step) fn relaxations(service: &StepService) -> Vec<String> {
+    super::relaxations(
+        &service.name,
+        &service.security,
+        &service.limits,
+        &Limits::SEALED,
+    )
+}
