@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod deploy;
 #[cfg(test)]
 mod diagnostics;

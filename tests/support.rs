@@ -318,7 +318,8 @@ pub(crate) fn left_of(run: &str) -> String {
     [containers, networks, volumes].join(" ").trim().to_owned()
 }
 
-fn ended(output: std::process::Output) -> Ended {
+/// How a process ended, of its output.
+pub(crate) fn ended(output: std::process::Output) -> Ended {
     Ended {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
