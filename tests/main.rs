@@ -24,6 +24,8 @@ mod junit;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]
+mod results;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod tidy;

@@ -2,15 +2,21 @@
 //! module below; here are only the shapes that all renderers see.
 
 pub(crate) mod attempts;
-pub mod junit;
+mod format;
+mod go_json;
+mod junit;
+mod place;
+mod tap;
 pub mod trivy;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use format::{MAX_BYTES, MAX_CASES, MAX_NAME, MAX_TEXT, TestFormat, Unreadable};
+
 /// One test that ran inside a step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TestCase {
     /// The suite that holds it; may be empty.
     pub suite: String,
@@ -23,7 +29,7 @@ pub struct TestCase {
     /// How long it took.
     #[serde(rename = "duration_ms", with = "crate::millis")]
     pub duration: Duration,
-    /// Where it is written.
+    /// Where it is written, or else where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// Its line, from 1.
@@ -39,10 +45,11 @@ pub struct TestCase {
 }
 
 /// How a test ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TestOutcome {
     /// It passed.
+    #[default]
     Passed,
     /// An assertion did not hold.
     Failed(TestFailure),

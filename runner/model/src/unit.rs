@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::image::ImageSource;
+use crate::results::TestFormat;
 use crate::text::Text;
 
 /// The work of one step.
@@ -199,6 +200,12 @@ pub struct Harvest {
     pub paths: BTreeMap<String, String>,
     /// Patterns of JUnit files: an absolute path whose last part may hold `*` and `?`.
     pub junit: Vec<String>,
+    /// Patterns of files in the Test Anything Protocol.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tap: Vec<String>,
+    /// Patterns of files with the output of `go test -json`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub go_json: Vec<String>,
     /// A file that the step kind reads itself, such as a scanner's report. Its folder is on disk and
     /// the step's user's to write to, whatever the root is.
     pub report: Option<String>,
@@ -239,6 +246,26 @@ pub struct StepService {
     /// at once.
     #[serde(rename = "stop_grace_period_ms", with = "crate::millis")]
     pub stop_grace_period: Duration,
+}
+
+impl Harvest {
+    /// The patterns of files with test results, each with its format.
+    pub fn test_results(&self) -> impl Iterator<Item = (TestFormat, &String)> {
+        let of = |format, patterns| std::iter::repeat(format).zip(patterns);
+        let junit = of(TestFormat::Junit, &self.junit);
+        junit
+            .chain(of(TestFormat::Tap, &self.tap))
+            .chain(of(TestFormat::GoJson, &self.go_json))
+    }
+
+    /// The list of a format's patterns.
+    pub(crate) fn patterns(&mut self, format: TestFormat) -> &mut Vec<String> {
+        match format {
+            TestFormat::Junit => &mut self.junit,
+            TestFormat::Tap => &mut self.tap,
+            TestFormat::GoJson => &mut self.go_json,
+        }
+    }
 }
 
 /// An image built from a Dockerfile.

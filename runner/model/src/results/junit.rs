@@ -2,8 +2,8 @@
 //! Node and Jest, Surefire, PHPUnit, CTest, GoogleTest and Bats. They are not trusted: a document
 //! type is refused, no entity is expanded, and what exceeds a bound is refused with a reason.
 //!
-//! Read with an XML tree of our own choosing of fields: what is known as JUnit has no schema that
-//! its writers keep to. What suites print outside of their cases is let be.
+//! Read element by element, with fields of our own choosing: what is known as JUnit has no schema
+//! that its writers keep to. What suites print outside of their cases is let be.
 
 #[cfg(test)]
 mod tests;
@@ -11,56 +11,22 @@ mod tests;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use quick_xml::escape::resolve_predefined_entity;
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Error, Reader, XmlVersion};
 use regex::{Captures, Regex};
-use roxmltree::{Document, Node, ParsingOptions};
 
-use super::{TestCase, TestFailure, TestOutcome};
+use super::format::{self, MAX_CASES, MAX_DEPTH, capped, pattern, said, too_many};
+use super::{TestCase, TestFailure, TestOutcome, place};
 
-/// The largest file that is read, bytes.
-pub const MAX_BYTES: usize = 16 << 20;
-/// The most test cases that are read from one file.
-pub const MAX_CASES: usize = 100_000;
-/// The most that is kept of a case's output, and of its failure, bytes.
-pub const MAX_TEXT: usize = 64 << 10;
-/// The deepest nesting of suites.
-const MAX_DEPTH: usize = 64;
-/// Elements and texts of one file: ten for each case.
-const MAX_NODES: u32 = 1_000_000;
+/// The most attributes of an element.
+const MAX_ATTRIBUTES: usize = 100;
 
-/// A file that cannot be read as JUnit.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} is not readable as JUnit: {why}")]
-pub struct Unreadable {
-    /// The file, as it was named.
-    pub name: String,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-/// Reads the test cases of one file, in their order. Bytes that are not UTF-8, and characters that
-/// XML does not allow, become U+FFFD; colours of terminals are taken away.
-///
-/// # Errors
-/// When the file is no JUnit, is broken or cut off, or exceeds a bound.
-pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<TestCase>, Unreadable> {
-    parse(bytes).map_err(|why| Unreadable {
-        name: name.to_owned(),
-        why,
-    })
-}
-
-fn parse(bytes: &[u8]) -> Result<Vec<TestCase>, String> {
-    if bytes.len() > MAX_BYTES {
-        return Err(format!(
-            "it has {} bytes; at most {MAX_BYTES} are read",
-            bytes.len()
-        ));
-    }
-    let text = String::from_utf8_lossy(bytes);
+/// Reads the test cases of one file, in their order. Bytes that are no characters, and characters
+/// that XML does not allow, become U+FFFD; colours of terminals are taken away.
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<TestCase>, String> {
+    let text = format::text(bytes, said_encoding(bytes));
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    if text.is_empty() {
-        return Err("it is empty".to_owned());
-    }
     let text = ILLEGAL.replace_all(text, |found: &Captures<'_>| {
         if found.name("colour").is_some() {
             ""
@@ -68,201 +34,417 @@ fn parse(bytes: &[u8]) -> Result<Vec<TestCase>, String> {
             "\u{fffd}"
         }
     });
-    let options = ParsingOptions {
-        allow_dtd: false,
-        nodes_limit: MAX_NODES,
-        ..Default::default()
-    };
-    let document = Document::parse_with_options(&text, options).map_err(|error| match error {
-        roxmltree::Error::DtdDetected => {
-            "it has a document type (`<!DOCTYPE`), which can expand without bound".to_owned()
+    let mut reader = Reader::from_str(&text);
+    reader.config_mut().expand_empty_elements = true;
+    let mut walk = Walk::default();
+    loop {
+        let event = reader
+            .read_event()
+            .map_err(|error| not_xml(&error, &text, reader.error_position()))?;
+        if matches!(event, Event::Eof) {
+            return walk.end();
         }
-        roxmltree::Error::NodesLimitReached => {
-            format!("it has more than {MAX_NODES} elements and texts")
-        }
-        roxmltree::Error::UnclosedRootNode | roxmltree::Error::UnexpectedEndOfStream => {
-            "it ends in the middle; was it cut off?".to_owned()
-        }
-        error => format!("it is no well-formed XML: {error}"),
-    })?;
-    let root = document.root_element();
-    if !matches!(kind(root), Kind::Suite) {
-        return Err(format!(
-            "it begins with `<{}>` where `<testsuites>` or `<testsuite>` is expected",
-            root.tag_name().name()
-        ));
+        walk.event(&event).map_err(|stop| match stop {
+            Stop::Refused(why) => why,
+            Stop::NotXml(error) => not_xml(&error, &text, reader.buffer_position()),
+        })?;
     }
-    walk(root)
 }
 
-/// Colours, and what XML forbids: characters, and references to them. Surefire writes `&amp#27;`.
+/// What the document's first line says of its encoding.
+fn said_encoding(bytes: &[u8]) -> Option<&str> {
+    let head = bytes.get(..bytes.len().min(200))?;
+    let head = head.split(|byte| *byte == b'>').next()?;
+    let head = std::str::from_utf8(head).ok()?;
+    let (_, said) = head.split_once("encoding")?;
+    let said = said.trim_start().strip_prefix('=')?.trim_start();
+    said.split(['"', '\'']).nth(1)
+}
+
+/// Colours, and what XML forbids: characters, and references to them. Surefire writes `&amp#27;`,
+/// CTest `[NON-XML-CHAR-0x1B]`, pytest `#x1B`, gotestsum U+FFFD.
 static ILLEGAL: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"(?x)
-        (?<colour> (?: \x1b | &(?:amp)?\#(?:0*27|x0*1[bB]); ) \[ [0-9;?]* [A-Za-z] )
+    pattern(
+        r"(?x)
+        (?<colour>
+            (?: \x1b | &(?:amp)?\#(?:0*27|x0*1[bB]); | \[NON-XML-CHAR-0x1B\] | \#x1B )
+            \[ [0-9;?]* [A-Za-z]
+            | \u{fffd} \[ [0-9;]* m
+        )
         | [\x00-\x08\x0b\x0c\x0e-\x1f\u{fffe}\u{ffff}]
         | &(?:amp)?\#(?: 0*(?:[0-8]|1[124-9]|2[0-9]|3[01]) | x0*(?:[0-8bBcCeEfF]|1[0-9a-fA-F]) );
-    ";
-    #[expect(
-        clippy::expect_used,
-        reason = "a constant; every test of this file compiles it"
-    )]
-    Regex::new(pattern).expect("the pattern is right")
+    ",
+    )
 });
 
-enum Kind {
+/// Why reading stops before the end.
+enum Stop {
+    /// Something that is not read, in words.
+    Refused(String),
+    /// It is no well-formed XML.
+    NotXml(Error),
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::NotXml(error.into())
+    }
+}
+
+fn refused(why: impl Into<String>) -> Result<(), Stop> {
+    Err(Stop::Refused(why.into()))
+}
+
+fn not_xml(error: &Error, text: &str, at: u64) -> String {
+    if matches!(error, Error::Syntax(_)) {
+        return CUT_OFF.to_owned();
+    }
+    let before = usize::try_from(at).ok().and_then(|at| text.get(..at));
+    let line = before.map(|before| before.matches('\n').count() + 1);
+    let line = line.map(|line| format!(", line {line}"));
+    format!(
+        "it is no well-formed XML{}: {error}",
+        line.unwrap_or_default()
+    )
+}
+
+const CUT_OFF: &str = "it ends in the middle; was it cut off?";
+
+/// What a suite says for its cases.
+#[derive(Clone, Default)]
+struct Suite {
+    name: String,
+    file: Option<String>,
+    /// Its cases count their lines from 0.
+    zero: bool,
+}
+
+/// A case that is not over.
+#[derive(Default)]
+struct Draft {
+    case: TestCase,
+    /// It says by an attribute that it was not run.
+    off: bool,
+    /// CTest's word for a test that was not run, for whatever reason.
+    not_run: bool,
+    parts: Vec<Part>,
+}
+
+/// An element of a case.
+#[derive(Default)]
+struct Part {
+    kind: PartKind,
+    message: String,
+    word: String,
+    text: String,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum PartKind {
+    #[default]
+    Failure,
+    Error,
+    Skipped,
+    Output,
+    ErrorOutput,
+    /// A try that failed, of a case that then passed.
+    Flaky,
+}
+
+impl PartKind {
+    fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"failure" => Self::Failure,
+            b"error" => Self::Error,
+            b"skipped" => Self::Skipped,
+            // PHPUnit warns of tests that pass.
+            b"system-out" | b"warning" => Self::Output,
+            b"system-err" => Self::ErrorOutput,
+            b"flakyFailure" | b"flakyError" => Self::Flaky,
+            _ => return None,
+        })
+    }
+}
+
+/// An element that is not closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
     Suite,
     Case,
+    /// A part of a case, or an element within one: its text is the part's.
+    Part,
+    /// Neither it nor what is in it is read.
     Other,
 }
 
-fn kind(node: Node<'_, '_>) -> Kind {
-    match node.tag_name().name() {
-        "testsuites" | "testsuite" | "testrun" => Kind::Suite,
-        "testcase" => Kind::Case,
-        _ => Kind::Other,
-    }
+#[derive(Default)]
+struct Walk {
+    open: Vec<Open>,
+    over: bool,
+    suites: Vec<Suite>,
+    draft: Draft,
+    cases: Vec<TestCase>,
 }
 
-/// What a suite says for its cases.
-#[derive(Clone, Copy, Default)]
-struct Suite<'a> {
-    name: &'a str,
-    file: Option<&'a str>,
-}
-
-/// All cases in their order. Not recursive: files may nest as they like.
-fn walk(root: Node<'_, '_>) -> Result<Vec<TestCase>, String> {
-    let mut cases = Vec::new();
-    let mut ahead = vec![(root, 1, Suite::default())];
-    while let Some((node, depth, above)) = ahead.pop() {
-        match kind(node) {
-            Kind::Suite if depth > MAX_DEPTH => {
-                return Err(format!("its suites are nested more than {MAX_DEPTH} deep"));
+impl Walk {
+    fn event(&mut self, event: &Event<'_>) -> Result<(), Stop> {
+        const VERSION: XmlVersion = XmlVersion::Implicit1_0;
+        match event {
+            Event::Start(start) => self.start(start),
+            Event::End(_) => {
+                self.close();
+                Ok(())
             }
-            Kind::Suite => {
-                let suite = Suite {
-                    name: attribute(node, "name").unwrap_or(above.name),
-                    file: attribute(node, "file").or(above.file),
-                };
-                let children = node.children().filter(Node::is_element).rev();
-                ahead.extend(children.map(|child| (child, depth + 1, suite)));
+            Event::Text(text) => self.text(&text.xml_content(VERSION)?),
+            Event::CData(text) => self.text(&text.xml_content(VERSION)?),
+            Event::GeneralRef(reference) => match reference.resolve_char_ref()? {
+                Some(c) => self.text(c.encode_utf8(&mut [0; 4])),
+                None => {
+                    let name = reference.decode()?;
+                    match resolve_predefined_entity(&name) {
+                        Some(text) => self.text(text),
+                        None => refused(format!(
+                            "it is no well-formed XML: nothing says what `&{name};` is"
+                        )),
+                    }
+                }
+            },
+            Event::DocType(_) => {
+                refused("it has a document type (`<!DOCTYPE`), which can expand without bound")
             }
-            Kind::Case if cases.len() == MAX_CASES => {
-                return Err(format!("it has more than {MAX_CASES} tests"));
+            // With `expand_empty_elements` there are no empty ones.
+            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::Eof => {
+                Ok(())
             }
-            Kind::Case => cases.push(case(node, above)),
-            Kind::Other => {}
         }
     }
-    Ok(cases)
-}
 
-fn case(node: Node<'_, '_>, suite: Suite<'_>) -> TestCase {
-    let own = |name| attribute(node, name);
-    let text = |name: &str| {
-        let texts = node
-            .children()
-            .filter(|child| child.has_tag_name(name))
-            .map(all_text);
-        texts.collect::<Vec<_>>().join("\n")
-    };
-    let output = [text("system-out"), text("system-err")];
-    let output = output
-        .iter()
-        .map(|text| text.trim_end())
-        .filter(|text| !text.is_empty());
-    let output = output.collect::<Vec<_>>().join("\n");
-    // Where pytest writes lines it counts from 0, all others from 1.
-    let first = usize::from(suite.name == "pytest");
-    TestCase {
-        suite: suite.name.to_owned(),
-        class: own("classname")
-            .or(own("class"))
-            .or(own("group"))
-            .unwrap_or_default()
-            .to_owned(),
-        name: own("name").unwrap_or_default().to_owned(),
-        outcome: outcome(node, &output),
-        duration: own("time").map(seconds).unwrap_or_default(),
-        file: own("file").or(suite.file).map(str::to_owned),
-        line: own("line")
-            .and_then(|line| line.trim().parse::<usize>().ok())
-            .map(|line| line.saturating_add(first))
-            .filter(|line| *line > 0),
-        output: (!output.is_empty()).then(|| capped(output)),
-        earlier: Vec::new(),
+    fn start(&mut self, start: &BytesStart<'_>) -> Result<(), Stop> {
+        if self.open.len() == MAX_DEPTH {
+            return refused(format!(
+                "its elements are nested more than {MAX_DEPTH} deep"
+            ));
+        }
+        if self.over {
+            return refused("it is no well-formed XML: something follows its end");
+        }
+        let name = start.local_name();
+        let open = match (self.open.last(), name.as_ref()) {
+            (None | Some(Open::Suite), b"testsuites" | b"testsuite" | b"testrun") => {
+                self.suite(start)?;
+                Open::Suite
+            }
+            (None, name) => {
+                return refused(format!(
+                    "it begins with `<{}>` where `<testsuites>` or `<testsuite>` is expected",
+                    String::from_utf8_lossy(name)
+                ));
+            }
+            (Some(Open::Suite), b"testcase") => {
+                if self.cases.len() == MAX_CASES {
+                    return refused(too_many());
+                }
+                self.draft = self.draft(start)?;
+                Open::Case
+            }
+            (Some(Open::Case), name) => match PartKind::of(name) {
+                Some(kind) => {
+                    self.draft.parts.push(part(kind, start)?);
+                    Open::Part
+                }
+                None => Open::Other,
+            },
+            // Of a try that failed, what it printed is let be.
+            (Some(Open::Part), b"system-out" | b"system-err") => Open::Other,
+            (Some(Open::Part), _) => Open::Part,
+            (Some(Open::Suite | Open::Other), _) => Open::Other,
+        };
+        self.open.push(open);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        match self.open.pop() {
+            Some(Open::Suite) => {
+                self.suites.pop();
+            }
+            Some(Open::Case) => self.cases.push(std::mem::take(&mut self.draft).finish()),
+            Some(Open::Part | Open::Other) | None => {}
+        }
+        self.over = self.open.is_empty();
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), Stop> {
+        match (self.open.last(), self.draft.parts.last_mut()) {
+            (Some(Open::Part), Some(part)) => part.text.push_str(text),
+            (None, _) if !text.trim().is_empty() => {
+                return refused("it is no well-formed XML: it has text outside of elements");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<Vec<TestCase>, String> {
+        if self.over {
+            Ok(self.cases)
+        } else {
+            Err(CUT_OFF.to_owned())
+        }
+    }
+
+    fn suite(&mut self, start: &BytesStart<'_>) -> Result<(), Stop> {
+        let mut suite = self.suites.last().cloned().unwrap_or_default();
+        attributes(start, |name, value| match name {
+            b"name" => {
+                // Only pytest's own lines are counted so.
+                suite.zero |= value == "pytest" || value == "pytest tests";
+                suite.name = value;
+            }
+            b"file" => suite.file = Some(value),
+            _ => {}
+        })?;
+        self.suites.push(suite);
+        Ok(())
+    }
+
+    fn draft(&self, start: &BytesStart<'_>) -> Result<Draft, Stop> {
+        let suite = self.suites.last().cloned().unwrap_or_default();
+        let mut draft = Draft::default();
+        let case = &mut draft.case;
+        let mut classes = [const { None }; 3];
+        attributes(start, |name, value| match name {
+            b"name" => case.name = value,
+            b"classname" => classes[0] = Some(value),
+            b"class" => classes[1] = Some(value),
+            b"group" => classes[2] = Some(value),
+            b"time" => case.duration = seconds(&value),
+            b"file" => case.file = Some(value),
+            b"line" => case.line = value.trim().parse().ok(),
+            // GoogleTest and CTest.
+            b"status" => {
+                draft.not_run = value == "notrun";
+                draft.off |= draft.not_run || value == "disabled";
+            }
+            b"result" => draft.off |= matches!(value.as_str(), "suppressed" | "skipped"),
+            _ => {}
+        })?;
+        case.class = classes.into_iter().flatten().next().unwrap_or_default();
+        case.line = case
+            .line
+            .map(|line| line.saturating_add(usize::from(suite.zero)));
+        case.line = case.line.filter(|line| *line > 0);
+        case.file = case.file.take().or(suite.file);
+        case.suite = suite.name;
+        Ok(draft)
     }
 }
 
-fn outcome(node: Node<'_, '_>, output: &str) -> TestOutcome {
-    let children = || node.children().filter(Node::is_element);
-    let find = |name| children().find(|child| child.tag_name().name() == name);
-    let failures =
-        || children().filter(|child| matches!(child.tag_name().name(), "failure" | "error"));
-    if let Some(first) = failures().next() {
-        let message = attribute(first, "message").unwrap_or_default();
-        let texts: Vec<String> = failures().map(all_text).collect();
+fn part(kind: PartKind, start: &BytesStart<'_>) -> Result<Part, Stop> {
+    let mut part = Part {
+        kind,
+        ..Part::default()
+    };
+    attributes(start, |name, value| match name {
+        b"message" => part.message = value,
+        b"type" => part.word = value,
+        _ => {}
+    })?;
+    Ok(part)
+}
+
+/// Tells of the attributes that say anything.
+fn attributes(start: &BytesStart<'_>, mut tell: impl FnMut(&[u8], String)) -> Result<(), Stop> {
+    // What is given twice is taken as it was last; to look for that takes its time.
+    for (number, attribute) in start.attributes().with_checks(false).enumerate() {
+        if number == MAX_ATTRIBUTES {
+            return refused(format!(
+                "an element has more than {MAX_ATTRIBUTES} attributes"
+            ));
+        }
+        let attribute = attribute?;
+        let value = attribute.normalized_value(XmlVersion::Implicit1_0)?;
+        if !value.trim().is_empty() {
+            tell(attribute.key.as_ref(), value.into_owned());
+        }
+    }
+    Ok(())
+}
+
+impl Draft {
+    fn finish(self) -> TestCase {
+        let mut case = self.case;
+        let of = |kinds: &'static [PartKind]| {
+            self.parts.iter().filter(|part| kinds.contains(&part.kind))
+        };
+        let output = [PartKind::Output, PartKind::ErrorOutput].map(|kind| {
+            let parts = self.parts.iter().filter(|part| part.kind == kind);
+            let texts: Vec<&str> = parts.map(|part| part.text.as_str()).collect();
+            texts.join("\n").trim_end().to_owned()
+        });
+        let output = output.into_iter().filter(|text| !text.is_empty());
+        let output = output.collect::<Vec<_>>().join("\n");
+        let failures: Vec<&Part> = of(&[PartKind::Failure, PartKind::Error]).collect();
+        case.outcome = match (failures.first(), of(&[PartKind::Skipped]).next()) {
+            // Node tells why a test failed that it expects to.
+            (_, Some(skipped)) if skipped.word == "todo" => TestOutcome::Skipped {
+                message: skipped.why_skipped(),
+            },
+            (Some(first), _) => {
+                let failure = first.failure(&failures, &output, &case.name);
+                if failures.iter().any(|part| part.kind == PartKind::Failure) {
+                    TestOutcome::Failed(failure)
+                } else {
+                    TestOutcome::Errored(failure)
+                }
+            }
+            // What CTest could not run counts as failed, unless the test itself asked for it.
+            (None, Some(skipped)) if self.not_run && !skipped.message.starts_with("SKIP_") => {
+                TestOutcome::Errored(skipped.failure(&[skipped], &output, &case.name))
+            }
+            (None, Some(skipped)) => TestOutcome::Skipped {
+                message: skipped.why_skipped(),
+            },
+            (None, None) if self.off => TestOutcome::Skipped { message: None },
+            (None, None) => TestOutcome::Passed,
+        };
+        case.earlier = of(&[PartKind::Flaky])
+            .map(|part| part.failure(&[part], "", &case.name))
+            .collect();
+        case.output = (!output.is_empty()).then(|| capped(output));
+        place::fill(&mut case);
+        case
+    }
+}
+
+impl Part {
+    /// Why the case of that name failed, by this and all its failures.
+    fn failure(&self, all: &[&Self], output: &str, name: &str) -> TestFailure {
+        let texts: Vec<&str> = all.iter().map(|part| part.text.as_str()).collect();
         let text = texts.join("\n\n");
         let text = if text.trim().is_empty() {
-            message
+            &self.message
         } else {
             text.trim_matches('\n')
         };
-        // gotestsum says no more than this.
-        let message = if message == "Failed" { "" } else { message };
-        let failure = TestFailure {
-            message: [message, text, output]
-                .into_iter()
-                .find_map(telling_line)
+        TestFailure {
+            message: said(&[&self.message, text, &self.word, output], name)
                 .unwrap_or("no message")
                 .to_owned(),
-            kind: attribute(first, "type").unwrap_or_default().to_owned(),
+            kind: self.word.clone(),
             text: capped(text.to_owned()),
-        };
-        return if find("failure").is_some() {
-            TestOutcome::Failed(failure)
+        }
+    }
+
+    fn why_skipped(&self) -> Option<String> {
+        // Node says so of a test that is skipped without a reason.
+        let message = if self.message == "true" {
+            ""
         } else {
-            TestOutcome::Errored(failure)
+            &self.message
         };
+        said(&[message, &self.text], "").map(str::to_owned)
     }
-    let said =
-        |name, words: &[&str]| attribute(node, name).is_some_and(|word| words.contains(&word));
-    if let Some(skipped) = find("skipped") {
-        let text = all_text(skipped);
-        let message = [attribute(skipped, "message").unwrap_or_default(), &text]
-            .into_iter()
-            // Node says so of a test that is skipped without a reason.
-            .filter(|message| *message != "true")
-            .find_map(telling_line);
-        return TestOutcome::Skipped {
-            message: message.map(str::to_owned),
-        };
-    }
-    // GoogleTest and CTest.
-    if said("status", &["notrun", "disabled"]) || said("result", &["suppressed", "skipped"]) {
-        return TestOutcome::Skipped { message: None };
-    }
-    TestOutcome::Passed
-}
-
-/// The attribute, if it says anything.
-fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
-    node.attribute(name)
-        .filter(|value| !value.trim().is_empty())
-}
-
-fn all_text(node: Node<'_, '_>) -> String {
-    node.descendants()
-        .filter(Node::is_text)
-        .filter_map(|text| text.text())
-        .collect()
-}
-
-/// The first line that is not empty and not one of Go's markers, such as `=== RUN   TestX`.
-fn telling_line(text: &str) -> Option<&str> {
-    text.lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with("=== ") && !line.starts_with("--- "))
 }
 
 /// Seconds as their writers put them: `0.25`, `1,234.5` (Surefire), `0,25` (a locale's comma).
@@ -275,20 +457,4 @@ fn seconds(time: &str) -> Duration {
         .ok()
         .and_then(|time| Duration::try_from_secs_f64(time).ok())
         .unwrap_or_default()
-}
-
-/// Beginning and end, where it is longer than [`MAX_TEXT`].
-fn capped(text: String) -> String {
-    if text.len() <= MAX_TEXT {
-        return text;
-    }
-    let half = MAX_TEXT / 2 - 32;
-    let head = (0..=half)
-        .rev()
-        .find_map(|end| text.get(..end))
-        .unwrap_or_default();
-    let tail = (text.len() - half..text.len()).find_map(|start| text.get(start..));
-    let tail = tail.unwrap_or_default();
-    let left_out = text.len() - head.len() - tail.len();
-    format!("{head}\n[... {left_out} bytes left out ...]\n{tail}")
 }

@@ -29,6 +29,10 @@ pub struct Artifacts {
 pub struct ArtifactReports {
     /// JUnit files of the container, such as `/reports/*.xml`.
     pub junit: Option<OneOrMany>,
+    /// Files in the Test Anything Protocol, such as `/reports/*.tap`.
+    pub tap: Option<OneOrMany>,
+    /// Files with the output of `go test -json`, such as `/reports/*.json`.
+    pub go_json: Option<OneOrMany>,
 }
 
 /// A service of a release.

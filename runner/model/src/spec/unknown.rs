@@ -149,7 +149,7 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     (
         "steps.*.artifacts.reports",
         "sarif",
-        "this version reads only `junit`",
+        "this version reads only `junit`, `tap` and `go_json`",
     ),
     (
         "steps.*.artifacts.reports",

@@ -10,7 +10,8 @@ use crate::diag::Diagnostic;
 use crate::image::ImageSource;
 use crate::plan::{Cx, is_within};
 use crate::quantity::show_size;
-use crate::spec::{Artifacts, At, CommandSpec, StepSpec};
+use crate::results::TestFormat;
+use crate::spec::{Artifacts, At, CommandSpec, OneOrMany, StepSpec};
 use crate::unit::{
     Command, ContainerUnit, Harvest, Limits, Network, Security, SourceCopy, Tmpfs, Unit,
 };
@@ -162,31 +163,54 @@ fn harvest(cx: &mut Cx<'_>, spec: Option<&Artifacts>, tmpfs: &[Tmpfs]) -> Harves
             .paths
             .insert(name.value.clone(), format!("{clean}{slash}"));
     }
-    let junit = spec
-        .reports
-        .as_ref()
-        .and_then(|reports| reports.junit.as_ref());
-    for at in cx.literals(junit.map(|all| &all.0)) {
+    if let Some(reports) = &spec.reports {
+        for (format, patterns) in [
+            (TestFormat::Junit, &reports.junit),
+            (TestFormat::Tap, &reports.tap),
+            (TestFormat::GoJson, &reports.go_json),
+        ] {
+            let found = test_results(cx, format, patterns.as_ref(), tmpfs);
+            harvest.patterns(format).extend(found);
+        }
+    }
+    harvest
+}
+
+/// The patterns of files with test results in a format.
+fn test_results(
+    cx: &mut Cx<'_>,
+    format: TestFormat,
+    patterns: Option<&OneOrMany>,
+    tmpfs: &[Tmpfs],
+) -> Vec<String> {
+    let key = format.key();
+    let ending = match format {
+        TestFormat::Junit => "xml",
+        TestFormat::Tap => "tap",
+        TestFormat::GoJson => "json",
+    };
+    let mut found = Vec::new();
+    for at in cx.literals(patterns.map(|all| &all.0)) {
         let Some(clean) = fetched(cx, &at, tmpfs) else {
             continue;
         };
         let (folder, _) = clean.rsplit_once('/').unwrap_or_default();
         if folder.contains(['*', '?']) {
+            let fault = "only the last part of a path may be a pattern";
+            let example = format!("\"/reports/a/*.{ending}\", \"/reports/b/*.{ending}\"");
             cx.fault(
-                Diagnostic::error(
-                    "only the last part of a path may be a pattern",
-                    at.span.clone(),
-                )
-                .help("name each folder: `junit = [\"/reports/a/*.xml\", \"/reports/b/*.xml\"]`"),
+                Diagnostic::error(fault, at.span.clone())
+                    .help(format!("name each folder: `{key} = [{example}]`")),
             );
         } else if at.value.ends_with('/') {
-            let fault = Diagnostic::error("`junit` names files, not a folder", at.span.clone());
-            cx.fault(fault.suggest(at.span, format!("\"{clean}/*.xml\"")));
+            let what = format!("`{key}` names files, not a folder");
+            let fault = Diagnostic::error(what, at.span.clone());
+            cx.fault(fault.suggest(at.span, format!("\"{clean}/*.{ending}\"")));
         } else {
-            harvest.junit.push(clean);
+            found.push(clean);
         }
     }
-    harvest
+    found
 }
 
 /// A path that can be fetched from a stopped container.

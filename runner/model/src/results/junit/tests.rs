@@ -3,6 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::results::{MAX_BYTES, MAX_NAME, MAX_TEXT, TestFormat, Unreadable};
+
+fn read(name: &str, bytes: &[u8]) -> Result<Vec<TestCase>, Unreadable> {
+    TestFormat::Junit.read(name, bytes)
+}
 
 fn ok(xml: &str) -> Vec<TestCase> {
     read("report.xml", xml.as_bytes()).unwrap()
@@ -120,7 +125,7 @@ assertion `left == right` failed
         brief(&cases),
         [
             "cart::api|cart::api|adds|passed",
-            "cart::api|cart::api|panics|failed: thread 'panics' panicked at src/lib.rs:3:5",
+            "cart::api|cart::api|panics|failed: assertion `left == right` failed",
             "cart::api|cart::api|off|skipped: None",
         ]
     );
@@ -291,7 +296,7 @@ Failed asserting that 3 matches expected 4.
         brief(&cases),
         [
             "Tests\\CartTest|Tests.CartTest|testAdds|passed",
-            "Tests\\CartTest::testSum|Tests\\CartTest|testSum with data set #0|failed: Tests\\CartTest::testSum with data set #0",
+            "Tests\\CartTest::testSum|Tests\\CartTest|testSum with data set #0|failed: Failed asserting that 3 matches expected 4.",
         ]
     );
     assert_eq!(cases[0].line, Some(12));
@@ -355,7 +360,7 @@ Expected equality]]></failure>
         [
             "Cart|Cart|Adds|passed",
             "Cart|Cart|DISABLED_Off|skipped: None",
-            "Cart|Cart|Fails|failed: cart_test.cc:13",
+            "Cart|Cart|Fails|failed: Expected equality",
         ]
     );
     assert_eq!(
@@ -384,7 +389,7 @@ fn bats() {
         brief(&cases),
         [
             "cart.bats|cart.bats|good & <fine>|passed",
-            "cart.bats|cart.bats|bad|failed: (in test file cart.bats, line 2)",
+            "cart.bats|cart.bats|bad|failed: `@test \"bad\" { false; }' failed",
             "cart.bats|cart.bats|skipped|skipped: Some(\"no net\")",
         ]
     );
@@ -510,16 +515,106 @@ fn bounds_hold() {
     assert_eq!(ok(&most).len(), MAX_CASES);
 
     let deep = |depth| "<testsuite>".repeat(depth) + "<testcase/>" + &"</testsuite>".repeat(depth);
-    assert_eq!(ok(&deep(MAX_DEPTH)).len(), 1);
-    assert!(why(deep(MAX_DEPTH + 1).as_bytes()).contains("64 deep"));
+    assert_eq!(ok(&deep(MAX_DEPTH - 1)).len(), 1);
+    assert!(why(deep(MAX_DEPTH).as_bytes()).contains("64 deep"));
     // So deep that recursion would end the process.
     assert!(why(deep(300_000).as_bytes()).contains("64 deep"));
     let inside = "<b>".repeat(300_000) + "x" + &"</b>".repeat(300_000);
     let case = format!("<testsuite><testcase><failure>{inside}</failure></testcase></testsuite>");
-    assert_eq!(failure(&ok(&case)[0]).text, "x");
+    assert!(why(case.as_bytes()).contains("64 deep"));
+}
 
-    let nodes = format!("<testsuite>{}</testsuite>", "<a/>".repeat(1_000_001));
-    assert!(why(nodes.as_bytes()).contains("more than 1000000 elements"));
+/// Whatever it costs to read them must not grow faster than they do.
+#[test]
+fn hostile_files_take_no_time() {
+    let begun = std::time::Instant::now();
+    let attributes: String = (0..500_000)
+        .map(|number| format!(" a{number}=''"))
+        .collect();
+    let wide = format!("<testsuite{attributes}/>");
+    assert!(why(wide.as_bytes()).contains("more than 100 attributes"));
+    let spaces: String = (0..60_000)
+        .map(|n| format!("<testsuite xmlns:a{n}='{n}'>"))
+        .collect();
+    assert!(why(spaces.as_bytes()).contains("64 deep"));
+    let elements = format!("<testsuite>{}</testsuite>", "<a/>".repeat(300_000));
+    assert_eq!(ok(&elements), []);
+    let line = "x".repeat(10 << 20);
+    let long =
+        format!("<testsuite><testcase name='a'><failure message='{line}'/></testcase></testsuite>");
+    let cases = ok(&long);
+    assert!(failure(&cases[0]).text.len() <= MAX_TEXT);
+    assert_eq!(failure(&cases[0]).message.len(), MAX_NAME);
+    let references = "&lt;".repeat(1 << 18);
+    let text = format!(
+        "<testsuite><testcase><system-out>{references}</system-out></testcase></testsuite>"
+    );
+    assert!(ok(&text)[0].output.as_ref().unwrap().starts_with("<<<"));
+    assert!(
+        begun.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn an_encoding_is_read_as_it_is_and_not_as_it_is_said() {
+    let xml = |encoding: &str| {
+        format!(
+            "<?xml version='1.0' encoding='{encoding}'?><testsuite name='é'><testcase name='日'/></testsuite>"
+        )
+    };
+    for encoding in ["utf-8", "UTF-16", "ISO-8859-1", "no-such-thing"] {
+        let cases = ok(&xml(encoding));
+        assert_eq!(
+            (cases[0].suite.as_str(), cases[0].name.as_str()),
+            ("é", "日"),
+            "{encoding}"
+        );
+    }
+    let wide = |order: fn(u16) -> [u8; 2], mark: &str| -> Vec<u8> {
+        let text = mark.to_owned() + &xml("UTF-16");
+        text.encode_utf16().flat_map(order).collect()
+    };
+    for mark in ["", "\u{feff}"] {
+        for bytes in [wide(u16::to_le_bytes, mark), wide(u16::to_be_bytes, mark)] {
+            assert_eq!(read("x", &bytes).unwrap()[0].name, "日");
+        }
+    }
+    let latin = b"<?xml version='1.0' encoding=\"ISO-8859-1\"?><testsuite><testcase name='gr\xfc\xdfe'/></testsuite>";
+    assert_eq!(read("x", latin).unwrap()[0].name, "grüße");
+}
+
+#[test]
+fn tries_of_the_framework_make_a_test_flaky() {
+    let cases = ok(
+        r#"<testsuite name="s"><testcase name="a" classname="C"><flakyFailure message="first" type="E"><stackTrace><![CDATA[E: first
+	at C.a(C.java:7)]]></stackTrace><system-out>printed</system-out></flakyFailure><flakyError message="second"/></testcase>
+        <testcase name="b"><failure message="no"/><rerunFailure message="no"/></testcase></testsuite>"#,
+    );
+    assert!(cases[0].is_flaky() && !cases[1].is_flaky());
+    let earlier: Vec<_> = cases[0]
+        .earlier
+        .iter()
+        .map(|failure| failure.message.as_str())
+        .collect();
+    assert_eq!(earlier, ["first", "second"]);
+    assert_eq!(cases[0].earlier[0].text, "E: first\n\tat C.a(C.java:7)");
+    assert_eq!(
+        (cases[0].file.as_deref(), cases[0].line),
+        (Some("C.java"), Some(7))
+    );
+    assert_eq!(cases[0].output, None);
+    assert!(cases[1].is_failure() && cases[1].earlier.is_empty());
+}
+
+#[test]
+fn what_is_there_twice_is_there_twice() {
+    let suite = "<testsuite name='a'><testcase name='b' name='c'/></testsuite>";
+    let cases = ok(&format!("<testsuites>{suite}{suite}</testsuites>"));
+    assert_eq!(brief(&cases), ["a||c|passed", "a||c|passed"]);
+    let error = why(format!("{suite}{suite}").as_bytes());
+    assert!(error.contains("something follows its end"), "{error}");
 }
 
 proptest! {

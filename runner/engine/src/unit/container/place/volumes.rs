@@ -171,7 +171,8 @@ fn wanted(unit: &ContainerUnit, names: &Names) -> Vec<Volume> {
 fn written(unit: &ContainerUnit) -> Vec<String> {
     let harvest = &unit.harvest;
     let parent = |path: &String| path.rsplit_once('/').map(|(parent, _)| parent.to_owned());
-    let fetched = harvest.paths.values().chain(&harvest.junit);
+    let results = harvest.test_results().map(|(_, pattern)| pattern);
+    let fetched = harvest.paths.values().chain(results);
     let mut folders: Vec<String> = fetched
         .filter(|_| unit.security.read_only)
         .chain(&harvest.report)

@@ -68,7 +68,7 @@ async fn results_are_fetched_from_a_step_that_failed_too() {
         "***",
         "a secret does not get into the run folder"
     );
-    assert_eq!(kept("junit/unit/0/b.xml"), JUNIT);
+    assert_eq!(kept("results/unit/0/b.xml"), JUNIT);
     assert_eq!(tests.len(), 2);
     assert!(matches!(tests[1].outcome, TestOutcome::Failed(_)));
     let warnings = said.warnings().join("\n");
@@ -95,5 +95,74 @@ async fn a_step_whose_results_are_lost_has_not_passed() {
     );
     let trouble = trouble(stage.execute().await);
     assert_eq!(trouble.what, "the artifact `log` could not be kept");
+    stage.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_format_is_read_by_its_own_patterns() {
+    let mut unit = container();
+    unit.harvest.junit = vec!["/r/*.xml".into()];
+    unit.harvest.tap = vec!["/r/*.tap".into(), "/r/*.t".into()];
+    unit.harvest.go_json = vec!["/go/test.json".into()];
+    let stage = run(unit);
+    let go = r#"{"Action":"run","Package":"p","Test":"TestA"}
+{"Action":"fail","Package":"p","Test":"TestA","Elapsed":0.5}"#;
+    let program = Program::exits(1)
+        .leaves("/r/a.xml", JUNIT)
+        .leaves("/r/b.tap", "1..2\nok 1 - one\nnot ok 2 - two\n")
+        .leaves("/r/c.t", "hello\n")
+        .leaves("/go/test.json", go);
+    stage.engine.program(|_| true, program);
+    stage.execute().await;
+    let said = stage.said();
+    let found: Vec<_> = said
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            EventKind::TestsFound { cases, attempt, .. } => Some((*attempt, cases)),
+            _ => None,
+        })
+        .collect();
+    let [(1, cases)] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    // By folders, and in each by the formats.
+    assert_eq!(names, ["TestA", "good", "bad", "one", "two"]);
+    let warnings = said.warnings().join("\n");
+    assert!(
+        warnings.contains("/r/c.t is not readable as TAP: it has neither a test nor a plan"),
+        "{warnings}"
+    );
+    stage.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_results_than_anyone_reads_are_left_out() {
+    let mut unit = container();
+    unit.harvest.tap = vec!["/r/*.tap".into()];
+    let stage = run(unit);
+    let many = "ok\n".repeat(60_000) + "1..60000\n";
+    let program = Program::exits(0)
+        .leaves("/r/a.tap", many.as_str())
+        .leaves("/r/b.tap", many.as_str())
+        .leaves("/r/c.tap", many.as_str());
+    stage.engine.program(|_| true, program);
+    assert_eq!(stage.execute().await, Ending::Passed);
+    let said = stage.said();
+    let cases: usize = said
+        .events
+        .iter()
+        .map(|event| match event {
+            EventKind::TestsFound { cases, .. } => cases.len(),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(cases, 100_000);
+    let warnings = said.warnings().join("\n");
+    assert!(
+        warnings.contains("more than 100000 test cases"),
+        "{warnings}"
+    );
     stage.assert_clean();
 }
