@@ -38,9 +38,8 @@ pub(crate) enum Dir {
     Folder {
         /// Where it is, and what of it is left out.
         folder: ContextFolder,
-        /// Later times are sent as this one, in seconds since the epoch. By the time alone the
-        /// engine can then no longer tell a changed file from the one that it keeps: the session's
-        /// shared key must be another for other content.
+        /// Later times are sent as this one, in seconds since the epoch. All files are then sent
+        /// with every build: by their times nobody can tell any more which of them changed.
         clamp: Option<i64>,
     },
     /// Files in memory by their names.

@@ -22,10 +22,15 @@ const MOST_CAPABILITIES: usize = 64;
 
 /// Of a file, folder or link on this machine, without where a link leads. Times after `clamp`,
 /// seconds since the epoch, are told as it.
+///
+/// An engine asks for a file again when something of this differs from what it keeps. Where times
+/// are clamped, a file that was changed may look like the one before; so all files get the number
+/// of a device, which no file can keep, and are asked for every time.
 pub(super) fn of(path: String, metadata: &Metadata, clamp: Option<i64>) -> Stat {
     let mtime = mtime_nanos(metadata);
     let latest = clamp.map_or(i64::MAX, |clamp| clamp.saturating_mul(SECOND));
     Stat {
+        devminor: i64::from(clamp.is_some() && metadata.is_file()),
         path,
         mode: go_mode(metadata),
         size: match metadata.is_dir() {

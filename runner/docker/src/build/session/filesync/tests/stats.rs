@@ -105,6 +105,33 @@ async fn times_are_nanoseconds_and_clamped_where_asked() {
     );
 }
 
+/// What an engine that has the one need not ask for to have the other, by the rules of engines.
+fn looks_like(one: &Stat, other: &Stat) -> bool {
+    let kept = Stat {
+        // A file on a disk has none.
+        devmajor: 0,
+        devminor: 0,
+        ..one.clone()
+    };
+    kept == *other
+}
+
+#[tokio::test]
+async fn a_changed_file_never_looks_like_the_one_before() {
+    let folder = folder(&["file"]);
+    let file = folder.path().join("file");
+    for (clamp, same) in [(None, true), (Some(1_000), false)] {
+        let service = serve_clamped(folder.path(), "", clamp);
+        set_mtime(&file, 2_000, 0);
+        let before = sync(&service, &[]).await;
+        let again = sync(&service, &[]).await;
+        assert_eq!(looks_like(&before.stats[0], &again.stats[0]), same);
+        set_mtime(&file, 2_000, 1);
+        let after = sync(&service, &[]).await;
+        assert!(!looks_like(&before.stats[0], &after.stats[0]));
+    }
+}
+
 #[tokio::test]
 async fn sockets_and_pipes_are_left_out() {
     let folder = folder(&["a", "z"]);
