@@ -10,6 +10,7 @@ mod bad_input;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod context;
 mod corpus;
 #[cfg(test)]
 mod deploy;

@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Validate,
     /// Show what would be run; needs no engine.
     Plan(Plan),
+    /// Show what a step would be sent of the project; needs no engine.
+    Context(Context),
     /// Show the log of a step of a run.
     Logs(Logs),
     /// Show what hoist has deployed.
@@ -165,6 +167,53 @@ pub(crate) enum PlanFormat {
     Json,
     /// For Graphviz.
     Dot,
+}
+
+/// Arguments of `context`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Context {
+    #[command(subcommand)]
+    pub(crate) what: ContextWhat,
+}
+
+/// What of a context is shown.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContextWhat {
+    /// List what would be sent, with sizes.
+    Ls(ContextLs),
+    /// Show the heaviest folders and files of it.
+    Top(ContextTop),
+}
+
+/// Arguments of `context ls`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist context ls\n  hoist context ls image --ignored\n  hoist context ls image --format json"
+)]
+pub(crate) struct ContextLs {
+    /// A build, or a step that gets a copy of the project; the only build if left out.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// List what is left out instead, each with the rule that keeps it out.
+    #[arg(long)]
+    pub(crate) ignored: bool,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `context top`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ContextTop {
+    /// A build, or a step that gets a copy of the project; the only build if left out.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// How many folders and files.
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) lines: u16,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
 }
 
 /// Arguments of `logs`.

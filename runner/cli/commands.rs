@@ -1,6 +1,7 @@
 //! The commands, one file each, and the words they share.
 
 mod completions;
+mod context;
 mod doctor;
 mod down;
 mod init;
@@ -32,6 +33,7 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
         Command::Run(args) => run::execute(&args, options).await,
         Command::Validate => validate::execute(options),
         Command::Plan(args) => plan::execute(&args, options),
+        Command::Context(args) => context::execute(&args, options),
         Command::Logs(args) => logs::execute(&args, options),
         Command::Ps(args) => ps::execute(&args, options).await,
         Command::Down(args) => down::execute(&args, options).await,
