@@ -11,6 +11,7 @@ mod bad_input;
 mod commands;
 #[cfg(test)]
 mod context;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod deploy;
