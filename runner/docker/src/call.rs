@@ -95,7 +95,8 @@ impl Pulse {
     }
 }
 
-fn late(limit: Duration) -> BackendError {
+/// No answer within that time.
+pub(crate) fn late(limit: Duration) -> BackendError {
     let seconds = limit.as_secs();
     BackendError::new(
         Kind::Timeout,

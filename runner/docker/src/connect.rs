@@ -16,9 +16,11 @@ use crate::call;
 use crate::errors::{self, Result};
 use crate::info::{self, Api};
 
+mod dial;
 mod ssh;
 mod target;
 
+pub(crate) use dial::Dialer;
 pub use target::Settings;
 use target::{Target, Tls};
 
@@ -53,9 +55,8 @@ impl Connector for DockerConnector {
 }
 
 async fn open(target: &Target, settings: &Settings) -> Result<DockerBackend> {
-    let docker = client(target)
-        .await?
-        .with_request_modifier(with_url_safe_credentials);
+    let (docker, dialer) = client(target).await?;
+    let docker = docker.with_request_modifier(with_url_safe_credentials);
     // Asked at once: a run needs both before it can begin, and an engine takes its time over them.
     let (version, info) = tokio::try_join!(
         call::within(FIRST_ANSWER, docker.version()),
@@ -66,6 +67,7 @@ async fn open(target: &Target, settings: &Settings) -> Result<DockerBackend> {
     let info = info::read(info, &api, &target.address);
     Ok(DockerBackend {
         docker,
+        dialer,
         api,
         auth: Auth {
             config: settings.config_file(),
@@ -74,27 +76,33 @@ async fn open(target: &Target, settings: &Settings) -> Result<DockerBackend> {
     })
 }
 
-async fn client(target: &Target) -> Result<Docker> {
+/// The client library's connections, and those of one's own, to the same engine.
+async fn client(target: &Target) -> Result<(Docker, Dialer)> {
     let address = target.address.as_str();
     match address.split_once("://") {
         Some(("unix", path)) => {
             knock(Path::new(path)).await?;
-            Docker::connect_with_unix(path, UNBOUNDED_SECONDS, API_DEFAULT_VERSION)
-                .map_err(errors::of)
+            let docker = Docker::connect_with_unix(path, UNBOUNDED_SECONDS, API_DEFAULT_VERSION);
+            Ok((docker.map_err(errors::of)?, Dialer::Unix(path.into())))
         }
         Some(("tcp" | "http" | "https", _)) => match &target.tls {
-            Some(tls) => with_tls(address, tls),
+            Some(tls) => with_tls(&with_port(address, 2376), tls),
             None if address.starts_with("https") => Err(BackendError::new(
                 Kind::Unsupported,
                 "https needs certificates: set DOCKER_TLS_VERIFY and DOCKER_CERT_PATH",
             )),
             None => {
                 let address = with_port(address, 2375);
-                Docker::connect_with_http(&address, UNBOUNDED_SECONDS, API_DEFAULT_VERSION)
-                    .map_err(errors::of)
+                let docker =
+                    Docker::connect_with_http(&address, UNBOUNDED_SECONDS, API_DEFAULT_VERSION);
+                Ok((docker.map_err(errors::of)?, Dialer::tcp(&address)))
             }
         },
-        Some(("ssh", _)) => ssh::client(address, UNBOUNDED_SECONDS),
+        Some(("ssh", _)) => {
+            let dial = ssh::Dial::new(address)?;
+            let docker = ssh::client(dial.clone(), UNBOUNDED_SECONDS)?;
+            Ok((docker, Dialer::Command(dial)))
+        }
         _ => Err(BackendError::new(
             Kind::Unsupported,
             "an engine's address starts with unix://, tcp:// or ssh://, or is context:NAME",
@@ -125,16 +133,17 @@ async fn knock(path: &Path) -> Result<()> {
     }
 }
 
-fn with_tls(address: &str, tls: &Tls) -> Result<Docker> {
-    Docker::connect_with_ssl(
-        &with_port(address, 2376),
+fn with_tls(address: &str, tls: &Tls) -> Result<(Docker, Dialer)> {
+    let docker = Docker::connect_with_ssl(
+        address,
         &tls.key,
         &tls.cert,
         &tls.ca,
         UNBOUNDED_SECONDS,
         API_DEFAULT_VERSION,
     )
-    .map_err(|error| BackendError::new(Kind::Unreachable, error.to_string()))
+    .map_err(|error| BackendError::new(Kind::Unreachable, error.to_string()))?;
+    Ok((docker, Dialer::tls(address, tls)?))
 }
 
 /// bollard writes credentials in the standard alphabet of base64, engines read the URL-safe one:

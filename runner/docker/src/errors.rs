@@ -124,7 +124,7 @@ fn exec_failure(lower: &str) -> Option<i64> {
 }
 
 /// What a failure of the connection comes to: before it stood, or in its middle.
-fn of_transport(error: &(dyn StdError + 'static), connecting: bool) -> BackendError {
+pub(crate) fn of_transport(error: &(dyn StdError + 'static), connecting: bool) -> BackendError {
     let cause = innermost(error);
     let kind = match io_kind(error) {
         Some(io::ErrorKind::PermissionDenied) => Kind::Permission,

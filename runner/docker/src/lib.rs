@@ -34,6 +34,7 @@ mod volumes;
 pub use connect::{DockerConnector, Settings};
 
 use auth::Auth;
+use connect::Dialer;
 use errors::Result;
 use info::Api;
 
@@ -41,6 +42,7 @@ use info::Api;
 #[derive(Clone, Debug)]
 pub struct DockerBackend {
     docker: Docker,
+    dialer: Dialer,
     api: Api,
     auth: Auth,
     info: EngineInfo,

@@ -20,8 +20,8 @@ pub(crate) struct Seen {
     pub(crate) failed: Option<Failed>,
     /// The digest of the built image's config, where the builder wrote it.
     pub(crate) config: Option<String>,
-    /// The classic builder's words on what it built.
-    pub(crate) built: Option<String>,
+    /// The steps that were run and not taken from the builder's cache, by their names.
+    pub(crate) executed: Vec<String>,
 }
 
 /// A step that failed.
@@ -41,6 +41,8 @@ pub(crate) struct Progress {
     seen: Seen,
     /// The classic builder's step, and what of its output is no whole line yet.
     classic: Step,
+    /// The classic builder's words on what it built.
+    built: Option<String>,
 }
 
 #[derive(Default)]
@@ -63,7 +65,13 @@ impl Progress {
             order: 0,
             seen: Seen::default(),
             classic: Step::default(),
+            built: None,
         }
+    }
+
+    /// The image that the classic builder says that it built.
+    pub(crate) fn built(&self) -> Option<String> {
+        self.built.clone()
     }
 
     /// What was seen.
@@ -142,6 +150,10 @@ impl Progress {
                 format!("DONE {:.1}s", took(vertex).as_secs_f64())
             };
             line(text, number, &end);
+            if !vertex.cached {
+                let name = step.name.clone();
+                self.seen.executed.push(name);
+            }
             return;
         }
         if vertex.error.contains("context canceled") {
@@ -212,7 +224,7 @@ impl Progress {
             self.classic.name = name.to_owned();
             self.classic.last.clear();
         } else if let Some(id) = whole.strip_prefix("Successfully built ") {
-            self.seen.built = Some(id.trim().to_owned());
+            self.built = Some(id.trim().to_owned());
         } else {
             self.classic.keep(&whole);
         }

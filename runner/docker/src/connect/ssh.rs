@@ -28,17 +28,8 @@ const GETTING_THROUGH: &str = "ConnectTimeout=15";
 /// Bytes of ssh's last words that are kept.
 const LAST_WORDS: usize = 2048;
 
-/// A client whose connections go through ssh.
-pub(crate) fn client(address: &str, timeout: u64) -> Result<Docker> {
-    through(command(address)?, timeout)
-}
-
-/// A client whose connections are the input and output of a command.
-fn through(command: Vec<String>, timeout: u64) -> Result<Docker> {
-    let dial = Dial {
-        command: command.into(),
-        last_words: Arc::default(),
-    };
+/// A client whose connections are made by `dial`.
+pub(crate) fn client(dial: Dial, timeout: u64) -> Result<Docker> {
     let last_words = Arc::clone(&dial.last_words);
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
@@ -123,13 +114,32 @@ impl LastWords {
 
 /// Makes connections by starting a command.
 #[derive(Clone)]
-struct Dial {
+pub(crate) struct Dial {
     command: Arc<[String]>,
     last_words: Arc<LastWords>,
 }
 
 impl Dial {
-    fn start(&self) -> io::Result<Pipe> {
+    /// To an address such as `ssh://user@host`.
+    pub(crate) fn new(address: &str) -> Result<Self> {
+        Ok(Self::by(command(address)?))
+    }
+
+    /// By that command.
+    pub(super) fn by(command: Vec<String>) -> Self {
+        Self {
+            command: command.into(),
+            last_words: Arc::default(),
+        }
+    }
+
+    /// What ssh said last, where it is on its way out.
+    pub(crate) async fn last_words(&self) -> Option<String> {
+        self.last_words.take().await
+    }
+
+    /// A new connection.
+    pub(super) fn start(&self) -> io::Result<Pipe> {
         let (program, arguments) = self.command.split_first().ok_or(io::ErrorKind::NotFound)?;
         let mut child = Command::new(program)
             .args(arguments)
@@ -183,7 +193,7 @@ impl tower_service::Service<hyper::Uri> for Dial {
 }
 
 /// A command's output and input as a connection. The command ends with it.
-struct Pipe {
+pub(crate) struct Pipe {
     io: TokioIo<Join<ChildStdout, ChildStdin>>,
     _child: Child,
 }
@@ -276,7 +286,7 @@ mod tests {
                 [ ${#line} -gt 1 ] || printf \
                     'HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%s' ${#body} \"$body\"
             done";
-        let docker = through(shell(script), 10).unwrap();
+        let docker = client(Dial::by(shell(script)), 10).unwrap();
         let first = docker.version().await.unwrap();
         let second = docker.version().await.unwrap();
         assert!(first.version.is_some());
@@ -289,13 +299,19 @@ mod tests {
     #[tokio::test]
     async fn the_last_words_of_ssh_are_told() {
         let script = "echo 'ci@far: Permission denied (publickey).' >&2; exit 255";
-        let docker = through(shell(script), 10).unwrap();
+        let docker = client(Dial::by(shell(script)), 10).unwrap();
         let error = errors::of(docker.version().await.unwrap_err());
         assert_eq!(error.kind, Kind::Unreachable);
         assert!(error.message.contains("(publickey)"), "{error}");
 
         let missing = vec!["hoist-test-no-such-program".to_owned()];
-        let error = errors::of(through(missing, 10).unwrap().version().await.unwrap_err());
+        let error = errors::of(
+            client(Dial::by(missing), 10)
+                .unwrap()
+                .version()
+                .await
+                .unwrap_err(),
+        );
         assert_eq!(error.kind, Kind::Unreachable);
         assert!(
             error.message.contains("hoist-test-no-such-program"),
