@@ -168,18 +168,18 @@ fn the_step_must_be_clear() {
         .expect(2)
         .says("`say` is sent nothing of the project");
     let two = Project::new(
-        "name = \"two\"\n[steps.api.build]\n[steps.web.build]\n[steps.lint]\nimage = \"a\"\nrun = \"b\"\n",
+        "name = \"two\"\n[steps.api.build]\n[steps.website.build]\n[steps.lint]\nimage = \"a\"\nrun = \"b\"\n",
     )
     .file("Dockerfile", "FROM scratch\n");
     two.hoist(&["context", "top"])
         .expect(2)
         .says("more than one step builds an image")
-        .says("name one of api, web, lint");
-    two.hoist(&["context", "ls", "wbe"])
+        .says("name one of api, website, lint");
+    two.hoist(&["context", "ls", "webiste"])
         .expect(2)
-        .says("there is no step `wbe`")
-        .says("did you mean `web`?");
-    two.hoist(&["context", "ls", "web"]).expect(0);
+        .says("there is no step `webiste`")
+        .says("did you mean `website`?");
+    two.hoist(&["context", "ls", "website"]).expect(0);
 }
 
 #[test]
@@ -250,8 +250,7 @@ fn what_a_build_refuses_is_refused() {
         .file(".dockerignore", "ok\na[\n")
         .hoist(&["context", "ls"])
         .expect(2)
-        .says("`.dockerignore` cannot be used")
-        .says("line 2: `a[`");
+        .says("`.dockerignore`, line 2: `a[`: a `[` has no `]`");
 }
 
 #[test]
