@@ -3,8 +3,12 @@
 //! be looked at from here is neither alive nor dead.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::str::FromStr;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// The inode of the first PID namespace of every Linux kernel: a process in it is in no container.
 const INIT_NAMESPACE: u64 = 0xEFFF_FFFC;
@@ -35,6 +39,17 @@ pub enum Life {
     Unknown,
 }
 
+/// What a process of this namespace looks like from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It runs, and started then, in clock ticks since the boot.
+    Started(u64),
+    /// There is none of that number, or only its remains.
+    Gone,
+    /// There is one, and nothing more can be learnt of it.
+    Hidden,
+}
+
 impl Owner {
     /// This process.
     #[must_use]
@@ -51,24 +66,26 @@ impl Owner {
             boot: read("/proc/sys/kernel/random/boot_id"),
             namespace: namespace(Path::new("/proc/self/ns/pid")).unwrap_or(0),
             pid,
-            started: started(pid).unwrap_or(0),
+            started: match look(pid) {
+                Look::Started(at) => at,
+                Look::Gone | Look::Hidden => 0,
+            },
         }
     }
 
-    /// Whether this owner lives, as seen from `here`; `started` looks a process up by its number
-    /// and gives when it started.
+    /// Whether this owner lives, as seen from `here`; `look` looks a process up by its number.
     #[must_use]
-    pub fn life(&self, here: &Self, started: impl Fn(u32) -> Option<u64>) -> Life {
+    pub fn life(&self, here: &Self, look: impl Fn(u32) -> Look) -> Life {
         let known = |one: &str, other: &str| !one.is_empty() && one == other;
         if known(&self.boot, &here.boot) {
             // The inode of a namespace may come again, but then the old one's processes are gone.
             if self.namespace == 0 || self.namespace != here.namespace || self.started == 0 {
                 return Life::Unknown;
             }
-            return if started(self.pid) == Some(self.started) {
-                Life::Alive
-            } else {
-                Life::Dead
+            return match look(self.pid) {
+                Look::Started(at) if at == self.started => Life::Alive,
+                Look::Started(_) | Look::Gone => Life::Dead,
+                Look::Hidden => Life::Unknown,
             };
         }
         // Images of containers may carry a machine ID, so that many machines seem to be one.
@@ -82,22 +99,48 @@ impl Owner {
     }
 }
 
-/// When a process of this namespace started; nothing if there is none, or only its remains.
+/// Looks a process of this namespace up.
 #[must_use]
-pub fn started(pid: u32) -> Option<u64> {
-    parse_stat(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+pub fn look(pid: u32) -> Look {
+    seen(std::fs::read_to_string(format!("/proc/{pid}/stat")), || {
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        number.map_or(Err(Errno::SRCH), test_kill_process)
+    })
 }
 
-/// `proc(5)`: after the name in brackets, which may hold anything, come the state and, as the 22nd
-/// field of all, the start.
-fn parse_stat(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X" | "x") {
-        return None;
+/// `proc(5)`: mounted with `hidepid`, /proc denies other users' processes or keeps still about
+/// them. Whether there is one, `answers` tells: a signal that is not sent, as `kill(2)` has it.
+fn seen(stat: io::Result<String>, answers: impl FnOnce() -> Result<(), Errno>) -> Look {
+    match stat {
+        Ok(stat) => parse_stat(&stat),
+        // It may be gone by the time of the question, or not be asked about at all.
+        Err(error) if is_absent(&error) => match answers() {
+            Err(Errno::SRCH) => Look::Gone,
+            Ok(()) | Err(_) => Look::Hidden,
+        },
+        Err(_) => Look::Hidden,
     }
-    fields.nth(18)?.parse().ok()
+}
+
+/// A process that ends while it is read of is told by the second error.
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+/// After the name in brackets, which may hold anything, come the state and, as the 22nd field of
+/// all, the start.
+fn parse_stat(stat: &str) -> Look {
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return Look::Hidden;
+    };
+    let mut fields = rest.split_whitespace();
+    match fields.next() {
+        Some("Z" | "X" | "x") => return Look::Gone,
+        Some(_) => {}
+        None => return Look::Hidden,
+    }
+    let started = fields.nth(18).and_then(|field| field.parse().ok());
+    started.map_or(Look::Hidden, Look::Started)
 }
 
 fn namespace(link: &Path) -> Option<u64> {
@@ -158,8 +201,12 @@ mod tests {
     }
 
     fn life(of: &Owner, seen_from: &Owner) -> Life {
-        // Of all processes, only 7 runs, since 70.
-        of.life(seen_from, |pid| (pid == 7).then_some(70))
+        // Of all processes, only 7 runs, since 70, and 9, of which nothing can be learnt.
+        of.life(seen_from, |pid| match pid {
+            7 => Look::Started(70),
+            9 => Look::Hidden,
+            _ => Look::Gone,
+        })
     }
 
     const OUT: u64 = INIT_NAMESPACE;
@@ -178,6 +225,38 @@ mod tests {
             life(&owner("", "b", 5, 8, 80), &owner("", "b", 5, 1, 1)),
             Life::Dead
         );
+        assert_eq!(
+            life(&owner("m", "b", OUT, 9, 90), &here),
+            Life::Unknown,
+            "another user's, under hidepid"
+        );
+    }
+
+    #[test]
+    fn a_process_that_is_hidden_is_not_taken_for_gone() {
+        let error = |kind: ErrorKind| Err(io::Error::from(kind));
+        let never = || panic!("there is nothing to ask");
+        assert_eq!(
+            seen(error(ErrorKind::PermissionDenied), never),
+            Look::Hidden
+        );
+        for (answer, look) in [
+            (Err(Errno::PERM), Look::Hidden),
+            (Ok(()), Look::Hidden),
+            (Err(Errno::SRCH), Look::Gone),
+        ] {
+            assert_eq!(seen(error(ErrorKind::NotFound), || answer), look);
+            let ended = io::Error::from_raw_os_error(Errno::SRCH.raw_os_error());
+            assert_eq!(seen(Err(ended), || answer), look);
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_process_has_is_gone() {
+        // More than Linux ever gives: `kernel.pid_max` is 2^22 at the most.
+        for pid in [1 << 23, u32::MAX, 0] {
+            assert_eq!(look(pid), Look::Gone, "{pid}");
+        }
     }
 
     #[test]
@@ -235,14 +314,14 @@ mod tests {
     #[test]
     fn the_start_is_found_behind_any_name() {
         let stat = "7 (a) S (b c) R 1 1 1 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 4242 9 9";
-        assert_eq!(parse_stat(stat), Some(4242));
+        assert_eq!(parse_stat(stat), Look::Started(4242));
         assert_eq!(
             parse_stat(&stat.replace(") R ", ") Z ")),
-            None,
+            Look::Gone,
             "what is left of a process"
         );
-        assert_eq!(parse_stat("7 (a) R 1"), None);
-        assert_eq!(parse_stat(""), None);
+        assert_eq!(parse_stat("7 (a) R 1"), Look::Hidden);
+        assert_eq!(parse_stat(""), Look::Hidden);
     }
 
     #[test]
@@ -252,6 +331,6 @@ mod tests {
             return;
         }
         let here = Owner::here();
-        assert_eq!(here.life(&here, started), Life::Alive);
+        assert_eq!(here.life(&here, look), Life::Alive);
     }
 }

@@ -220,7 +220,7 @@ impl StoredRun {
     pub fn is_alive(&self) -> Result<Option<bool>, Trouble> {
         let owner = self.record()?.owner.parse::<Owner>();
         let life = owner.map_or(Life::Unknown, |owner| {
-            owner.life(&Owner::here(), owner::started)
+            owner.life(&Owner::here(), owner::look)
         });
         Ok(match life {
             Life::Alive => Some(true),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::backend::{Backend, Labels};
 use crate::labelled::remove_until_empty;
 use crate::labels;
-use crate::owner::{Life, Owner};
+use crate::owner::{Life, Look, Owner};
 
 /// How long a sweep may hold up a run.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,19 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Whether an object is a dead run's. `now` is the engine's clock, seconds since the epoch; 0 where
 /// it does not say.
 #[must_use]
-pub fn is_left_over(
-    object: &Labels,
-    here: &Owner,
-    now: i64,
-    started: impl Fn(u32) -> Option<u64>,
-) -> bool {
+pub fn is_left_over(object: &Labels, here: &Owner, now: i64, look: impl Fn(u32) -> Look) -> bool {
     if !object.contains_key(labels::RUN) {
         return false;
     }
     let owner = object
         .get(labels::OWNER)
         .and_then(|owner| owner.parse::<Owner>().ok());
-    match owner.map_or(Life::Unknown, |owner| owner.life(here, started)) {
+    match owner.map_or(Life::Unknown, |owner| owner.life(here, look)) {
         Life::Alive => false,
         Life::Dead => true,
         Life::Unknown => is_expired(object, now),
@@ -51,7 +46,7 @@ fn is_spared(object: &Labels, now: i64) -> bool {
 /// Takes away what dead runs left; gives why it could not, if so.
 pub(crate) async fn sweep(backend: &dyn Backend, here: &Owner, now: i64) -> Result<(), String> {
     let meant = |object: &Labels| {
-        is_left_over(object, here, now, crate::owner::started) && !is_spared(object, now)
+        is_left_over(object, here, now, crate::owner::look) && !is_spared(object, now)
     };
     let filter = [(labels::RUN, None)];
     let removed = remove_until_empty(backend, &filter, meant, 1);
@@ -91,8 +86,12 @@ mod tests {
     }
 
     fn judged(object: &Labels, now: i64) -> bool {
-        // Only 7 lives.
-        is_left_over(object, &owner("b", 1), now, |pid| (pid == 7).then_some(7))
+        // Only 7 lives, and perhaps 9.
+        is_left_over(object, &owner("b", 1), now, |pid| match pid {
+            7 => Look::Started(7),
+            9 => Look::Hidden,
+            _ => Look::Gone,
+        })
     }
 
     #[test]
@@ -109,6 +108,7 @@ mod tests {
     fn those_elsewhere_are_swept_when_their_time_is_up() {
         for elsewhere in [
             owner("c", 8).to_string(),
+            owner("b", 9).to_string(),
             String::new(),
             "nonsense".to_owned(),
         ] {

@@ -89,7 +89,7 @@ async fn dead_holder(backend: &dyn Backend, place: &Place) -> Option<String> {
         .ok()
         .flatten()?;
     let now = backend.info().await.map_or(0, |info| info.time);
-    let dead = is_left_over(&holder.labels, &Owner::here(), now, owner::started);
+    let dead = is_left_over(&holder.labels, &Owner::here(), now, owner::look);
     (place.owns(&holder.labels, LOCK) && dead).then_some(holder.id)
 }
 
