@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Context(Context),
     /// Show the log of a step of a run.
     Logs(Logs),
+    /// Show the tests of a run: failed first, then flaky, then the slowest.
+    Tests(Tests),
     /// Show what hoist has deployed.
     Ps(Ps),
     /// Remove what hoist has deployed to an environment.
@@ -228,6 +230,42 @@ pub(crate) struct Logs {
     /// The attempt at the step, from 1; the last if left out.
     #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
+}
+
+/// Arguments of `tests`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist tests\n  hoist tests --failed -v\n  hoist tests --format markdown >> \"$GITHUB_STEP_SUMMARY\"\n  hoist tests --history 'test_cart*'"
+)]
+pub(crate) struct Tests {
+    /// The run, by the beginning or the end of its ID; the newest if left out.
+    #[arg(value_name = "RUN", conflicts_with = "history")]
+    pub(crate) run: Option<String>,
+    /// Only tests that failed.
+    #[arg(long, conflicts_with = "history")]
+    pub(crate) failed: bool,
+    /// One test over the runs: a part of its name, or all of it with `*` and `?`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) history: Option<String>,
+    /// At most so many tests, or runs of a history; 0 for all.
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: TestsFormat,
+}
+
+/// How tests are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TestsFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For CI systems.
+    Junit,
+    /// For summaries and comments.
+    Markdown,
 }
 
 /// Arguments of `ps`.

@@ -11,6 +11,7 @@ mod ps;
 mod reap;
 mod run;
 mod schema;
+mod tests;
 mod validate;
 
 use std::io::Write;
@@ -35,6 +36,7 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
         Command::Plan(args) => plan::execute(&args, options),
         Command::Context(args) => context::execute(&args, options),
         Command::Logs(args) => logs::execute(&args, options),
+        Command::Tests(args) => tests::execute(&args, options),
         Command::Ps(args) => ps::execute(&args, options).await,
         Command::Down(args) => down::execute(&args, options).await,
         Command::Init(args) => init::execute(&args, options),

@@ -48,7 +48,8 @@ pub(super) fn execute(args: &args::Logs, options: &Options) -> Outcome {
     Ok(Verdict::Passed)
 }
 
-fn find(store: &Store, id: Option<&str>) -> Result<StoredRun, CliError> {
+/// The run of that ID, or the newest.
+pub(super) fn find(store: &Store, id: Option<&str>) -> Result<StoredRun, CliError> {
     match id {
         Some(id) => store.find(id).map_err(CliError::usage),
         None => store.latest().map_err(CliError::trouble)?.ok_or_else(|| {

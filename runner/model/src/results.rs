@@ -4,7 +4,9 @@
 pub(crate) mod attempts;
 mod format;
 mod go_json;
+mod history;
 mod junit;
+mod list;
 mod place;
 mod tap;
 pub mod trivy;
@@ -14,6 +16,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use format::{MAX_BYTES, MAX_CASES, MAX_NAME, MAX_TEXT, TestFormat, Unreadable};
+pub use history::{History, Past, PastCounts, TestKey};
+pub use list::{Counts, Listed, TestState, list};
 
 /// One test that ran inside a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,12 +2,13 @@
 //! none, findings as failures. Written with the junit-report crate, which writes whatever it is
 //! given; so every string is made legal for XML here first.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use hoist_model::reason::{Ending, FailureReason};
 use hoist_model::reporter::{ReportError, Reporter};
-use hoist_model::results::{Finding, TestCase, TestFailure, TestOutcome};
+use hoist_model::results::{Finding, Listed, TestCase, TestFailure, TestOutcome};
 use hoist_model::state::{RunState, StepState};
 use junit_report as xml;
 
@@ -69,7 +70,34 @@ pub fn write(state: &RunState, out: impl std::io::Write) -> Result<(), ReportErr
         .map_err(|error| ReportError(error.to_string()))
 }
 
-fn suite(state: &RunState, step: &StepState) -> xml::TestSuite {
+/// Writes tests of a run and nothing else, a suite for each step that has any.
+///
+/// # Errors
+/// When `out` refuses.
+pub fn write_tests(
+    state: &RunState,
+    tests: &[Listed<'_>],
+    out: impl std::io::Write,
+) -> Result<(), ReportError> {
+    let mut report = xml::ReportBuilder::new();
+    for step in &state.steps {
+        let mut names = HashMap::new();
+        let of_step = tests.iter().filter(|listed| listed.step == step.id());
+        let cases: Vec<_> = of_step
+            .map(|listed| test(step, listed.case, &mut names))
+            .collect();
+        if !cases.is_empty() {
+            report.add_testsuite(begun(state, step).add_testcases(cases).build());
+        }
+    }
+    report
+        .build()
+        .write_xml(out)
+        .map_err(|error| ReportError(error.to_string()))
+}
+
+/// The suite of a step, with no case yet.
+fn begun(state: &RunState, step: &StepState) -> xml::TestSuiteBuilder {
     let mut suite = xml::TestSuiteBuilder::new(&legal(step.id().as_str()));
     if let Some(at) = state.started_at {
         let at = at
@@ -79,7 +107,12 @@ fn suite(state: &RunState, step: &StepState) -> xml::TestSuite {
             suite.set_timestamp(at);
         }
     }
-    let mut names = std::collections::HashMap::new();
+    suite
+}
+
+fn suite(state: &RunState, step: &StepState) -> xml::TestSuite {
+    let mut suite = begun(state, step);
+    let mut names = HashMap::new();
     for case in &step.tests {
         suite.add_testcase(test(step, case, &mut names));
     }
@@ -139,14 +172,9 @@ fn whole(step: &StepState) -> xml::TestCase {
 fn test(
     step: &StepState,
     case: &TestCase,
-    names: &mut std::collections::HashMap<(String, String), usize>,
+    names: &mut HashMap<(String, String), usize>,
 ) -> xml::TestCase {
-    let group = if case.class.is_empty() {
-        &case.suite
-    } else {
-        &case.class
-    };
-    let class = match group.as_str() {
+    let class = match case.group() {
         "" => legal(step.id().as_str()),
         group => legal(&format!("{}.{group}", step.id())),
     };
@@ -189,10 +217,29 @@ fn test(
     if let Some(file) = &case.file {
         out.set_filepath(&legal(file));
     }
-    if let Some(output) = &case.output {
-        out.set_system_out(&legal(output));
+    // The writer has no element for it; what readers show of a test that passed is its output.
+    let flaky = case.is_flaky().then(|| tries(case));
+    let output: Vec<&str> = flaky
+        .iter()
+        .chain(&case.output)
+        .map(String::as_str)
+        .collect();
+    if !output.is_empty() {
+        out.set_system_out(&legal(&output.join("\n")));
     }
     out.build()
+}
+
+/// What a flaky test failed with before it passed.
+fn tries(case: &TestCase) -> String {
+    let mut text = words::flaky(case);
+    for (number, failure) in (1..).zip(&case.earlier) {
+        text.push_str(&format!(
+            "\n--- try {number}: {}\n{}\n",
+            failure.message, failure.text
+        ));
+    }
+    text
 }
 
 /// The text of a failure; some readers see nothing else, so place and message are in it.

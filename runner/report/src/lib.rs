@@ -9,6 +9,7 @@ pub mod junit;
 pub mod lines;
 pub mod plain;
 pub mod plan;
+pub mod results;
 #[cfg(test)]
 mod sample;
 pub mod style;

@@ -92,10 +92,13 @@ impl Block<'_> {
         }
         match step.ending() {
             Some(Ending::Failed(reason)) => self.failed(step, reason),
-            Some(Ending::Passed | Ending::Cached) if !step.findings.is_empty() => {
+            Some(Ending::Passed | Ending::Cached)
+                if !step.findings.is_empty() || step.tests.iter().any(TestCase::is_flaky) =>
+            {
                 let text = format!("  {}: {}", step.id(), words::results(step).join(", "));
                 self.line(DIM, &text);
                 self.findings(&step.findings);
+                self.flaky(step);
             }
             Some(Ending::Passed | Ending::Cached | Ending::Skipped(_) | Ending::Cancelled(_))
             | None => {}
@@ -118,22 +121,51 @@ impl Block<'_> {
             self.whole(&format!("    {detail}"));
         }
         self.findings(&step.findings);
-        let failing: Vec<_> = step.tests.iter().filter(|case| case.is_failure()).collect();
+        let failing = step.tests.iter().filter(|case| case.is_failure());
+        self.some(failing, "failing test", Self::test);
+        let before = step.tests_before.iter().filter(|case| case.is_failure());
+        self.some(before, "failing test", |block, case| {
+            let name = words::test_name(case);
+            let text = format!("    {name}  in an attempt before the last one");
+            block.whole(&clean(text.as_bytes(), false));
+        });
+        self.flaky(step);
+        self.line(DIM, &format!("    whole log: hoist logs {}", step.id()));
+    }
+
+    /// Tests that passed after they had failed.
+    fn flaky(&mut self, step: &StepState) {
+        let flaky = step.tests.iter().filter(|case| case.is_flaky());
+        self.some(flaky, "flaky test", |block, case| {
+            let text = format!("    {}  {}", words::test_name(case), words::flaky(case));
+            let text = fit(&clean(text.as_bytes(), false), block.options.width);
+            block.whole(&block.paint.paint(WARN, &text));
+        });
+    }
+
+    /// Shows tests, but no more than people read, and how many more there are.
+    fn some<'c>(
+        &mut self,
+        cases: impl Iterator<Item = &'c TestCase>,
+        what: &str,
+        show: impl Fn(&mut Self, &TestCase),
+    ) {
         let most = if self.options.verbose {
             usize::MAX
         } else {
             TESTS
         };
-        for case in failing.iter().take(most) {
-            self.test(case);
+        let mut more = 0;
+        for (number, case) in cases.enumerate() {
+            if number < most {
+                show(self, case);
+            } else {
+                more += 1;
+            }
         }
-        if let Some(more) = failing.len().checked_sub(most).filter(|more| *more > 0) {
-            self.line(
-                DIM,
-                &format!("    and {} more", words::count(more, "failing test")),
-            );
+        if more > 0 {
+            self.line(DIM, &format!("    and {} more", words::count(more, what)));
         }
-        self.line(DIM, &format!("    whole log: hoist logs {}", step.id()));
     }
 
     fn test(&mut self, case: &TestCase) {
@@ -239,7 +271,13 @@ impl Block<'_> {
             } else {
                 String::new()
             };
-            let line = format!("{word} in {time}: {}{cached}", words::count(passed, "step"));
+            let tests = state.steps.iter().flat_map(|step| &step.tests);
+            let flaky = match tests.filter(|case| case.is_flaky()).count() {
+                0 => String::new(),
+                flaky => format!(", {}", words::count(flaky, "flaky test")),
+            };
+            let steps = words::count(passed, "step");
+            let line = format!("{word} in {time}: {steps}{cached}{flaky}");
             self.whole(&self.paint.paint(GOOD, &line));
             return;
         }

@@ -8,7 +8,7 @@ use hoist_model::event::ReleasedService;
 use hoist_model::reason::{
     CancelReason, Ending, FailureReason, Fallback, Signal, SkipReason, Trouble, Verdict,
 };
-use hoist_model::results::{Severity, TestCase, TestOutcome};
+use hoist_model::results::{Counts, Severity, TestCase};
 use hoist_model::state::{StepState, StepStatus};
 
 /// A duration with three digits at the most: `0.04s`, `4.2s`, `1m12s`, `2h05m`.
@@ -287,24 +287,46 @@ pub fn released(service: &ReleasedService) -> String {
     format!("{}{state}{ports}", service.service)
 }
 
-/// `1 of 12 tests failed`, `12 tests passed`, `12 tests passed, 1 skipped`.
+/// `1 of 12 tests failed`, `12 tests passed`, `12 tests passed, 1 flaky, 1 skipped`.
 #[must_use]
 pub fn tests(cases: &[TestCase]) -> String {
-    let failed = cases.iter().filter(|case| case.is_failure()).count();
-    let skipped = cases
-        .iter()
-        .filter(|case| matches!(case.outcome, TestOutcome::Skipped { .. }))
-        .count();
-    let tail = if skipped == 0 {
-        String::new()
+    let counts = Counts::of(cases);
+    let failed = counts.failed + counts.errored;
+    let mut words = if failed > 0 {
+        format!("{failed} of {} failed", count(counts.tests, "test"))
     } else {
-        format!(", {skipped} skipped")
+        format!("{} passed", count(counts.passed, "test"))
     };
-    if failed > 0 {
-        format!("{failed} of {} failed{tail}", count(cases.len(), "test"))
-    } else {
-        format!("{} passed{tail}", count(cases.len() - skipped, "test"))
+    for (count, word) in [(counts.flaky, "flaky"), (counts.skipped, "skipped")] {
+        if count > 0 {
+            words.push_str(&format!(", {count} {word}"));
+        }
     }
+    words
+}
+
+/// `failed once before it passed: timeout`.
+#[must_use]
+pub fn flaky(case: &TestCase) -> String {
+    let times = match case.earlier.len() {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        times => format!("{times} times"),
+    };
+    let why = case.earlier.last().map(|why| why.message.as_str());
+    let why = why
+        .filter(|why| !why.is_empty())
+        .map(|why| format!(": {why}"));
+    format!(
+        "flaky: failed {times} before it passed{}",
+        why.unwrap_or_default()
+    )
+}
+
+/// `2026-03-01 10:00:00 UTC`.
+#[must_use]
+pub fn time(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// `2 CRITICAL, 1 HIGH`, worst first.
@@ -325,15 +347,16 @@ pub fn findings(severities: impl Iterator<Item = Severity>) -> String {
 /// The name by which people find a test: its class or suite, then its own.
 #[must_use]
 pub fn test_name(case: &TestCase) -> String {
-    let group = if case.class.is_empty() {
-        &case.suite
-    } else {
-        &case.class
-    };
-    if group.is_empty() {
-        case.name.clone()
-    } else {
-        format!("{group}::{}", case.name)
+    named(case.group(), &case.name)
+}
+
+/// A group and a name, either of which may be empty.
+#[must_use]
+pub fn named(group: &str, name: &str) -> String {
+    match (group, name) {
+        ("", name) => name.to_owned(),
+        (group, "") => group.to_owned(),
+        (group, name) => format!("{group}::{name}"),
     }
 }
 
