@@ -145,7 +145,8 @@ impl Call {
         requests: impl Stream<Item = Result<Packet, Status>> + Send,
     ) -> Result<(), Halt> {
         let (ask, asked) = mpsc::channel(ASKED);
-        let asked = Arc::new(Mutex::new(asked));
+        // Only the readers hold it: once all of them failed, nothing waits for them any more.
+        let mut asked = Some(Arc::new(Mutex::new(asked)));
         let mut readers: JoinSet<Result<(), Halt>> = JoinSet::new();
         let mut requests = std::pin::pin!(requests);
         loop {
@@ -163,7 +164,7 @@ impl Call {
             };
             match request.r#type() {
                 PacketType::PacketReq => {
-                    if readers.is_empty() {
+                    if let Some(asked) = asked.take() {
                         for _ in 0..READERS {
                             let (call, asked) = (self.clone(), asked.clone());
                             readers.spawn_blocking(move || call.read(&asked));

@@ -58,6 +58,15 @@ async fn a_file_that_changes_before_it_is_sent_is_named() {
     );
 }
 
+#[tokio::test]
+async fn many_files_that_vanish_are_one_error() {
+    let names: Vec<String> = (0..4_000).map(|name| format!("sub/{name}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let text = changed(&names, |at| fs::remove_dir_all(at.join("sub")).unwrap()).await;
+    assert!(text.starts_with("`sub/"), "{text}");
+    assert!(text.contains("changed: it vanished"), "{text}");
+}
+
 /// A call whose engine does this to a big file when it has some of it.
 async fn changed_midway(change: impl FnOnce(&Path)) -> String {
     let folder = folder(&["a"]);
