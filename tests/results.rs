@@ -1,6 +1,7 @@
 //! The corpus of test results: each file under `results/` was made by the tool whose folder it is
 //! in (`results/README.md` says how), and what is read of it is compared with the `.expected` file
-//! beside it. `HOIST_BLESS=1` writes what is expected.
+//! beside it. `HOIST_BLESS=1` writes what is expected. Then `hoist tests`, over run folders that are
+//! written here: it needs no engine.
 
 #![expect(clippy::disallowed_methods, reason = "the test's own switch")]
 
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use hoist_model::results::{TestCase, TestFailure, TestFormat, TestOutcome};
 
-use crate::support::repository;
+use crate::support::{Project, repository};
 
 fn folder() -> PathBuf {
     repository().join("tests/results")
@@ -69,7 +70,9 @@ fn told(case: &TestCase) -> String {
     }
     match &case.outcome {
         TestOutcome::Failed(why) | TestOutcome::Errored(why) => failure(&mut text, "message", why),
-        TestOutcome::Skipped { message: Some(message) } => {
+        TestOutcome::Skipped {
+            message: Some(message),
+        } => {
             let _ = writeln!(text, "    message: {message}");
         }
         TestOutcome::Passed | TestOutcome::Skipped { message: None } => {}
@@ -113,11 +116,180 @@ fn each_file_is_read_as_expected() {
 fn the_corpus_says_where_it_is_from_and_nothing_of_a_machine() {
     let readme = fs::read_to_string(folder().join("README.md")).unwrap();
     for (path, _) in corpus() {
-        let tool = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
-        assert!(readme.contains(&format!("`{tool}/`")), "README.md does not tell of {tool}");
+        let tool = path
+            .parent()
+            .unwrap()
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap();
+        assert!(
+            readme.contains(&format!("`{tool}/`")),
+            "README.md does not tell of {tool}"
+        );
         let text = fs::read_to_string(&path).unwrap();
         for word in ["/root/", "/home/", "/tmp/", "localhost"] {
             assert!(!text.contains(word), "{} holds {word}", path.display());
         }
     }
+}
+
+/// A project with runs as their folders have them: the older one failed, the newer is flaky.
+fn with_runs() -> Project {
+    let event = |run: &str, seq: u32, rest: &str| {
+        format!(
+            r#"{{"run":"{run}","seq":{seq},"at":"2026-03-01T10:00:0{seq}Z","elapsed_ms":{seq},{rest}}}"#
+        )
+    };
+    let started = r#""event":"run_started","project":"shop","version":"0","jobs":1,
+        "steps":[{"id":"unit","kind":"run","needs":[]}]"#
+        .replace('\n', " ");
+    let case = |name: &str, outcome: &str, millis: u32| {
+        format!(
+            r#"{{"suite":"s","class":"cart","name":"{name}","outcome":{outcome},"duration_ms":{millis}}}"#
+        )
+    };
+    let failed = r#"{"failed":{"message":"no answer","kind":"E","text":"line 1\nno answer"}}"#;
+    let found = |attempt: u32, cases: &[String]| {
+        let cases = cases.join(",");
+        format!(r#""event":"tests_found","step":"unit","attempt":{attempt},"cases":[{cases}]"#)
+    };
+    let first = [
+        case("test_net", failed, 900),
+        case("test_add", r#""passed""#, 5),
+    ];
+    let second = [
+        case("test_net", r#""passed""#, 30),
+        case("test_add", r#""passed""#, 7),
+    ];
+    let older = [started.clone(), found(1, &first)];
+    let newer = [started, found(1, &first), found(2, &second)];
+    let mut project = Project::empty();
+    for (run, events) in [(OLDER, older.as_slice()), (NEWER, &newer)] {
+        let lines = events
+            .iter()
+            .zip(0..)
+            .map(|(rest, seq)| event(run, seq, rest) + "\n");
+        let path = format!(".hoist/runs/{run}/events.jsonl");
+        project = project.file(&path, lines.collect::<String>());
+    }
+    project
+}
+
+const OLDER: &str = "019c0000-0000-7000-8000-00000000aaaa";
+const NEWER: &str = "019c0000-0001-7000-8000-00000000bbbb";
+
+#[test]
+fn tests_of_the_newest_run_or_a_given_one_are_shown() {
+    let project = with_runs();
+    let newest = project.hoist(&["tests"]).expect(0);
+    assert!(
+        newest.stdout.starts_with(&format!("run {NEWER}  shop")),
+        "{}",
+        newest.stdout
+    );
+    assert!(
+        newest.stdout.contains("~ unit  cart::test_net"),
+        "{}",
+        newest.stdout
+    );
+    assert_eq!(newest.stderr, "");
+    // How they ended is no matter of the exit code.
+    let older = project
+        .hoist(&["tests", "aaaa", "--failed"])
+        .expect(0)
+        .stdout;
+    assert!(older.contains("✗ unit  cart::test_net  0.90s"), "{older}");
+    assert!(!older.contains("test_add"), "{older}");
+    let json = project
+        .hoist(&["tests", "--format", "json", "-n", "1"])
+        .expect(0)
+        .stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["tests"][0]["flaky"], true);
+    assert_eq!(json["tests"].as_array().unwrap().len(), 1);
+    let junit = project
+        .hoist(&["tests", "--format", "junit"])
+        .expect(0)
+        .stdout;
+    assert_eq!(
+        TestFormat::Junit.read("x", junit.as_bytes()).unwrap().len(),
+        2
+    );
+    let markdown = project
+        .hoist(&["tests", "--format", "markdown"])
+        .expect(0)
+        .stdout;
+    assert!(markdown.starts_with("## Tests of shop\n"), "{markdown}");
+}
+
+#[test]
+fn one_test_is_followed_over_the_runs() {
+    let project = with_runs();
+    let past = project
+        .hoist(&["tests", "--history", "test_n"])
+        .expect(0)
+        .stdout;
+    let lines: Vec<&str> = past.lines().map(str::trim).collect();
+    assert_eq!(lines[0], "unit  cart::test_net");
+    assert!(
+        lines[1].starts_with("00000000bbbb") && lines[1].contains("flaky"),
+        "{past}"
+    );
+    assert!(
+        lines[2].starts_with("00000000aaaa") && lines[2].contains("failed"),
+        "{past}"
+    );
+    assert!(
+        lines[3].starts_with("failed in 1 of 2 runs, flaky in 1;"),
+        "{past}"
+    );
+    let one = project
+        .hoist(&["tests", "--history", "test_?et", "-n", "1"])
+        .expect(0)
+        .stdout;
+    assert!(one.contains("never failed in 1 run, flaky in 1"), "{one}");
+    // A run that is broken hides no other.
+    let project = project.file(
+        ".hoist/runs/019c0000-0002-7000-8000-00000000cccc/events.jsonl",
+        "broken\n",
+    );
+    let ended = project
+        .hoist(&["tests", "--history", "test_net"])
+        .expect(0)
+        .says("it is left out");
+    assert!(
+        ended.stdout.contains("failed in 1 of 2 runs"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told_with_exit_code_2() {
+    Project::empty()
+        .hoist(&["tests"])
+        .expect(2)
+        .says("there is no run yet");
+    let project = with_runs();
+    project
+        .hoist(&["tests", "dead"])
+        .expect(2)
+        .says("there is no run dead");
+    project
+        .hoist(&["tests", "019c"])
+        .expect(2)
+        .says("2 runs are called 019c");
+    project
+        .hoist(&["tests", "--history", "nobody"])
+        .expect(2)
+        .says("no test in 2 runs is called `nobody`");
+    let history = ["tests", "--history", "test", "--format", "junit"];
+    project
+        .hoist(&history)
+        .expect(2)
+        .says("a history cannot be written as JUnit");
+    project
+        .hoist(&["tests", "aaaa", "--history", "test"])
+        .expect(2);
 }
