@@ -3,6 +3,7 @@
 
 use hoist_model::ids::RunId;
 
+use super::names::distinct;
 use crate::backend::BackendError;
 use crate::context::UnitContext;
 use crate::reaper::{Undo, UndoTicket};
@@ -92,6 +93,9 @@ impl Borrowed {
     }
 }
 
+/// Characters of a tag: engines allow 128, and nine may come after them.
+const LONGEST_TAG: usize = 119;
+
 /// A local name for an image that a build stands on. Builders take an image by name only: an ID
 /// would be looked for in a registry.
 pub(crate) fn base_name(project: &str, run: RunId, base: &str, step: &str) -> String {
@@ -99,8 +103,9 @@ pub(crate) fn base_name(project: &str, run: RunId, base: &str, step: &str) -> St
     let run = run.get(24..).unwrap_or(&run);
     let tag: String = format!("{}-for-{}", part(base), part(step))
         .chars()
-        .take(128)
+        .take(LONGEST_TAG)
         .collect();
+    let tag = distinct(&tag, &format!("{base}-for-{step}"));
     format!("hoist.local/{}-{run}:{tag}", part(project))
 }
 
@@ -129,14 +134,19 @@ mod tests {
     #[test]
     fn base_names_are_names_that_engines_take() {
         let run = RunId("0197f3a0-0000-7000-8000-0123456789ab".parse().unwrap());
-        let name = base_name("My Shop_!", run, "test-image[py=3.12]", "app");
-        assert_eq!(
-            name,
-            "hoist.local/my-shop-456789ab:test-image-py-3-12-for-app"
+        let name = base_name("My Shop_!", run, "test-image", "app");
+        assert_eq!(name, "hoist.local/my-shop-456789ab:test-image-for-app");
+        let name = base_name("ü", run, "", "a");
+        assert!(
+            name.starts_with("hoist.local/x-456789ab:x-for-a-"),
+            "{name}"
         );
-        assert_eq!(
-            base_name("ü", run, "", "a"),
-            "hoist.local/x-456789ab:x-for-a"
-        );
+        let cell = |base: &str| base_name("shop", run, base, "app");
+        assert_ne!(cell("it[py=3.12]"), cell("it[py=3-12]"));
+        let long = "x".repeat(70);
+        let name = base_name("shop", run, &format!("{long}-a"), &long);
+        assert_ne!(name, base_name("shop", run, &format!("{long}-b"), &long));
+        let tag = name.rsplit_once(':').unwrap().1;
+        assert!(tag.len() <= 128, "{tag}");
     }
 }

@@ -19,6 +19,7 @@ use crate::backend::{
 use crate::context::UnitContext;
 use crate::images::{self, Resolved};
 use crate::unit::halt::Halt;
+use crate::unit::names::distinct;
 use crate::{labels, tool_data};
 pub(crate) use send::{folder, leads_out};
 use volumes::Volumes;
@@ -44,7 +45,7 @@ impl Names {
         let mut labels = context.labels.clone();
         labels.insert(labels::STEP.to_owned(), step.to_string());
         Self {
-            prefix: object_prefix(context.run, &step),
+            prefix: object_prefix(context.run, &step, context.attempt),
             labels,
         }
     }
@@ -56,12 +57,17 @@ impl Names {
 }
 
 /// What the names of a step's objects begin with. A run's ID begins with its time; its end is what
-/// tells it from others.
-fn object_prefix(run: RunId, step: &StepId) -> String {
+/// tells it from others. No attempt may find what an earlier one could not remove.
+fn object_prefix(run: RunId, step: &StepId, attempt: u32) -> String {
     let run = run.0.simple().to_string();
-    let run = run.get(24..).unwrap_or(&run).to_owned();
+    let run = run.get(24..).unwrap_or(&run);
     let slug: String = step.slug().chars().take(60).collect();
-    format!("hoist-{run}-{}", slug.trim_end_matches(['-', '.']))
+    let name = distinct(slug.trim_end_matches(['-', '.']), step.as_str());
+    match attempt {
+        0 | 1 => format!("hoist-{run}-{name}"),
+        // No step's name ends so: one with a dot in it was told apart.
+        later => format!("hoist-{run}-{name}.{later}"),
+    }
 }
 
 /// Makes the container of a step, with all that it needs in it.
@@ -116,7 +122,7 @@ pub(super) async fn make(
     Ok(Place { container, output })
 }
 
-/// Creates the step's container. Its name may be taken by a step whose name looks the same there.
+/// Creates the step's container. Its name may be taken by what someone else put there.
 async fn create(
     context: &UnitContext,
     spec: &mut ContainerSpec,
@@ -211,15 +217,19 @@ mod tests {
         let run = |text: &str| RunId(text.parse().unwrap());
         let one = run("0197f3a0-0000-7000-8000-0123456789ab");
         let two = run("0197f3a0-0000-7000-8000-0123ffffffff");
-        assert_eq!(object_prefix(one, &"unit".into()), "hoist-456789ab-unit");
-        assert_ne!(
-            object_prefix(one, &"unit".into()),
-            object_prefix(two, &"unit".into())
+        let prefix = |run, step: &str, attempt| object_prefix(run, &step.into(), attempt);
+        assert_eq!(prefix(one, "unit", 1), "hoist-456789ab-unit");
+        assert_eq!(prefix(one, "unit", 2), "hoist-456789ab-unit.2");
+        assert_ne!(prefix(one, "unit", 1), prefix(two, "unit", 1));
+        let cell = prefix(one, "unit[python=3.12]", 1);
+        assert!(
+            cell.starts_with("hoist-456789ab-unit-python-3.12-"),
+            "{cell}"
         );
-        let cell = "unit[python=3.12]";
-        assert_eq!(
-            object_prefix(one, &cell.into()),
-            "hoist-456789ab-unit-python-3.12"
-        );
+        assert_ne!(cell, prefix(one, "unit[python-3.12]", 1));
+        let long = "x".repeat(60);
+        let (a, b) = (format!("{long}-a"), format!("{long}-b"));
+        assert_ne!(prefix(one, &a, 1), prefix(one, &b, 1));
+        assert_eq!(prefix(one, &long, 1), format!("hoist-456789ab-{long}"));
     }
 }
