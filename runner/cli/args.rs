@@ -122,15 +122,33 @@ pub(crate) enum Command {
     Reap,
 }
 
-/// Arguments of `run`.
-#[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  hoist run\n  hoist run unit\n  hoist run --fail-fast --jobs 2\n  hoist run --dry-run"
-)]
-pub(crate) struct Run {
+/// Which steps. A pattern has `*` for any characters and `?` for one.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Selection {
     /// Only these steps, and what they need.
     #[arg(value_name = "STEP")]
     pub(crate) steps: Vec<String>,
+    /// Begin with the steps like this pattern: they and what needs them, with the builds and gates
+    /// of those; what else comes before counts as done.
+    #[arg(long, value_name = "PATTERN", conflicts_with = "steps")]
+    pub(crate) from: Vec<String>,
+    /// Only the steps like this pattern, with their builds and gates; what else comes before counts
+    /// as done.
+    #[arg(long, value_name = "PATTERN", conflicts_with_all = ["steps", "from"])]
+    pub(crate) only: Vec<String>,
+    /// Leave out the steps like this pattern, and what uses what they make.
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) skip: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist run\n  hoist run unit\n  hoist run --from unit --skip \"deploy-*\"\n  hoist run --fail-fast --jobs 2\n  hoist run --dry-run"
+)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
     /// How many steps run at once; by default twice the processors, at least 4.
     #[arg(short, long, value_name = "N", env = "HOIST_JOBS", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: Option<u16>,
@@ -152,9 +170,8 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
 /// Arguments of `plan`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Plan {
-    /// Only these steps, and what they need.
-    #[arg(value_name = "STEP")]
-    pub(crate) steps: Vec<String>,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
     /// What to write.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: PlanFormat,

@@ -6,10 +6,13 @@ use std::process::{Command, Stdio};
 
 use hoist_model::diag::{Diagnostic, Severity, SourceFile};
 use hoist_model::ids::StepId;
-use hoist_model::plan::{self, Entry, Git, Plan, ProjectFiles, Surroundings, ToolSettings};
+use hoist_model::plan::{
+    self, Entry, Git, Plan, ProjectFiles, Selection, Surroundings, ToolSettings, UnknownStep,
+};
 use hoist_model::reason::Trouble;
 use hoist_model::spec;
 
+use crate::args;
 use crate::exit::CliError;
 use crate::options::{Environment, FILE, Options, size};
 
@@ -66,15 +69,32 @@ pub(crate) fn read(options: &Options) -> Result<Project, CliError> {
 
 /// The part of the plan for these steps.
 pub(crate) fn select(plan: &Plan, steps: &[String]) -> Result<Plan, CliError> {
-    let steps: Vec<_> = steps
-        .iter()
-        .map(|step| StepId::from(step.as_str()))
-        .collect();
-    plan::select(plan, &steps).map_err(|unknown| {
+    let steps = steps.to_vec();
+    let asked = args::Selection {
+        steps,
+        ..args::Selection::default()
+    };
+    choose(plan, &asked)
+}
+
+/// The part of the plan that is asked for.
+pub(crate) fn choose(plan: &Plan, asked: &args::Selection) -> Result<Plan, CliError> {
+    let steps = asked.steps.iter().map(|step| StepId::from(step.as_str()));
+    let selection = Selection {
+        steps: steps.collect(),
+        from: asked.from.clone(),
+        only: asked.only.clone(),
+        skip: asked.skip.clone(),
+    };
+    plan::choose(plan, &selection).map_err(|unknown| {
         let trouble = Trouble::new(unknown.to_string());
-        let hint = match unknown.near {
-            Some(near) => format!("did you mean `{near}`? `hoist plan` shows all of them"),
-            None => "`hoist plan` shows all of them".to_owned(),
+        let hint = match unknown {
+            UnknownStep::Name {
+                near: Some(near), ..
+            } => format!("did you mean `{near}`? `hoist plan` shows all of them"),
+            UnknownStep::Name { near: None, .. } | UnknownStep::Pattern(_) => {
+                "`hoist plan` shows all of them".to_owned()
+            }
         };
         CliError::usage(trouble.hint(hint))
     })
@@ -175,24 +195,66 @@ impl ProjectFiles for Files {
     fn read(&self, path: &str) -> Option<Vec<u8>> {
         std::fs::read(self.resolve(path).ok()?).ok()
     }
+
+    fn changes(&self, base: &str) -> Result<Vec<String>, String> {
+        let root = &self.root;
+        if ask(root, &["rev-parse", "--git-dir"]).is_none() {
+            return Err("the project is in no git repository".to_owned());
+        }
+        let commit = format!("{base}^{{commit}}");
+        let find = [
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            &commit,
+        ];
+        let commit = ask(root, &find).ok_or_else(|| format!("there is no commit `{base}`"))?;
+        // A shallow clone may not reach back to where the two went apart.
+        let fork = ask(root, &["merge-base", &commit, "HEAD"]).unwrap_or(commit);
+        let names = [
+            "diff",
+            "--name-only",
+            "--no-renames",
+            "--relative",
+            "-z",
+            &fork,
+        ];
+        let new = ["ls-files", "--others", "--exclude-standard", "-z"];
+        let mut changes = Vec::new();
+        for question in [&names[..], &new[..]] {
+            let answer = git_output(root, question).ok_or("git did not answer")?;
+            let paths = answer.split('\0').filter(|path| !path.is_empty());
+            changes.extend(paths.map(str::to_owned));
+        }
+        Ok(changes)
+    }
+}
+
+/// git's answer, if it has one.
+fn ask(root: &Path, arguments: &[&str]) -> Option<String> {
+    let text = git_output(root, arguments)?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// What git prints, if it succeeds.
+fn git_output(root: &Path, arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(root)
+        .args(arguments)
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let succeeded = output.status.success();
+    succeeded.then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What git says of the checked-out commit. Without git or outside a repository, nothing.
 pub(crate) fn git(root: &Path) -> Git {
-    let ask = |arguments: &[&str]| -> Option<String> {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(root)
-            .args(arguments)
-            .env("GIT_OPTIONAL_LOCKS", "0")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        let text = text.trim();
-        (output.status.success() && !text.is_empty()).then(|| text.to_owned())
-    };
     // Outside a repository there is nothing to ask, and asking takes its time.
     if !root.ancestors().any(|folder| folder.join(".git").exists()) {
         return Git::default();
@@ -206,7 +268,7 @@ pub(crate) fn git(root: &Path) -> Git {
             &["describe", "--tags"],
             &["config", "--get", "remote.origin.url"],
         ];
-        let asked = questions.map(|question| scope.spawn(move || ask(question)));
+        let asked = questions.map(|question| scope.spawn(move || ask(root, question)));
         asked.map(|answer| answer.join().ok().flatten())
     });
     let Some(head) = head else {

@@ -10,7 +10,7 @@ use crate::project;
 pub(super) fn execute(args: &args::Plan, options: &Options) -> Outcome {
     let project = project::read(options)?;
     say(&project.warnings);
-    let plan = project::select(&project.plan, &args.steps)?;
+    let plan = project::choose(&project.plan, &args.selection)?;
     print(&match args.format {
         PlanFormat::Text => hoist_report::plan::text(&plan, options.colour_out),
         PlanFormat::Json => hoist_report::plan::json(&plan),

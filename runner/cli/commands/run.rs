@@ -23,7 +23,7 @@ use crate::terminal::WithoutEcho;
 pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
     let project = project::read(options)?;
     say(&project.warnings);
-    let plan = project::select(&project.plan, &args.steps)?;
+    let plan = project::choose(&project.plan, &args.selection)?;
     if args.dry_run {
         print(&hoist_report::plan::text(&plan, options.colour_out))?;
         return Ok(Verdict::Passed);

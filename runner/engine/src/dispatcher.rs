@@ -127,6 +127,8 @@ struct Step {
     attempts: u32,
     /// How severely its work was told to stop, while there is any.
     running: Option<Stop>,
+    /// Why it is not to be run, until it has ended for that.
+    skip: Option<SkipReason>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +153,7 @@ impl Dispatcher {
             allow_failure: step.allow_failure.clone(),
             attempts: 0,
             running: None,
+            skip: step.skip.clone(),
         });
         Self {
             policy,
@@ -173,6 +176,7 @@ impl Dispatcher {
             Input::Start => {
                 if self.phase == Phase::Opening {
                     self.phase = Phase::Doing;
+                    self.skip(&mut effects);
                 }
             }
             Input::StepEnded { ix, ending } => self.step_ended(ix, ending, &mut effects),
@@ -185,6 +189,27 @@ impl Dispatcher {
         }
         self.go_on(&mut effects);
         effects
+    }
+
+    /// Ends the steps that the plan says are not run, and what needs them.
+    fn skip(&mut self, effects: &mut Effects) {
+        for ix in 0..self.steps.len() {
+            let Some(step) = self.steps.get_mut(ix) else {
+                return;
+            };
+            let Some(reason) = step.skip.take() else {
+                continue;
+            };
+            let step = step.id.clone();
+            if self.queue.remove(ix) {
+                effects.end(ix, Ending::Skipped(reason));
+            }
+            for lost in self.queue.end(ix, Outcome::Bad) {
+                let own = self.steps.get_mut(lost).and_then(|step| step.skip.take());
+                let need = || SkipReason::NeedSkipped { step: step.clone() };
+                effects.end(lost, Ending::Skipped(own.unwrap_or_else(need)));
+            }
+        }
     }
 
     fn interrupt(&mut self, signal: Signal, effects: &mut Effects) {

@@ -186,6 +186,15 @@ pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
 
 /// Names as a sentence has them: `` `a`, `b` and `c` ``.
 pub(crate) fn list(names: &[impl AsRef<str>]) -> String {
+    listed(names, "and")
+}
+
+/// The same where one of them is meant: `` `a`, `b` or `c` ``.
+pub(crate) fn either(names: &[impl AsRef<str>]) -> String {
+    listed(names, "or")
+}
+
+fn listed(names: &[impl AsRef<str>], word: &str) -> String {
     let quoted: Vec<String> = names
         .iter()
         .map(|name| format!("`{}`", name.as_ref()))
@@ -193,6 +202,6 @@ pub(crate) fn list(names: &[impl AsRef<str>]) -> String {
     match quoted.split_last() {
         None => String::new(),
         Some((last, [])) => last.clone(),
-        Some((last, first)) => format!("{} and {last}", first.join(", ")),
+        Some((last, first)) => format!("{} {word} {last}", first.join(", ")),
     }
 }

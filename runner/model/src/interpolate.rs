@@ -13,6 +13,9 @@ const DEPTH: usize = 16;
 /// The longest text that references may make, bytes.
 const LONGEST: usize = 1 << 20;
 
+/// What stands for a value that nobody will use.
+const SPARE: &str = "unset";
+
 const FORMS: &str =
     "a reference is `${name}`, `${name:-default}`, `${name:?message}` or `${name:+other}`";
 
@@ -23,6 +26,8 @@ pub(crate) enum Found {
     Value(String),
     /// It could have a value and has none.
     Unset,
+    /// The same, and nothing will be done with the text.
+    Spare,
     /// What a step will make; never empty.
     Step(StepId, StepValue),
 }
@@ -286,18 +291,20 @@ impl Expansion<'_, '_> {
         let Some(then) = then else {
             return match found {
                 Found::Unset => self.fail(Some(unset(name, range))),
+                Found::Spare => self.literal(SPARE),
                 found => self.put(found, range),
             };
         };
         let there = match &found {
             Found::Value(value) => !(then.colon && value.is_empty()),
             Found::Step(..) => true,
-            Found::Unset => false,
+            Found::Unset | Found::Spare => false,
         };
         match (then.operator, there) {
             (Operator::Default | Operator::Require, true) => self.put(found, range),
             (Operator::Default, false) | (Operator::Replace, true) => self.all(&then.rest),
             (Operator::Replace, false) => {}
+            (Operator::Require, false) if found == Found::Spare => self.literal(SPARE),
             (Operator::Require, false) => {
                 let message = self.message(&then.rest).unwrap_or_else(|| {
                     format!(
@@ -326,7 +333,7 @@ impl Expansion<'_, '_> {
             }
             Found::Value(value) => self.literal(&value),
             Found::Step(step, value) => self.pieces.push(Piece::Step { step, value }),
-            Found::Unset => {}
+            Found::Unset | Found::Spare => {}
         }
     }
 

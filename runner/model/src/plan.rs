@@ -12,11 +12,13 @@ mod make;
 mod reference;
 mod select;
 mod settings;
+mod skip;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 mod values;
 mod vars;
+mod when;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,8 +26,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use make::{Planned, make};
-pub use select::{UnknownStep, select};
+pub use select::{Selection, UnknownStep, choose, select};
+pub use skip::skip;
 pub use surroundings::{Entry, Git, ProjectFiles, Surroundings, ToolSettings};
+
+pub use when::When;
 
 pub(crate) use cx::Cx;
 pub(crate) use files::{is_within, join};
@@ -34,6 +39,7 @@ pub(crate) use settings::{Tools, TrivyDb};
 
 use crate::attempts::{AllowFailure, Retry};
 use crate::ids::{StepId, StepIx};
+use crate::reason::SkipReason;
 use crate::step::StepKind;
 use crate::unit::{EnvironmentPlan, Unit};
 
@@ -80,6 +86,12 @@ pub struct PlannedStep {
     /// It starts however the steps ended that `needs` names.
     #[serde(default)]
     pub always: bool,
+    /// What its `when` comes to, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+    /// Why it is not run, if it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<SkipReason>,
     /// The work.
     pub unit: Unit,
     /// What the file relaxes of the default sealing, in words, such as `network = "bridge"`.
@@ -143,11 +155,12 @@ impl Plan {
             .find(|(_, step)| step.id == *id)
     }
 
-    /// The names of the secrets that the steps of this plan and its logins use.
+    /// The names of the secrets that the steps of this plan and its logins use; those of a step
+    /// that is not run are not among them.
     #[must_use]
     pub fn used_secrets(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for step in &self.steps {
+        for step in self.steps.iter().filter(|step| step.skip.is_none()) {
             match &step.unit {
                 Unit::Container(unit) => {
                     let beside = unit.services.iter().flat_map(|service| &service.secrets);

@@ -166,6 +166,19 @@ pub enum SkipReason {
         /// The one that failed.
         step: StepId,
     },
+    /// What its `when` asks for does not hold.
+    When {
+        /// Why not: a few words.
+        reason: String,
+    },
+    /// The command line leaves it out.
+    LeftOut,
+    /// A step that it needs, directly or through others, is skipped by its `when` or the command
+    /// line.
+    NeedSkipped {
+        /// The one that has the reason.
+        step: StepId,
+    },
 }
 
 /// Why a step was stopped. Ordered: a later reason may replace an earlier one, never the reverse.

@@ -11,6 +11,7 @@ mod service;
 mod shape;
 mod step;
 mod unknown;
+mod when;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,8 @@ pub use service::{
     StepServiceSpec,
 };
 pub use step::{DeploySpec, LimitsSpec, PushSpec, Resources, ScanSpec, StepSpec};
+
+pub use when::WhenSpec;
 
 pub(crate) use inside::inside;
 pub(crate) use keys::{KeyPlace, Keys};

@@ -29,6 +29,10 @@ pub fn text(plan: &Plan, colour: bool) -> String {
         for line in about(step) {
             let _ = writeln!(out, "  {line}");
         }
+        if let Some(line) = condition(step) {
+            let style = if step.skip.is_some() { WARN } else { DIM };
+            let _ = writeln!(out, "  {}", paint.paint(style, &line));
+        }
         if !step.needs.is_empty() {
             let needs: Vec<_> = step
                 .needs
@@ -42,6 +46,15 @@ pub fn text(plan: &Plan, colour: bool) -> String {
         }
     }
     out
+}
+
+/// Why a step is not run, or is.
+fn condition(step: &PlannedStep) -> Option<String> {
+    match (&step.skip, &step.when) {
+        (Some(skip), _) => Some(format!("○ skipped: {}", words::skip(skip))),
+        (None, Some(when)) => Some(format!("as {}", when.reason)),
+        (None, None) => None,
+    }
 }
 
 fn name(plan: &Plan, ix: usize, why: Edge) -> String {
@@ -148,12 +161,18 @@ pub fn dot(plan: &Plan) -> String {
     let mut out = format!("digraph {} {{\n  rankdir=LR;\n", quoted(&plan.name));
     for step in &plan.steps {
         let label = quoted(&format!("{}\n{}", step.id, step.kind.name()));
+        let style = if step.skip.is_some() {
+            ", style=dashed"
+        } else {
+            ""
+        };
         let relaxed = step.relaxations.iter().map(|words| format!("! {words}"));
-        let about: Vec<String> = about(step).into_iter().chain(relaxed).collect();
+        let about = about(step).into_iter().chain(condition(step));
+        let about: Vec<String> = about.chain(relaxed).collect();
         let tooltip = quoted(&about.join("\n"));
         let _ = writeln!(
             out,
-            "  {} [label={label}, tooltip={tooltip}];",
+            "  {} [label={label}, tooltip={tooltip}{style}];",
             quoted(step.id.as_str())
         );
         for need in &step.needs {

@@ -92,7 +92,7 @@ pub fn ending(ending: &Ending) -> String {
         Ending::Passed => "passed".to_owned(),
         Ending::Cached => "cached".to_owned(),
         Ending::Failed(reason) => failure(reason),
-        Ending::Skipped(SkipReason::NeedFailed { step }) => format!("skipped: needs {step}"),
+        Ending::Skipped(reason) => format!("skipped: {}", skip(reason)),
         Ending::Cancelled(reason) => format!("cancelled: {}", cancel(reason)),
     }
 }
@@ -120,6 +120,17 @@ pub fn attempt(attempt: u32, reason: &FailureReason, next_after: Duration) -> St
         format!("trying again in {}", duration(next_after))
     };
     format!("attempt {attempt}: {}, {next}", failure(reason))
+}
+
+/// Why a step was never tried, in a few words.
+#[must_use]
+pub fn skip(reason: &SkipReason) -> String {
+    match reason {
+        SkipReason::NeedFailed { step } => format!("needs {step}"),
+        SkipReason::When { reason } => reason.clone(),
+        SkipReason::LeftOut => "left out on the command line".to_owned(),
+        SkipReason::NeedSkipped { step } => format!("needs {step}, which is skipped"),
+    }
 }
 
 /// Why a step failed, in a few words.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hoist_model::plan::When;
 use hoist_model::reason::{Fallback, Trouble};
 use hoist_model::results::Severity;
 use proptest::prelude::*;
@@ -437,6 +438,57 @@ fn a_step_that_always_runs_comes_after_failures_and_skips() {
     assert!(effects.contains(&cancelled(2, INTERRUPTED)), "{effects:?}");
 }
 
+#[test]
+fn a_step_whose_condition_does_not_hold_is_skipped_with_what_needs_it() {
+    let mut plan = plan(&[
+        ("a", &[]),
+        ("b", &[0]),
+        ("c", &[1]),
+        ("d", &[]),
+        ("e", &[1]),
+    ]);
+    plan.steps[0].when = Some(When {
+        holds: false,
+        reason: "the branch is `dev`, not `main`".into(),
+    });
+    plan.steps[4].always = true;
+    hoist_model::plan::skip(&mut plan, |_| false);
+    let policy = Policy {
+        jobs: 8,
+        fail_fast: true,
+    };
+    let mut run = Dispatcher::new(&plan, policy);
+    let reason = "the branch is `dev`, not `main`".to_owned();
+    let because = Ending::Skipped(SkipReason::NeedSkipped { step: "a".into() });
+    assert_eq!(
+        run.handle(Input::Start).0,
+        [
+            end(0, Ending::Skipped(SkipReason::When { reason })),
+            end(1, because.clone()),
+            end(2, because),
+            start(3),
+            start(4),
+        ]
+    );
+    assert_eq!(run.handle(Input::Start).0, []);
+    let _ = run.handle(ended(3, Ending::Passed));
+    let last = run.handle(ended(4, Ending::Passed)).0;
+    assert_eq!(last, [end(4, Ending::Passed), Effect::Close]);
+}
+
+#[test]
+fn a_run_of_which_nothing_is_to_be_run_closes_at_once() {
+    let mut plan = plan(&[("a", &[]), ("b", &[0])]);
+    hoist_model::plan::skip(&mut plan, |_| true);
+    let policy = Policy {
+        jobs: 1,
+        fail_fast: false,
+    };
+    let left_out = |ix| end(ix, Ending::Skipped(SkipReason::LeftOut));
+    let effects = Dispatcher::new(&plan, policy).handle(Input::Start).0;
+    assert_eq!(effects, [left_out(0), left_out(1), Effect::Close]);
+}
+
 fn graphs() -> impl Strategy<Value = Vec<Vec<StepIx>>> {
     prop::collection::vec(
         prop::collection::vec(any::<prop::sample::Index>(), 0..4),
@@ -509,6 +561,7 @@ impl Seen {
                         "nothing starts while the run is stopped"
                     );
                     let step = &self.steps[*ix];
+                    assert_eq!(step.skip, None, "what is not to be run does not start");
                     let as_it_must = |need: &Need| match &self.ends[need.step] {
                         Some(ending) => {
                             let allowed = self.steps[need.step].allow_failure.covers(ending);
@@ -559,13 +612,13 @@ proptest! {
     #[test]
     fn every_step_ends_exactly_once(
         needs in graphs(),
-        kinds in prop::collection::vec((0..3_u32, any::<bool>(), any::<bool>()), 24),
+        kinds in prop::collection::vec((0..3_u32, any::<bool>(), any::<bool>(), 0..8_u32), 24),
         jobs in 0..5_usize,
         fail_fast in any::<bool>(),
         nexts in prop::collection::vec(nexts(), 0..60),
     ) {
         let mut plan = plan(&[]);
-        for (ix, (needs, (max, allow, always))) in needs.iter().zip(kinds).enumerate() {
+        for (ix, (needs, (max, allow, always, when))) in needs.iter().zip(kinds).enumerate() {
             let unit = hoist_model::unit::Unit::Container(container());
             let mut step = step(&ix.to_string(), needs, unit);
             step.retry.max = max;
@@ -573,8 +626,10 @@ proptest! {
             if allow {
                 step.allow_failure = AllowFailure::Yes;
             }
+            step.when = (when < 2).then(|| When { holds: when == 1, reason: String::new() });
             plan.steps.push(step);
         }
+        hoist_model::plan::skip(&mut plan, |_| false);
         let mut run = Dispatcher::new(&plan, Policy { jobs, fail_fast });
         let mut seen = Seen {
             jobs: jobs.max(1),
@@ -603,6 +658,13 @@ proptest! {
             seen.take(&run.handle(ended(ix, Ending::Passed)));
         }
         prop_assert!(seen.over);
+        for (step, ending) in seen.steps.iter().zip(&seen.ends) {
+            if let Some(skip) = &step.skip {
+                let ending = ending.as_ref().unwrap();
+                let skipped = *ending == Ending::Skipped(skip.clone());
+                prop_assert!(skipped || matches!(ending, Ending::Cancelled(_)));
+            }
+        }
         for (ix, ending) in seen.ends.iter().enumerate() {
             let Some(Ending::Skipped(SkipReason::NeedFailed { step })) = ending else { continue };
             let culprit: StepIx = step.as_str().parse().unwrap();

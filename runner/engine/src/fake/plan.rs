@@ -46,6 +46,8 @@ pub fn step(id: &str, needs: &[StepIx], unit: Unit) -> PlannedStep {
         retry: Retry::default(),
         allow_failure: AllowFailure::No,
         always: false,
+        when: None,
+        skip: None,
         relaxations: Vec::new(),
     }
 }

@@ -155,7 +155,8 @@ fn longest(request: &RunRequest) -> Duration {
 
 /// Engines besides the one in use on which the plan's releases are put.
 fn other_engines(plan: &Plan) -> Vec<String> {
-    let engines = plan.steps.iter().filter_map(|step| match &step.unit {
+    let steps = plan.steps.iter().filter(|step| step.skip.is_none());
+    let engines = steps.filter_map(|step| match &step.unit {
         Unit::Release(release) => release.environment.engine.clone(),
         Unit::Container(_) | Unit::Build(_) | Unit::Push(_) => None,
     });
@@ -167,6 +168,7 @@ fn unenforced(plan: &Plan, info: &EngineInfo) -> Vec<String> {
     let limits: Vec<&Limits> = plan
         .steps
         .iter()
+        .filter(|step| step.skip.is_none())
         .flat_map(|step| limits(&step.unit))
         .collect();
     let enforces = &info.enforces;

@@ -152,6 +152,8 @@ fn plan(kind: StepKind, unit: Unit) -> Plan {
         retry: Retry::default(),
         allow_failure: AllowFailure::No,
         always: false,
+        when: None,
+        skip: None,
         relaxations: Vec::new(),
     };
     Plan {

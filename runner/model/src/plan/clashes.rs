@@ -1,4 +1,5 @@
 //! What can be had only once: a port of a host, an environment's release, addresses of a network.
+//! A step that is not run takes none of it.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -41,7 +42,7 @@ impl Cx<'_> {
         who: &str,
         span: &Range<usize>,
     ) {
-        let Some(published) = port.published else {
+        let Some(published) = port.published.filter(|_| !self.spared) else {
             return;
         };
         let key = (engine.to_owned(), published, port.protocol);
@@ -73,6 +74,9 @@ impl Cx<'_> {
 
     /// Takes an environment for the release of the current step.
     pub(crate) fn claim_environment(&mut self, name: &str, span: &Range<usize>) {
+        if self.spared {
+            return;
+        }
         let step = self.step_name();
         if let Some((other, before)) = self.claims.releases.get(name).cloned() {
             self.fault(

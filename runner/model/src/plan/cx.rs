@@ -56,6 +56,8 @@ pub(crate) struct Cx<'a> {
     pub(super) by_name: HashMap<&'a str, FileIx>,
     /// The step whose keys are being read, if it is one's.
     pub(super) current: Option<FileIx>,
+    /// Nothing will be done with what is being read: its step is not run.
+    pub(crate) spared: bool,
     pub(super) edges: Vec<EdgeAt>,
     pub(super) vars: HashMap<&'a str, VarState>,
     pub(super) vars_busy: Vec<&'a str>,
@@ -97,6 +99,7 @@ impl<'a> Cx<'a> {
             steps: Vec::new(),
             by_name: HashMap::new(),
             current: None,
+            spared: false,
             edges: Vec::new(),
             vars: HashMap::new(),
             vars_busy: Vec::new(),

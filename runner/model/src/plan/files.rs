@@ -14,6 +14,9 @@ use crate::ignore::IgnoreFile;
 use crate::spec::At;
 use crate::unit::DockerfileSource;
 
+/// The files that changed since a commit; or why that cannot be told.
+type Changes = Result<Rc<Vec<String>>, String>;
+
 /// What was looked up already.
 #[derive(Default)]
 pub(crate) struct FileCache {
@@ -21,6 +24,7 @@ pub(crate) struct FileCache {
     stages: HashMap<String, Option<Rc<Vec<Stage>>>>,
     /// What is wrong with an ignore file, if anything.
     ignores: HashMap<String, Option<String>>,
+    changes: HashMap<String, Changes>,
 }
 
 impl Cx<'_> {
@@ -47,6 +51,16 @@ impl Cx<'_> {
             .entries
             .entry(path.to_owned())
             .or_insert_with(|| files.entry(path))
+    }
+
+    /// The files that changed since a commit.
+    pub(super) fn changes(&mut self, base: &str) -> Changes {
+        let files = self.world.files;
+        self.files
+            .changes
+            .entry(base.to_owned())
+            .or_insert_with(|| files.changes(base).map(Rc::new))
+            .clone()
     }
 
     /// Notes a fault if there is no folder. `what` is what it is for, such as `build context`.

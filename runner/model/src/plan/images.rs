@@ -18,6 +18,8 @@ pub(crate) struct Made {
     pub(crate) by: FileIx,
     pub(crate) image: ImageSource,
     pub(crate) span: Range<usize>,
+    /// The step is not run, so that another one may give the name.
+    pub(crate) spared: bool,
 }
 
 impl Cx<'_> {
@@ -105,15 +107,20 @@ impl Cx<'_> {
 
     fn claim_tag(&mut self, at: &At<String>, name: String, image: &ImageSource) {
         let Some(by) = self.current else { return };
-        let Some(before) = self.made.get(&name).cloned() else {
+        let before = self.made.get(&name).filter(|made| !made.spared).cloned();
+        let Some(before) = before else {
             let made = Made {
                 by,
                 image: image.clone(),
                 span: at.span.clone(),
+                spared: self.spared,
             };
             self.made.insert(name, made);
             return;
         };
+        if self.spared {
+            return;
+        }
         let fault = if before.by == by {
             Diagnostic::error(
                 format!("the tag `{}` stands here twice", at.value),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cx::{Cx, FileIx, KindKey, Step};
 use super::settings::Tools;
-use super::{Edge, Need, Plan, PlannedStep, Surroundings};
+use super::{Edge, Need, Plan, PlannedStep, Surroundings, When};
 use crate::attempts::{AllowFailure, Retry};
 use crate::diag::Diagnostic;
 use crate::ids::StepId;
@@ -52,7 +52,7 @@ pub fn make(
     };
     let never_sent = super::settings::never_sent(&secrets, &reports);
     let environments = std::mem::take(&mut cx.environments);
-    let plan = Plan {
+    let mut plan = Plan {
         name,
         steps,
         environments,
@@ -61,6 +61,7 @@ pub fn make(
         reports,
         never_sent,
     };
+    super::skip(&mut plan, |_| false);
     Ok(Planned {
         plan,
         warnings: cx.into_faults(),
@@ -72,6 +73,7 @@ pub(super) struct Draft {
     /// Absent if the step has a fault.
     pub(super) lowered: Option<Lowered>,
     timeout: Duration,
+    when: Option<When>,
 }
 
 impl<'a> Cx<'a> {
@@ -169,6 +171,7 @@ impl<'a> Cx<'a> {
             .map(|_| Draft {
                 lowered: None,
                 timeout,
+                when: None,
             })
             .collect();
         let mut order: Vec<FileIx> = (0..drafts.len()).collect();
@@ -186,9 +189,16 @@ impl<'a> Cx<'a> {
             let timeout = self
                 .some_time("timeout", step.spec.timeout.as_ref())
                 .unwrap_or(timeout);
+            let when = self.when(step.id.as_str(), step.spec.when.as_ref());
+            self.spared = when.as_ref().is_some_and(|when| !when.holds);
             let lowered = self.lower(step, tools.as_ref(), timeout);
+            self.spared = false;
             if let Some(draft) = drafts.get_mut(at) {
-                *draft = Draft { lowered, timeout };
+                *draft = Draft {
+                    lowered,
+                    timeout,
+                    when,
+                };
             }
         }
         self.current = None;
@@ -219,6 +229,7 @@ impl<'a> Cx<'a> {
         let StepSpec {
             needs: _,
             timeout: _,
+            when: _,
             image,
             run: _,
             environment,
@@ -320,6 +331,8 @@ impl<'a> Cx<'a> {
                     retry: Retry::default(),
                     allow_failure: AllowFailure::No,
                     always: false,
+                    when: draft.when,
+                    skip: None,
                     unit,
                     relaxations,
                 })

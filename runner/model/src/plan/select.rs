@@ -1,19 +1,81 @@
 //! A part of a plan.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Need, Plan};
+use super::{Edge, Need, Plan, PlannedStep, skip};
 use crate::diag::near;
+use crate::glob;
 use crate::ids::{StepId, StepIx};
 
 /// A step was asked for that is not in the plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no step `{step}`")]
-pub struct UnknownStep {
-    /// What was asked for.
-    pub step: StepId,
-    /// A step of the plan with a name like it.
-    pub near: Option<StepId>,
+pub enum UnknownStep {
+    /// By its name.
+    #[error("there is no step `{step}`")]
+    Name {
+        /// What was asked for.
+        step: StepId,
+        /// A step of the plan with a name like it.
+        near: Option<StepId>,
+    },
+    /// By a pattern.
+    #[error("no step is like `{0}`")]
+    Pattern(String),
+}
+
+/// What of a plan is asked for. Nothing means all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// These steps and what they need. They count only where `from` and `only` are empty.
+    pub steps: Vec<StepId>,
+    /// The steps like these patterns, and what needs them.
+    pub from: Vec<String>,
+    /// The steps like these patterns.
+    pub only: Vec<String>,
+    /// Not the steps like these patterns.
+    pub skip: Vec<String>,
+}
+
+/// The part of a plan that is asked for. A step gets what it needs, but for [`Selection::from`] and
+/// [`Selection::only`]: there it gets only the makers of what it uses and the gates of what it
+/// pushes or deploys, and all else that it needs counts as done. What [`Selection::skip`] names
+/// stays in the plan, marked.
+///
+/// # Errors
+/// A name or a pattern that stands for no step.
+pub fn choose(plan: &Plan, selection: &Selection) -> Result<Plan, UnknownStep> {
+    let Selection {
+        steps,
+        from,
+        only,
+        skip: left_out,
+    } = selection;
+    let mut part = match (from.as_slice(), only.as_slice()) {
+        ([], []) => select(plan, steps)?,
+        _ => {
+            let mut wanted = matching(plan, only)?;
+            // Needs come before what needs them, so that one way through reaches all.
+            let mut reached = matching(plan, from)?;
+            for (at, step) in plan.steps.iter().enumerate() {
+                let hangs = |need: &Need| reached.get(need.step) == Some(&true);
+                if step.needs.iter().any(hangs) {
+                    set(&mut reached, at);
+                }
+            }
+            for (wanted, reached) in wanted.iter_mut().zip(reached) {
+                *wanted |= reached;
+            }
+            with_needs(plan, wanted, |why| why != Edge::Needs)
+        }
+    };
+    let left_out = matching(&part, left_out)?;
+    let named = part.steps.iter().zip(left_out);
+    let left_out: BTreeSet<StepId> = named
+        .filter(|(_, left_out)| *left_out)
+        .map(|(step, _)| step.id.clone())
+        .collect();
+    skip(&mut part, |step| left_out.contains(&step.id));
+    Ok(part)
 }
 
 /// The part of a plan that the given steps need: they themselves, what comes before them, and the
@@ -22,9 +84,8 @@ pub struct UnknownStep {
 /// # Errors
 /// One of the steps is not in the plan.
 pub fn select(plan: &Plan, steps: &[StepId]) -> Result<Plan, UnknownStep> {
-    let mut part = plan.clone();
     if steps.is_empty() {
-        return Ok(part);
+        return Ok(plan.clone());
     }
     let places: HashMap<&StepId, StepIx> = plan
         .steps
@@ -34,45 +95,74 @@ pub fn select(plan: &Plan, steps: &[StepId]) -> Result<Plan, UnknownStep> {
         .collect();
     let mut wanted = vec![false; plan.steps.len()];
     for step in steps {
-        let place = places.get(step).and_then(|at| wanted.get_mut(*at));
-        *place.ok_or_else(|| unknown(plan, step))? = true;
+        let place = places.get(step).ok_or_else(|| unknown(plan, step))?;
+        set(&mut wanted, *place);
     }
-    // Needs come before what needs them, so that one way back reaches all.
-    for (at, step) in plan.steps.iter().enumerate().rev() {
-        if wanted.get(at) == Some(&true) {
-            for need in &step.needs {
-                if let Some(wanted) = wanted.get_mut(need.step) {
-                    *wanted = true;
-                }
+    Ok(with_needs(plan, wanted, |_| true))
+}
+
+/// The steps that are like one of the patterns.
+fn matching(plan: &Plan, patterns: &[String]) -> Result<Vec<bool>, UnknownStep> {
+    let mut matching = vec![false; plan.steps.len()];
+    for pattern in patterns {
+        let none = || match pattern.contains(['*', '?']) {
+            true => UnknownStep::Pattern(pattern.clone()),
+            false => unknown(plan, &StepId::from(pattern.as_str())),
+        };
+        let like = |step: &PlannedStep| glob::matches(pattern, step.id.as_str());
+        if !plan.steps.iter().any(like) {
+            return Err(none());
+        }
+        for (at, step) in plan.steps.iter().enumerate() {
+            if like(step) {
+                set(&mut matching, at);
             }
         }
     }
-    let mut new_place: Vec<StepIx> = Vec::with_capacity(wanted.len());
+    Ok(matching)
+}
+
+fn set(marks: &mut [bool], at: StepIx) {
+    if let Some(mark) = marks.get_mut(at) {
+        *mark = true;
+    }
+}
+
+/// The wanted steps and what they need by edges of the kinds that count.
+fn with_needs(plan: &Plan, mut wanted: Vec<bool>, counts: impl Fn(Edge) -> bool) -> Plan {
+    let mut part = plan.clone();
+    // Needs come before what needs them, so that one way back reaches all.
+    for (at, step) in plan.steps.iter().enumerate().rev() {
+        if wanted.get(at) == Some(&true) {
+            for need in step.needs.iter().filter(|need| counts(need.why)) {
+                set(&mut wanted, need.step);
+            }
+        }
+    }
+    let mut new_place: Vec<Option<StepIx>> = Vec::with_capacity(wanted.len());
     let mut count = 0;
     for wanted in &wanted {
-        new_place.push(count);
+        new_place.push(wanted.then_some(count));
         count += usize::from(*wanted);
     }
     let mut keep = wanted.iter();
     part.steps.retain(|_| keep.next() == Some(&true));
     for step in &mut part.steps {
         let moved = |need: Need| {
-            Some(Need {
-                step: *new_place.get(need.step)?,
-                ..need
-            })
+            let step = (*new_place.get(need.step)?)?;
+            Some(Need { step, ..need })
         };
         step.needs = std::mem::take(&mut step.needs)
             .into_iter()
             .filter_map(moved)
             .collect();
     }
-    Ok(part)
+    part
 }
 
 fn unknown(plan: &Plan, step: &StepId) -> UnknownStep {
     let names = plan.steps.iter().map(|step| step.id.as_str());
-    UnknownStep {
+    UnknownStep::Name {
         step: step.clone(),
         near: near(step.as_str(), names).map(StepId::from),
     }

@@ -53,6 +53,15 @@ pub trait ProjectFiles {
 
     /// The content of a file; `None` if it is not there or cannot be read.
     fn read(&self, path: &str) -> Option<Vec<u8>>;
+
+    /// The files that are not as they were in the commit from which this line of commits and the
+    /// named one went apart: changed, added or removed, in a commit or in none yet.
+    ///
+    /// # Errors
+    /// Why that cannot be told, as the end of a sentence.
+    fn changes(&self, base: &str) -> Result<Vec<String>, String> {
+        Err(format!("nothing is known of `{base}`"))
+    }
 }
 
 /// What is at a path.

@@ -2,6 +2,7 @@
 //! under `tests/diagnostics`.
 
 mod builds;
+mod conditions;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -191,7 +192,9 @@ fn a_selection_has_needs_and_gates() {
     );
     assert_eq!(names(&select(&plan, &[]).unwrap()), names(&plan));
     let unknown = select(&plan, &["publsh".into()]).unwrap_err();
-    assert_eq!(unknown.near, Some("publish".into()));
+    let near = Some("publish".into());
+    let step = "publsh".into();
+    assert_eq!(unknown, UnknownStep::Name { step, near });
 }
 
 #[test]
@@ -575,6 +578,11 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "ulimits",
         "shm_size",
         "reproducible",
+        "when",
+        "when.branch",
+        "when.paths",
+        "when.environment",
+        "when.expression",
     ]);
     let value = prop::sample::select(vec![
         "\"\"",

@@ -25,6 +25,9 @@ const CI_BRANCH: [&str; 8] = [
     "BRANCH_NAME",
 ];
 
+/// What is known of the commit.
+const GIT: [&str; 4] = ["sha", "short_sha", "branch", "tag"];
+
 /// What is known of a variable of `[vars]`.
 #[derive(Clone, Debug)]
 pub(crate) enum VarState {
@@ -106,7 +109,7 @@ impl<'a> Cx<'a> {
             .ok()
     }
 
-    fn note(&mut self, at: &At<impl AsRef<str>>, fault: Fault) {
+    pub(super) fn note(&mut self, at: &At<impl AsRef<str>>, fault: Fault) {
         let file = &self.spec.file.text;
         let place = |range: &Range<usize>| inside(file, &at.span, at.as_str(), range);
         let mut told = Diagnostic::error(fault.message, place(&fault.range));
@@ -117,7 +120,8 @@ impl<'a> Cx<'a> {
         self.fault(told);
     }
 
-    fn find(
+    /// What a name is; `Err(None)` is a fault that was told already.
+    pub(super) fn find(
         &mut self,
         name: &str,
         range: Range<usize>,
@@ -136,7 +140,7 @@ impl<'a> Cx<'a> {
                 ))
             }
             "env" if !rest.is_empty() && !rest.contains('.') => {
-                return Ok(self.world.env.get(rest).cloned().map_or(Found::Unset, Found::Value));
+                return Ok(self.or_unset(self.world.env.get(rest).cloned()));
             }
             "git" => match self.git(rest) {
                 Ok(found) => return Ok(found),
@@ -165,7 +169,7 @@ impl<'a> Cx<'a> {
     }
 
     /// The secret whose value that variable of the environment is.
-    fn secret_of(&self, variable: &str) -> Option<&'a str> {
+    pub(super) fn secret_of(&self, variable: &str) -> Option<&'a str> {
         let is_it = |secret: &crate::spec::SecretSpec| {
             secret
                 .environment
@@ -214,6 +218,11 @@ impl<'a> Cx<'a> {
                 .help(format!("did you mean `{meant}`?"))
                 .suggest(range, meant);
         }
+        if GIT.contains(&name) {
+            return fault
+                .help(format!("the commit's is named `git.{name}`"))
+                .suggest(range, format!("git.{name}"));
+        }
         if self.world.env.contains_key(name) {
             return fault
                 .help(format!(
@@ -239,13 +248,22 @@ impl<'a> Cx<'a> {
             "short_sha" => short_sha.clone(),
             "tag" => tag.clone(),
             "branch" => self.branch(),
-            _ => return Err(near(name, ["sha", "short_sha", "branch", "tag"])),
+            _ => return Err(near(name, GIT)),
         };
-        Ok(value.map_or(Found::Unset, Found::Value))
+        Ok(self.or_unset(value))
+    }
+
+    /// A value that may be missing, and has to be there only where something is done with it.
+    fn or_unset(&self, value: Option<String>) -> Found {
+        match value {
+            Some(value) => Found::Value(value),
+            None if self.spared && self.vars_busy.is_empty() => Found::Spare,
+            None => Found::Unset,
+        }
     }
 
     /// The branch as git has it, else as the CI names it.
-    fn branch(&self) -> Option<String> {
+    pub(super) fn branch(&self) -> Option<String> {
         let env = &self.world.env;
         let is_tag = env.get("GITHUB_REF_TYPE").is_some_and(|kind| kind == "tag");
         let names = CI_BRANCH

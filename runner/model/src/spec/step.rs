@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::build::BuildSpec;
 use super::leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 use super::service::{Artifacts, ServiceSpec, StepServiceSpec};
+use super::when::WhenSpec;
 
 /// A step. Exactly one of `run`, `build`, `scan`, `push` and `deploy` makes its kind; the keys
 /// from `image` to `services` are those of a `run` step.
@@ -21,6 +22,9 @@ pub struct StepSpec {
     /// The longest that this step may take, such as `90s` or `15m`.
     #[schemars(with = "Option<String>")]
     pub timeout: Option<At<Scalar>>,
+    /// When it is run; always if nothing is said. What needs a step that is not run is not run
+    /// either.
+    pub when: Option<WhenSpec>,
 
     /// The image that the container runs on.
     pub image: Option<At<String>>,

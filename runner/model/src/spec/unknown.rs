@@ -85,11 +85,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "volumes",
         "files of the project are copied in; see `source`",
     ),
-    (
-        "steps.*",
-        "when",
-        "choose steps on the command line: `hoist run STEP`",
-    ),
     ("steps.*", "gpus", "steps run on processors only"),
     (
         "steps.*.build",

@@ -163,6 +163,8 @@ fn plan(unit: ReleaseUnit) -> Plan {
             retry: Retry::default(),
             allow_failure: AllowFailure::No,
             always: false,
+            when: None,
+            skip: None,
             relaxations: Vec::new(),
         }],
         environments: BTreeMap::new(),
