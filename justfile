@@ -22,10 +22,11 @@ bench *what:
 try:
     examples/try
 
-# Write again what is derived from the code: the schema and the snapshots of diagnostics.
+# Write again what is derived from the code: the schema, the snapshots of diagnostics and of test results.
 bless:
     cargo run --quiet -- schema > pipelines/pipeline.schema.json
     HOIST_BLESS=1 cargo test --quiet --package hoist-ci diagnostics
+    HOIST_BLESS=1 cargo test --quiet --package hoist-ci each_file_is_read_as_expected
 
 # Dependencies: licences, advisories, and who may name which crate.
 deny:

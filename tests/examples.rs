@@ -15,6 +15,37 @@ fn hello_says_hello() {
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
 }
 
+/// The lesson of examples/results: two formats, a broken test, its past.
+#[test]
+fn results_are_read_listed_and_followed() {
+    if !engine("examples::results_are_read_listed_and_followed") {
+        return;
+    }
+    let project = Project::example("results");
+    let ended = project.hoist(&["run"]).expect(0);
+    assert!(ended.last().starts_with("PASSED"), "{}", ended.stderr);
+    let listed = project.hoist(&["tests"]).expect(0).stdout;
+    assert!(listed.contains("8 tests: 6 passed, 2 skipped"), "{listed}");
+    project.change("slug.py", "SEPARATOR = \"-\"", "SEPARATOR = \"_\"");
+    let ended = project.hoist(&["run"]).expect(1);
+    ended.says("shell::words are joined by a hyphen");
+    let failed = project.hoist(&["tests", "--failed"]).expect(0).stdout;
+    for text in [
+        "8 tests: 3 failed, 3 passed, 2 skipped",
+        "test_slug.Slug::test_words_are_joined",
+        "/workspace/tests/test_slug.py:9",
+        "got: '_', expected: '-'",
+    ] {
+        assert!(failed.contains(text), "{text} is not in\n{failed}");
+    }
+    let past = project
+        .hoist(&["tests", "--history", "words_are_joined"])
+        .expect(0)
+        .stdout;
+    assert!(past.contains("failed in 1 of 2 runs"), "{past}");
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+}
+
 /// The shop under a name and a port of its own, so that it meets no other.
 fn shop(port: u16) -> Project {
     let project = Project::example("shop").variable("SHOP_DB_PASSWORD", "a-password-for-tests");

@@ -34,6 +34,10 @@ static FORMS: LazyLock<Vec<(Regex, bool)>> = LazyLock::new(|| {
     forms.map(|(form, last)| (pattern(form), last)).collect()
 });
 
+/// A frame of a Python trace; the last is the nearest to the failure.
+static FILE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?m)^\s*File "(?<file>[^"\n]+\.py)", line (?<line>\d+), in"#));
+
 /// A frame of a JavaScript trace.
 static FRAME: LazyLock<Regex> = LazyLock::new(|| {
     let file = r"(?:file://)?(?<file>/[^\s()]+?\.[cm]?[jt]sx?):(?<line>\d+):\d+";
@@ -80,9 +84,14 @@ fn find(text: &str, class: &str) -> Option<(String, usize)> {
     }
     // What a library was doing then is of no use.
     let own = |frame: &Captures<'_>| {
-        let file = frame.name("file").map(|file| file.as_str());
-        !file.is_some_and(|file| file.contains("/node_modules/"))
+        let file = frame.name("file").map_or("", |file| file.as_str());
+        !["/node_modules/", "/lib/python", "/site-packages/"]
+            .iter()
+            .any(|library| file.contains(library))
     };
+    if let Some(found) = FILE.captures_iter(text).filter(own).last() {
+        return place(&found);
+    }
     if let Some(found) = FRAME.captures_iter(text).find(own) {
         return place(&found);
     }
@@ -102,4 +111,37 @@ fn find(text: &str, class: &str) -> Option<(String, usize)> {
 fn place(found: &Captures<'_>) -> Option<(String, usize)> {
     let line = found.name("line")?.as_str().parse().ok()?;
     Some((found.name("file")?.as_str().to_owned(), line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_leads_to_the_test_and_not_into_a_library() {
+        for (text, class, expected) in [
+            (
+                "Traceback:\n  File \"/app/test_a.py\", line 7, in test_a\n    x()\n  \
+                 File \"/usr/lib/python3.11/unittest/case.py\", line 873, in fail\nAssertionError: no",
+                "",
+                Some(("/app/test_a.py", 7)),
+            ),
+            (
+                "Error: no\n    at check (/app/node_modules/chai/index.js:3:1)\n    \
+                 at Context.<anonymous> (file:///app/a.test.mjs:9:5)",
+                "",
+                Some(("/app/a.test.mjs", 9)),
+            ),
+            (
+                "E: no\n\tat java.base/java.util.List.of(List.java:1)\n\tat app//shop.CartTest$Inner.a(CartTest.java:4)",
+                "shop.CartTest",
+                Some(("CartTest.java", 4)),
+            ),
+            ("src/a.rs:3: no place of a known form", "", None),
+        ] {
+            let found = find(text, class);
+            let found = found.as_ref().map(|(file, line)| (file.as_str(), *line));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
 }
