@@ -10,6 +10,8 @@ mod bad_input;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod conditions;
+#[cfg(test)]
 mod context;
 #[cfg(test)]
 mod corpus;
