@@ -11,6 +11,8 @@ mod containers;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod filesync;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod networks;
