@@ -6,6 +6,7 @@
 
 mod elsewhere;
 mod named;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod words;

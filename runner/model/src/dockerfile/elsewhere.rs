@@ -38,7 +38,7 @@ pub struct Platforms<'a> {
 }
 
 /// How the stages are walked.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     file: &'a Dockerfile,
     names: Vec<Option<String>>,
     /// Those that hold in `FROM`.
@@ -47,7 +47,7 @@ struct Walk<'a> {
     everywhere: BTreeMap<String, String>,
     contexts: &'a BTreeSet<&'a str>,
     platforms: Platforms<'a>,
-    visited: BTreeSet<usize>,
+    pub(super) visited: BTreeSet<usize>,
     todo: Vec<usize>,
     found: BTreeSet<Elsewhere>,
 }
@@ -64,14 +64,22 @@ impl Dockerfile {
         contexts: &BTreeSet<&str>,
         platforms: Platforms<'_>,
     ) -> BTreeSet<Elsewhere> {
+        self.walk(target, args, contexts, platforms).found
+    }
+
+    /// Goes through the stages that `target` reaches.
+    pub(super) fn walk<'a>(
+        &'a self,
+        target: Option<&str>,
+        args: &BTreeMap<String, String>,
+        contexts: &'a BTreeSet<&'a str>,
+        platforms: Platforms<'a>,
+    ) -> Walk<'a> {
         let names: Vec<_> = self.froms().map(stage_name).collect();
-        let Some(last) = names.len().checked_sub(1) else {
-            return BTreeSet::new();
-        };
         let target = target.map(str::to_lowercase);
         let at = target.as_ref().and_then(|target| {
             let named = names.iter().position(|name| name.as_ref() == Some(target));
-            named.or_else(|| target.parse().ok().filter(|number| *number <= last))
+            named.or_else(|| target.parse().ok().filter(|number| *number < names.len()))
         });
         let variables = self.globals(args, platforms);
         let mut everywhere = variables.clone();
@@ -83,17 +91,17 @@ impl Dockerfile {
             variables,
             everywhere,
             file: self,
+            todo: at.or(names.len().checked_sub(1)).into_iter().collect(),
             names,
             contexts,
             platforms,
             visited: BTreeSet::new(),
-            todo: vec![at.unwrap_or(last)],
             found: BTreeSet::new(),
         };
         while let Some(stage) = walk.todo.pop() {
             walk.stage(stage);
         }
-        walk.found
+        walk
     }
 
     /// The variables that hold in `FROM`: those of the platforms, and of each `ARG` before the
@@ -269,7 +277,7 @@ impl Walk<'_> {
     }
 
     /// All words but the keyword.
-    fn words(&self, one: &Instruction) -> Vec<String> {
+    pub(super) fn words(&self, one: &Instruction) -> Vec<String> {
         let mut words = split(&joined(&one.text), self.file.escape);
         if !words.is_empty() {
             words.remove(0);

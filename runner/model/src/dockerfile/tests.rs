@@ -256,3 +256,28 @@ fn addresses_that_nothing_pins_are_named() {
         ]
     );
 }
+
+#[test]
+fn what_a_target_copies_of_its_context_is_told() {
+    let text = "FROM a AS deps\nCOPY package.json ./package-lock.json /app/\n\
+        RUN --mount=type=cache,target=/c --mount=type=secret,id=x npm ci\n\
+        FROM deps AS test\nCOPY --chown=1:1 [\"a b\", \"tests/\", \"/app/\"]\n\
+        RUN --mount=target=/t,source=tools,ro true\n\
+        FROM deps AS image\nCOPY <<EOF /x\ntext\nEOF\nCOPY --from=test /app /app\n\
+        FROM deps AS all\nADD . /app\n\
+        FROM deps AS mounts\nRUN --mount=type=bind,target=/all true\n\
+        FROM scratch AS none\nCOPY --from=docs / /\n";
+    let file = Dockerfile::parse(text);
+    let contexts = BTreeSet::from(["docs"]);
+    let sources = |target: &str| {
+        let sources = file.sources(Some(target), &contexts);
+        sources.into_iter().collect::<Vec<_>>().join(" | ")
+    };
+    assert_eq!(sources("deps"), "package-lock.json | package.json");
+    let test = "a b | package-lock.json | package.json | tests | tools";
+    assert_eq!(sources("test"), test);
+    assert_eq!(sources("image"), test, "it reaches the other one");
+    assert_eq!(sources("all"), ".");
+    assert_eq!(sources("mounts"), ".");
+    assert_eq!(sources("none"), "");
+}
