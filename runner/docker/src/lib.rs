@@ -159,8 +159,9 @@ impl Backend for DockerBackend {
     async fn events(
         &self,
         labels: LabelFilter<'_>,
+        since: Option<i64>,
     ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
-        self.engine_events(labels).await
+        self.engine_events(labels, since).await
     }
 
     async fn create_volume(&self, name: &str, labels: &Labels) -> Result<()> {

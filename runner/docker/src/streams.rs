@@ -25,6 +25,8 @@ use crate::names;
 
 /// How many of the engine's small pieces are joined at most, when so many have come.
 const JOINED: usize = 512;
+/// Nanoseconds of a second.
+const NANOS: i64 = 1_000_000_000;
 
 impl DockerBackend {
     pub(crate) async fn container_attach(
@@ -93,13 +95,17 @@ impl DockerBackend {
     pub(crate) async fn engine_events(
         &self,
         labels: LabelFilter<'_>,
+        since: Option<i64>,
     ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
         let mut filters = label_filters(labels);
         filters.insert("type".to_owned(), vec!["container".to_owned()]);
         // The connection is made when the stream is first polled; what happens before that is told
         // afterwards.
-        let now = jiff::Timestamp::now();
-        let since = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond().max(0));
+        let since = since.map_or_else(
+            || i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default(),
+            |since| since.max(0),
+        );
+        let since = format!("{}.{:09}", since / NANOS, since % NANOS);
         let options = EventsOptionsBuilder::default()
             .filters(&filters)
             .since(&since)
@@ -115,6 +121,7 @@ impl DockerBackend {
                     container: actor.id.unwrap_or_default(),
                     action: event.action.unwrap_or_default(),
                     signal: attributes.get("signal").cloned(),
+                    at: event.time_nano.unwrap_or_default(),
                 }))
             })
             .boxed())

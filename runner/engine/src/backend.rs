@@ -456,6 +456,8 @@ pub struct EngineEvent {
     pub action: String,
     /// The signal of a `kill`.
     pub signal: Option<String>,
+    /// When, by the engine's clock, nanoseconds since the epoch; 0 where it does not say.
+    pub at: i64,
 }
 
 /// Which objects a listing holds: all of these labels, `None` for any value.
@@ -541,10 +543,13 @@ pub trait Backend: Send + Sync {
     /// The last lines that the engine kept of a container's output; all of them where `tail` is
     /// absent.
     async fn logs(&self, id: &str, tail: Option<usize>) -> Result<Vec<Chunk>, BackendError>;
-    /// What happens to containers with these labels from now on. Ends when the engine goes away.
+    /// What happens to containers with these labels from now on, or, as far as the engine remembers
+    /// it, from `since` on: a time as [`EngineEvent::at`] has it. Ends when the engine goes away. An
+    /// engine that refuses may say so as late as in the stream's first item.
     async fn events(
         &self,
         labels: LabelFilter<'_>,
+        since: Option<i64>,
     ) -> Result<BoxStream<'static, Result<EngineEvent, BackendError>>, BackendError>;
 
     /// Creates a volume. One of that name that is there already is fine.

@@ -156,6 +156,11 @@ struct State {
     pushed: Vec<String>,
     uploads: Vec<Upload>,
     subscribers: Vec<Subscriber>,
+    /// What the engine remembers.
+    events: Vec<(Labels, EngineEvent)>,
+    /// Events so far, which stand for the engine's clock.
+    ticks: i64,
+    refusal: Option<BackendError>,
 }
 
 struct Subscriber {
@@ -209,6 +214,9 @@ impl FakeBackend {
             pushed: Vec::new(),
             uploads: Vec::new(),
             subscribers: Vec::new(),
+            events: Vec::new(),
+            ticks: 0,
+            refusal: None,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -289,6 +297,16 @@ impl FakeBackend {
     /// Ends all streams of events and nothing else.
     pub fn break_events(&self) {
         self.lock().subscribers.clear();
+    }
+
+    /// The engine does not remember any more what happened so far.
+    pub fn forget_events(&self) {
+        self.lock().events.clear();
+    }
+
+    /// Streams of events begin and end with this error from now on.
+    pub fn refuse_events(&self, error: BackendError) {
+        self.lock().refusal = Some(error);
     }
 
     /// Someone else sends a signal to a container.
@@ -398,9 +416,15 @@ impl State {
         self.next
     }
 
-    fn emit(&mut self, labels: &Labels, event: &EngineEvent) {
+    fn tick(&mut self) -> i64 {
+        self.ticks += 1;
+        self.ticks
+    }
+
+    fn emit(&mut self, labels: Labels, event: EngineEvent) {
         self.subscribers
-            .retain(|to| !has(labels, &to.labels) || to.to.send(Ok(event.clone())).is_ok());
+            .retain(|to| !has(&labels, &to.labels) || to.to.send(Ok(event.clone())).is_ok());
+        self.events.push((labels, event));
     }
 }
 

@@ -1,17 +1,19 @@
 //! What happens to a run's containers besides what hoist does: an engine that is told to stop lets a
 //! step's own handler end it with any code it likes, and only the engine's events tell that from a
-//! step that came to its end. One stream a run; it refuses to judge, that is its readers' part.
+//! step that came to its end. One stream a run; one that broke is taken up where it broke, as far as the
+//! engine remembers. It refuses to judge, that is its readers' part.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use hoist_model::ids::RunId;
 use tokio::sync::{OnceCell, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::backend::{Backend, BackendError, EngineEvent};
+use crate::backend::{Backend, BackendError, BackendErrorKind, EngineEvent};
 use crate::labels;
 
 /// Between two tries to hear of events again.
@@ -27,7 +29,7 @@ pub enum Fate {
         /// Which, as the engine says it.
         signal: String,
     },
-    /// The stream of events broke while it ran, so nobody knows.
+    /// The stream of events broke while it ran, and what came after it did not tell, so nobody knows.
     Unheard,
 }
 
@@ -38,7 +40,7 @@ pub struct Watch(Arc<OnceCell<Watcher>>);
 #[derive(Debug)]
 struct Watcher {
     heard: Arc<Heard>,
-    _task: Option<AbortOnDropHandle<()>>,
+    _task: AbortOnDropHandle<()>,
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +53,10 @@ struct Heard {
 struct State {
     /// How often the stream broke.
     gaps: u64,
-    /// There is no stream at the moment.
-    deaf: bool,
+    /// When the last event was that was heard, by the engine's clock.
+    last: Option<i64>,
+    /// The engine tells no events, and why.
+    refused: Option<Refusal>,
     containers: BTreeMap<String, Seen>,
 }
 
@@ -62,10 +66,17 @@ struct Seen {
     died: bool,
 }
 
+#[derive(Debug)]
+struct Refusal {
+    why: String,
+    /// Someone was told.
+    told: bool,
+}
+
 /// A container that is watched from before its start.
 #[derive(Debug)]
 pub struct Ticket {
-    heard: Option<Arc<Heard>>,
+    heard: Arc<Heard>,
     gaps: u64,
 }
 
@@ -74,65 +85,43 @@ impl Watch {
     /// heard.
     pub async fn listen(&self, backend: &Arc<dyn Backend>, run: RunId) -> Ticket {
         let watcher = self.0.get_or_init(|| Watcher::start(backend, run)).await;
-        match &watcher._task {
-            Some(_) => {
-                let heard = Arc::clone(&watcher.heard);
-                let gaps = heard.lock().gaps;
-                Ticket {
-                    heard: Some(heard),
-                    gaps,
-                }
-            }
-            // An engine that tells no events is taken by its other words.
-            None => Ticket {
-                heard: None,
-                gaps: 0,
-            },
-        }
+        let heard = Arc::clone(&watcher.heard);
+        let gaps = heard.lock().gaps;
+        Ticket { heard, gaps }
     }
 }
 
 impl Watcher {
     async fn start(backend: &Arc<dyn Backend>, run: RunId) -> Self {
         let heard = Arc::new(Heard::default());
-        let Ok(stream) = events(backend.as_ref(), run).await else {
-            return Self { heard, _task: None };
-        };
+        // Where nothing was heard before a break, all is asked for that was since then.
+        let begin = backend.info().await.map_or(0, |info| info.time);
+        let begin = Some(begin.saturating_mul(1_000_000_000)).filter(|begin| *begin > 0);
+        let mut stream = events(backend.as_ref(), run, None).await;
         let (backend, to) = (Arc::clone(backend), Arc::clone(&heard));
         let task = tokio::spawn(async move {
-            let mut stream = stream;
-            loop {
-                while let Some(Ok(event)) = stream.next().await {
-                    to.hear(event);
-                }
-                to.change(|state| {
-                    state.gaps += 1;
-                    state.deaf = true;
-                });
-                stream = loop {
-                    tokio::time::sleep(PAUSE).await;
-                    if let Ok(stream) = events(backend.as_ref(), run).await {
-                        break stream;
-                    }
-                };
-                to.change(|state| state.deaf = false);
+            while to.take(stream).await {
+                tokio::time::sleep(PAUSE).await;
+                let since = to.lock().last.or(begin);
+                stream = events(backend.as_ref(), run, since).await;
             }
         });
         Self {
             heard,
-            _task: Some(AbortOnDropHandle::new(task)),
+            _task: AbortOnDropHandle::new(task),
         }
     }
 }
 
+type Events = BoxStream<'static, Result<EngineEvent, BackendError>>;
+
 async fn events(
     backend: &dyn Backend,
     run: RunId,
-) -> Result<futures_util::stream::BoxStream<'static, Result<EngineEvent, BackendError>>, BackendError>
-{
-    backend
-        .events(&[(labels::RUN, Some(&run.to_string()))])
-        .await
+    since: Option<i64>,
+) -> Result<Events, BackendError> {
+    let run = run.to_string();
+    backend.events(&[(labels::RUN, Some(&run))], since).await
 }
 
 impl Heard {
@@ -145,39 +134,69 @@ impl Heard {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Takes a stream to its end. Whether there is any use in another one.
+    async fn take(&self, stream: Result<Events, BackendError>) -> bool {
+        let broken = match stream {
+            Err(error) => Some(error),
+            Ok(mut stream) => loop {
+                match stream.next().await {
+                    Some(Ok(event)) => self.hear(event),
+                    Some(Err(error)) => break Some(error),
+                    None => break None,
+                }
+            },
+        };
+        let mut again = true;
+        self.change(|state| match broken {
+            // An engine that told something before does not refuse, whatever its words are.
+            Some(error) if is_refusal(&error) && state.last.is_none() => {
+                let (why, told) = (error.message, false);
+                state.refused = Some(Refusal { why, told });
+                again = false;
+            }
+            _ => state.gaps += 1,
+        });
+        again
+    }
+
+    /// What was heard before a break may come again, which changes nothing.
     fn hear(&self, event: EngineEvent) {
-        self.change(|state| match event.action.as_str() {
-            "kill" => {
-                let seen = state.containers.entry(event.container).or_default();
-                let signal = event.signal.unwrap_or_else(|| "unknown".to_owned());
-                seen.signal.get_or_insert(signal);
+        self.change(|state| {
+            state.last = state.last.max(Some(event.at));
+            match event.action.as_str() {
+                "kill" => {
+                    let seen = state.containers.entry(event.container).or_default();
+                    let signal = event.signal.unwrap_or_else(|| "unknown".to_owned());
+                    seen.signal.get_or_insert(signal);
+                }
+                "die" => state.containers.entry(event.container).or_default().died = true,
+                "destroy" => {
+                    state.containers.remove(&event.container);
+                }
+                _ => {}
             }
-            "die" => state.containers.entry(event.container).or_default().died = true,
-            "destroy" => {
-                state.containers.remove(&event.container);
-            }
-            _ => {}
         });
     }
 }
 
+/// The engine, or what stands before it, does not want to tell.
+fn is_refusal(error: &BackendError) -> bool {
+    use BackendErrorKind as K;
+    !matches!(error.kind, K::Unreachable | K::Timeout | K::Broken)
+}
+
 impl Ticket {
     /// How a container that has ended came to it; waits so long for events that are on their way.
+    /// An engine that tells no events is taken by its other words.
     pub async fn fate(&self, container: &str, within: Duration) -> Fate {
-        let Some(heard) = &self.heard else {
-            return Fate::Ended;
-        };
-        let mut changed = heard.changed.subscribe();
+        let mut changed = self.heard.changed.subscribe();
         let told = changed.wait_for(|_| {
-            let state = heard.lock();
-            state.deaf
-                || state
-                    .containers
-                    .get(container)
-                    .is_some_and(|seen| seen.died)
+            let state = self.heard.lock();
+            let seen = state.containers.get(container);
+            state.refused.is_some() || seen.is_some_and(|seen| seen.died)
         });
-        let in_time = tokio::time::timeout(within, told).await.is_ok();
-        let state = heard.lock();
+        let _ = tokio::time::timeout(within, told).await;
+        let state = self.heard.lock();
         match state.containers.get(container) {
             Some(Seen {
                 signal: Some(signal),
@@ -186,10 +205,19 @@ impl Ticket {
                 signal: signal.clone(),
             },
             Some(Seen { died: true, .. }) => Fate::Ended,
-            // The engine only tells late: its other words stand.
-            _ if !in_time && state.gaps == self.gaps => Fate::Ended,
+            // The engine only tells late, or not at all: its other words stand.
+            _ if state.gaps == self.gaps || state.refused.is_some() => Fate::Ended,
             _ => Fate::Unheard,
         }
+    }
+
+    /// Why the engine tells no events, if it does not; only the first who asks is told.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        let mut state = self.heard.lock();
+        let refusal = state.refused.as_mut().filter(|refusal| !refusal.told)?;
+        refusal.told = true;
+        Some(refusal.why.clone())
     }
 }
 

@@ -78,7 +78,7 @@ async fn an_engine_that_goes_away_is_not_a_result() {
         gone.wait_container("x").await.unwrap_err().kind,
         Kind::Broken
     );
-    let mut events = gone.events(&[]).await.unwrap();
+    let mut events = gone.events(&[], None).await.unwrap();
     assert!(!matches!(events.next().await, Some(Ok(_))));
     let (_folder, gone) = engine(says("")).await;
     assert_eq!(
@@ -213,6 +213,6 @@ async fn a_container_may_be_silent_and_run_for_as_long_as_it_likes() {
             .await
             .is_err()
     );
-    let mut events = engine.events(&[]).await.unwrap();
+    let mut events = engine.events(&[], None).await.unwrap();
     assert!(tokio::time::timeout(week, events.next()).await.is_err());
 }

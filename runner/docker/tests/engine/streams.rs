@@ -108,7 +108,7 @@ async fn events_tell_who_was_killed() {
     on_engine("events", &[BASE], async |bed| {
         let engine = &bed.engine;
         let filter = bed.filter();
-        let mut events = engine.events(&filter).await.unwrap();
+        let mut events = engine.events(&filter, None).await.unwrap();
         let id = engine
             .create_container(&bed.shell("sleep 60"))
             .await
@@ -116,7 +116,7 @@ async fn events_tell_who_was_killed() {
         engine.start_container(&id).await.unwrap();
         engine.kill_container(&id, "KILL").await.unwrap();
         let mut seen = Vec::new();
-        while !seen.contains(&"die".to_owned()) {
+        while !seen.iter().any(|(action, _)| action == "die") {
             let event = tokio::time::timeout(Duration::from_secs(20), events.next())
                 .await
                 .expect("in time")
@@ -126,11 +126,17 @@ async fn events_tell_who_was_killed() {
             if event.action == "kill" {
                 assert_eq!(event.signal.as_deref(), Some("9"));
             }
-            seen.push(event.action);
+            seen.push((event.action, event.at));
         }
         for action in ["create", "start", "kill"] {
-            assert!(seen.iter().any(|one| one == action), "{seen:?}");
+            assert!(seen.iter().any(|(one, _)| one == action), "{seen:?}");
         }
+        // Who comes late is told what was, from the very event on whose time is named.
+        let (_, started) = seen.iter().find(|(one, _)| one == "start").unwrap();
+        let mut again = engine.events(&filter, Some(*started)).await.unwrap();
+        let first = tokio::time::timeout(Duration::from_secs(20), again.next());
+        let first = first.await.expect("in time").unwrap().unwrap();
+        assert_eq!((first.action.as_str(), first.at), ("start", *started));
     })
     .await;
 }

@@ -326,13 +326,25 @@ impl Backend for FakeBackend {
     async fn events(
         &self,
         labels: LabelFilter<'_>,
+        since: Option<i64>,
     ) -> Result<BoxStream<'static, Result<EngineEvent, BackendError>>, BackendError> {
         self.called("events", "").await?;
         let (to, from) = mpsc::unbounded_channel();
-        self.lock().subscribers.push(Subscriber {
-            labels: owned(labels),
-            to,
-        });
+        let mut state = self.lock();
+        // What cannot be sent has no one to hear it.
+        if let Some(error) = state.refusal.clone() {
+            let _ = to.send(Err(error));
+            return Ok(UnboundedReceiverStream::new(from).boxed());
+        }
+        let labels = owned(labels);
+        let past = state
+            .events
+            .iter()
+            .filter(|(of, event)| since.is_some_and(|since| event.at >= since) && has(of, &labels));
+        for (_, event) in past {
+            let _ = to.send(Ok(event.clone()));
+        }
+        state.subscribers.push(Subscriber { labels, to });
         Ok(UnboundedReceiverStream::new(from).boxed())
     }
 

@@ -297,8 +297,9 @@ impl FakeBackend {
             container: id.to_owned(),
             action: action.to_owned(),
             signal: signal.map(str::to_owned),
+            at: state.tick(),
         };
-        state.emit(&labels, &event);
+        state.emit(labels, event);
     }
 }
 

@@ -63,7 +63,7 @@ async fn stopping_has_grace_before_the_kill() {
         },
     );
     let id = engine.create_container(&spec("a")).await.unwrap();
-    let events = engine.events(&[("of", Some("a"))]).await.unwrap();
+    let events = engine.events(&[("of", Some("a"))], None).await.unwrap();
     engine.start_container(&id).await.unwrap();
     let start = tokio::time::Instant::now();
     engine
@@ -113,7 +113,7 @@ async fn an_engine_that_goes_away_breaks_what_waits_for_it() {
     engine.program(|_| true, Program::forever());
     let id = engine.create_container(&spec("a")).await.unwrap();
     let mut output = engine.attach(&id).await.unwrap();
-    let mut events = engine.events(&[]).await.unwrap();
+    let mut events = engine.events(&[], None).await.unwrap();
     engine.start_container(&id).await.unwrap();
     let waiting = tokio::spawn({
         let (engine, id) = (engine.clone(), id.clone());

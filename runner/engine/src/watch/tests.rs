@@ -84,22 +84,74 @@ async fn a_stream_that_came_back_before_the_end_tells() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_engine_without_events_is_taken_by_its_other_words() {
-    let bed = Bed::new(Program::exits(3));
-    bed.engine.fail_next(
-        "events",
-        BackendError::new(BackendErrorKind::Unsupported, "no"),
-    );
+async fn what_happened_while_nobody_listened_is_told_afterwards() {
+    let bed = Bed::new(Program::default().takes(Duration::from_secs(60)));
     let watch = Watch::default();
     let (ticket, id) = bed.started(&watch).await;
+    bed.engine.break_events();
+    bed.engine.kill_from_outside(&id, "15");
+    bed.backend.wait_container(&id).await.unwrap();
+    let signal = "15".to_owned();
+    assert_eq!(ticket.fate(&id, SOON).await, Fate::Signalled { signal });
+
+    let bed = Bed::new(Program::default().takes(Duration::from_millis(10)));
+    let watch = Watch::default();
+    let (ticket, id) = bed.started(&watch).await;
+    bed.engine.break_events();
     bed.backend.wait_container(&id).await.unwrap();
     assert_eq!(ticket.fate(&id, SOON).await, Fate::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_forgot_what_happened_leaves_doubt() {
+    let bed = Bed::new(Program::default().takes(Duration::from_millis(10)));
+    let watch = Watch::default();
+    let (ticket, id) = bed.started(&watch).await;
+    bed.engine.break_events();
+    bed.backend.wait_container(&id).await.unwrap();
+    bed.engine.forget_events();
+    assert_eq!(ticket.fate(&id, SOON).await, Fate::Unheard);
+}
+
+fn calls(bed: &Bed) -> usize {
     let calls = bed.engine.calls();
-    assert_eq!(
-        calls
-            .iter()
-            .filter(|call| call.starts_with("events"))
-            .count(),
-        1
-    );
+    calls
+        .iter()
+        .filter(|call| call.starts_with("events"))
+        .count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_without_events_is_taken_by_its_other_words() {
+    let error = BackendError::new(BackendErrorKind::Unsupported, "no");
+    for late in [false, true] {
+        let bed = Bed::new(Program::exits(3));
+        match late {
+            false => bed.engine.fail_next("events", error.clone()),
+            true => bed.engine.refuse_events(error.clone()),
+        }
+        let watch = Watch::default();
+        let (ticket, id) = bed.started(&watch).await;
+        bed.backend.wait_container(&id).await.unwrap();
+        assert_eq!(ticket.fate(&id, SOON).await, Fate::Ended);
+        assert_eq!(ticket.refusal().as_deref(), Some("no"));
+        let second = watch.listen(&bed.backend, bed.run).await;
+        assert_eq!(second.refusal(), None, "it is told once");
+        assert_eq!(calls(&bed), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_told_before_does_not_refuse() {
+    let bed = Bed::new(Program::default().takes(Duration::from_secs(60)));
+    let watch = Watch::default();
+    let (ticket, id) = bed.started(&watch).await;
+    tokio::time::sleep(SOON).await;
+    let error = BackendError::new(BackendErrorKind::Engine, "starting");
+    bed.engine.refuse_events(error);
+    bed.engine.break_events();
+    bed.backend.wait_container(&id).await.unwrap();
+    assert_eq!(ticket.fate(&id, SOON).await, Fate::Unheard);
+    assert_eq!(ticket.refusal(), None);
+    assert!(calls(&bed) > 2);
 }

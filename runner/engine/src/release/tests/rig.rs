@@ -300,8 +300,9 @@ impl Backend for Rig {
     async fn events(
         &self,
         labels: LabelFilter<'_>,
+        since: Option<i64>,
     ) -> Result<BoxStream<'static, Result<EngineEvent, BackendError>>, BackendError> {
-        self.call(self.engine.events(labels)).await
+        self.call(self.engine.events(labels, since)).await
     }
 
     async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), BackendError> {

@@ -91,6 +91,11 @@ pub(crate) async fn live(
     let info =
         info.map_err(|error| Halt::surroundings("how the step ended cannot be told", &error))?;
     let info = info.ok_or_else(removed)?;
+    if let Some(why) = ticket.refusal() {
+        let message = format!("the engine does not tell what happens to containers: {why}");
+        let hint = "a step that someone else stops may now look as if it came to its end by itself";
+        context.warn(message, Some(hint.to_owned()));
+    }
     if !stopped {
         judge(fate)?;
     }
