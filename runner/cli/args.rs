@@ -247,6 +247,9 @@ pub(crate) struct Logs {
     /// The attempt at the step, from 1; the last if left out.
     #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
+    /// A service beside the step, whose log is printed instead of the step's.
+    #[arg(long, value_name = "NAME", requires = "step")]
+    pub(crate) service: Option<String>,
 }
 
 /// Arguments of `tests`.

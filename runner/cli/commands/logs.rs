@@ -1,4 +1,5 @@
-//! `hoist logs`: prints a step's log of a run, whole and as the run folder has it.
+//! `hoist logs`: prints the log of a step, or of a service beside it, whole and as the run folder
+//! has it.
 
 use std::io::Write;
 
@@ -26,7 +27,11 @@ pub(super) fn execute(args: &args::Logs, options: &Options) -> Outcome {
         return Ok(Verdict::Passed);
     };
     let step = StepId::from(step.as_str());
-    let path = run.log(&step, args.attempt).map_err(CliError::usage)?;
+    let path = match &args.service {
+        Some(service) => run.service_log(&step, args.attempt, service),
+        None => run.log(&step, args.attempt),
+    };
+    let path = path.map_err(CliError::usage)?;
     let mut log = match std::fs::File::open(&path) {
         Ok(log) => log,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

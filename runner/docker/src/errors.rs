@@ -25,6 +25,14 @@ const PHRASES: &[(&str, Kind)] = &[
         Kind::SubnetOverlap,
     ),
     ("networks have overlapping ipv", Kind::SubnetOverlap),
+    (
+        "could not find an available, non-overlapping",
+        Kind::NoAddresses,
+    ),
+    (
+        "predefined address pools have been fully subnetted",
+        Kind::NoAddresses,
+    ),
     ("has active endpoints", Kind::Conflict),
     ("is already in use by", Kind::Conflict),
     ("container state improper", Kind::Conflict),

@@ -56,6 +56,8 @@ pub enum BackendErrorKind {
     PortTaken,
     /// A subnet overlaps another network's.
     SubnetOverlap,
+    /// The engine has no addresses left for another network.
+    NoAddresses,
     /// No space left on the engine's disk.
     DiskFull,
     /// The command does not exist in the image (127) or cannot be executed (126).
@@ -125,6 +127,18 @@ pub struct EngineInfo {
     pub time: i64,
 }
 
+impl EngineInfo {
+    /// It speaks this version of the API, or a newer one.
+    #[must_use]
+    pub fn speaks(&self, version: (u32, u32)) -> bool {
+        let spoken = self.api.split_once('.').and_then(|(major, minor)| {
+            let numbers: (u32, u32) = (major.parse().ok()?, minor.parse().ok()?);
+            Some(numbers)
+        });
+        spoken.is_some_and(|spoken| spoken >= version)
+    }
+}
+
 /// Which bounds an engine can enforce.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Enforces {
@@ -160,6 +174,9 @@ pub struct ContainerSpec {
     pub labels: Labels,
     /// Networks.
     pub network: Attachment,
+    /// Only the names of containers on its networks are found. Without a way out others cannot be
+    /// asked for anyway, but some engines ask in the container's place, and let words out with it.
+    pub local_names: bool,
     /// What it may do.
     pub security: Security,
     /// Its bounds.
@@ -607,6 +624,9 @@ impl BackendError {
             K::Unauthorized => "log in with `docker login`, or set [registries] in pipeline.toml",
             K::PortTaken => "stop what listens there, or publish another port",
             K::SubnetOverlap => "choose another subnet, or let hoist choose by leaving it out",
+            K::NoAddresses => {
+                "run fewer steps at once with `--jobs`, or give the engine more `default-address-pools`"
+            }
             K::DiskFull => {
                 "free space on the engine's disk; `docker system df` shows what takes it"
             }

@@ -1,7 +1,7 @@
 //! What a unit is given to do its work with: the engine, its step, and the ways to speak. A unit
 //! has no other way out: it refuses to print, to read the environment and to know the terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -128,6 +128,8 @@ pub struct Made {
     pub(crate) untagging: tokio::sync::Mutex<()>,
     /// Updates of tools' data that failed.
     pub(crate) updates: Updates,
+    /// What people were told that is the same for many steps.
+    told: Mutex<BTreeSet<String>>,
 }
 
 /// What one step made.
@@ -157,6 +159,12 @@ impl Made {
     /// Remembers what a step pushed.
     pub fn digest(&self, step: &StepId, digest: String) {
         self.change(step, |made| made.digest = Some(digest));
+    }
+
+    /// Whether this is the first that people are told of something.
+    pub(crate) fn tell_once(&self, what: &str) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(what.to_owned())
     }
 
     /// What a step made, if anything.

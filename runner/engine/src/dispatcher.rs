@@ -369,6 +369,7 @@ fn while_stopping(ending: Ending, reason: &CancelReason) -> Ending {
         | FailureReason::TimedOut { .. }
         | FailureReason::CannotStart { .. }
         | FailureReason::Build { .. }
+        | FailureReason::Service { .. }
         | FailureReason::Surroundings(_) => Ending::Cancelled(reason.clone()),
         FailureReason::Gate { .. }
         | FailureReason::Deploy { .. }

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 use crate::backend::{
     Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, Connector, ContainerInfo,
     ContainerSpec, Enforces, EngineEvent, EngineInfo, HealthStatus, Labels, NetworkInfo,
-    VolumeInfo,
+    NetworkSpec, VolumeInfo,
 };
 pub use plan::{container, plan, step};
 
@@ -147,6 +147,7 @@ struct State {
     containers: BTreeMap<String, FakeContainer>,
     volumes: BTreeMap<String, VolumeInfo>,
     networks: BTreeMap<String, NetworkInfo>,
+    network_specs: Vec<NetworkSpec>,
     programs: Vec<ContainerRule>,
     builds: Vec<BuildRule>,
     errors: Vec<(&'static str, BackendError)>,
@@ -205,6 +206,7 @@ impl FakeBackend {
             containers: BTreeMap::new(),
             volumes: BTreeMap::new(),
             networks: BTreeMap::new(),
+            network_specs: Vec::new(),
             programs: Vec::new(),
             builds: Vec::new(),
             errors: Vec::new(),
@@ -350,6 +352,12 @@ impl FakeBackend {
     #[must_use]
     pub fn networks(&self) -> Vec<NetworkInfo> {
         self.lock().networks.values().cloned().collect()
+    }
+
+    /// What all networks were made with, those that are gone too.
+    #[must_use]
+    pub fn network_specs(&self) -> Vec<NetworkSpec> {
+        self.lock().network_specs.clone()
     }
 
     /// Names of images on the engine.

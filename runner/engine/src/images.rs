@@ -150,6 +150,7 @@ pub(crate) fn is_transient(kind: BackendErrorKind) -> bool {
         | K::Unauthorized
         | K::PortTaken
         | K::SubnetOverlap
+        | K::NoAddresses
         | K::DiskFull
         | K::CannotStart { .. }
         | K::Broken

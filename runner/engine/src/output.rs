@@ -42,7 +42,9 @@ pub struct OutputWriter {
 
 struct Inner {
     step: StepId,
-    lane: OutputLane,
+    redactor: Redactor,
+    /// Absent where nobody is shown it live.
+    lane: Option<OutputLane>,
     state: Mutex<State>,
     /// Whoever holds it takes what is collected to the reporters, so that pieces stay in order.
     turn: tokio::sync::Mutex<()>,
@@ -62,14 +64,20 @@ struct State {
 impl OutputWriter {
     /// A writer of a step's output into its log, a new file.
     pub(crate) fn new(step: StepId, log: File, redactor: &Redactor, lane: OutputLane) -> Self {
-        Self::with_limit(step, log, redactor, lane, LOG_LIMIT)
+        Self::with_limit(step, log, redactor, Some(lane), LOG_LIMIT)
+    }
+
+    /// A writer into another log, masked in the same way, of which the reporters get nothing.
+    pub(crate) fn aside(&self, log: File) -> Self {
+        let inner = &self.inner;
+        Self::with_limit(inner.step.clone(), log, &inner.redactor, None, LOG_LIMIT)
     }
 
     fn with_limit(
         step: StepId,
         log: File,
         redactor: &Redactor,
-        lane: OutputLane,
+        lane: Option<OutputLane>,
         limit: u64,
     ) -> Self {
         let now = Instant::now();
@@ -86,6 +94,7 @@ impl OutputWriter {
         Self {
             inner: Arc::new(Inner {
                 step,
+                redactor: redactor.clone(),
                 lane,
                 state: Mutex::new(state),
                 turn,
@@ -165,17 +174,16 @@ impl OutputWriter {
                 std::mem::take(&mut state.waiting[1]),
             ]
         };
+        let Some(lane) = &self.inner.lane else { return };
         for (stream, bytes) in [Stream::Stdout, Stream::Stderr].into_iter().zip(waiting) {
             if !bytes.is_empty() {
                 let step = self.inner.step.clone();
-                self.inner
-                    .lane
-                    .send(Output {
-                        step,
-                        stream,
-                        bytes,
-                    })
-                    .await;
+                lane.send(Output {
+                    step,
+                    stream,
+                    bytes,
+                })
+                .await;
             }
         }
     }

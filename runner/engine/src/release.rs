@@ -18,7 +18,7 @@ mod plan;
 mod ports;
 mod prepare;
 mod read;
-mod secrets;
+pub(crate) mod secrets;
 mod settings;
 mod state;
 mod status;

@@ -1,8 +1,8 @@
 //! The run folder: what a run leaves on disk, and the one source for what it was.
 //!
 //! `.hoist/runs/<run>/` holds `run.json` (what the run is, written whole at its start and its end),
-//! `events.jsonl` (each event as it happened), one log a step in `logs/`, and `artifacts/` and
-//! `reports/`. Readers fold the events; they refuse to trust that a run has ended well, or at all.
+//! `events.jsonl` (each event as it happened), one log a step in `logs/` with those of its services
+//! in a folder beside it, and `artifacts/` and `reports/`. Readers fold the events; they refuse to trust that a run has ended well, or at all.
 
 mod folder;
 mod names;
@@ -20,7 +20,7 @@ use hoist_model::state::RunState;
 use serde::{Deserialize, Serialize};
 
 use crate::owner::{self, Life, Owner};
-pub(crate) use folder::RunFolder;
+pub(crate) use folder::{RunFolder, service_log};
 pub use names::{attempt_name, file_names};
 
 /// The file whose presence asks the run's process to stop it.
@@ -211,6 +211,32 @@ impl StoredRun {
         }
         let name = attempt_name(&name, attempt);
         Ok(self.folder.join(LOGS).join(format!("{name}.log")))
+    }
+
+    /// The raw log of a service beside the step, masked, of the last attempt or of the given one.
+    ///
+    /// # Errors
+    /// When no such service was started there; as for [`StoredRun::log`].
+    pub fn service_log(
+        &self,
+        step: &StepId,
+        attempt: Option<u32>,
+        service: &str,
+    ) -> Result<PathBuf, Trouble> {
+        let folder = self.log(step, attempt)?.with_extension("");
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        let mut known: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        known.sort();
+        let name = |path: &PathBuf| path.file_stem().map(|name| name.to_string_lossy().into());
+        let names: Vec<String> = known.iter().filter_map(name).collect();
+        let found = names.iter().position(|name| name == service);
+        found.and_then(|at| known.get(at).cloned()).ok_or_else(|| {
+            let what = format!("no service `{service}` was started beside `{step}`");
+            match names.as_slice() {
+                [] => Trouble::new(what).hint("the step has no services in that run"),
+                names => Trouble::new(what).hint(format!("its services are: {}", names.join(", "))),
+            }
+        })
     }
 
     /// Whether its process still runs; `None` where that cannot be told from here.

@@ -77,7 +77,7 @@ pub(crate) async fn ready(
     data: &ToolData,
     image: &str,
     (prefix, labels): (String, &Labels),
-    litter: &mut Litter,
+    litter: &Litter,
 ) -> Result<String, Halt> {
     let work = Work {
         context,
@@ -112,7 +112,7 @@ impl Work<'_> {
 
     /// Makes the volume, unless it is there, and a container that keeps it in use and through which
     /// it can be looked into.
-    async fn hold(&self, volume: &str, litter: &mut Litter) -> Result<String, Halt> {
+    async fn hold(&self, volume: &str, litter: &Litter) -> Result<String, Halt> {
         let error = |error| Halt::surroundings(self.failed(), &error);
         self.backend()
             .create_volume(volume, &self.kept_labels())

@@ -46,7 +46,9 @@ impl RetryWhen {
             | FailureReason::Build { .. } => Some(Self::StepFailure),
             FailureReason::OutOfMemory { .. } => Some(Self::Oom),
             FailureReason::TimedOut { .. } => Some(Self::Timeout),
-            FailureReason::Surroundings(_) => Some(Self::SystemFailure),
+            FailureReason::Service { .. } | FailureReason::Surroundings(_) => {
+                Some(Self::SystemFailure)
+            }
             FailureReason::Gate { .. }
             | FailureReason::Deploy { .. }
             | FailureReason::Configuration(_) => None,
@@ -111,6 +113,7 @@ impl AllowFailure {
                 | FailureReason::TimedOut { .. }
                 | FailureReason::Gate { .. } => true,
                 FailureReason::Deploy { .. }
+                | FailureReason::Service { .. }
                 | FailureReason::Configuration(_)
                 | FailureReason::Surroundings(_) => false,
             },

@@ -80,6 +80,18 @@ pub enum FailureReason {
         /// What serves now.
         fallback: Fallback,
     },
+    /// A service beside the step ended or never became healthy, so that the step could not do its
+    /// work or cannot be believed to have.
+    Service {
+        /// Its name.
+        service: String,
+        /// What became of it, as words that follow its name: `exited with code 1`.
+        message: String,
+        /// What its health check printed last; empty where it has none.
+        probe: String,
+        /// Its last lines.
+        tail: String,
+    },
     /// The pipeline asks for what cannot be had: a missing file, a bad reference.
     Configuration(Trouble),
     /// Something around the pipeline failed: engine, registry, network, disk, scanner.
@@ -257,7 +269,7 @@ impl FailureReason {
             Self::Gate { .. } => Verdict::GateFailed,
             Self::Deploy { .. } => Verdict::DeployFailed,
             Self::Configuration(_) => Verdict::Configuration,
-            Self::Surroundings(_) => Verdict::Surroundings,
+            Self::Service { .. } | Self::Surroundings(_) => Verdict::Surroundings,
         }
     }
 }

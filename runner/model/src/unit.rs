@@ -485,7 +485,7 @@ pub enum Protocol {
 }
 
 /// How a service's health is told. Absent values are the engine's defaults.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
     /// As the engine takes it: `["CMD-SHELL", ...]`, `["CMD", ...]` or `["NONE"]`; empty for the
     /// image's own.
@@ -498,6 +498,9 @@ pub struct Healthcheck {
     pub retries: Option<u32>,
     /// Failures in it do not count.
     pub start_period: Option<Duration>,
+    /// Between two probes in that time, where the engine knows of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_interval: Option<Duration>,
 }
 
 /// What the engine does when a service exits.

@@ -141,7 +141,9 @@ fn whole(step: &StepState) -> xml::TestCase {
             ];
             text.extend(words::details(reason));
             let mut case = match reason {
-                FailureReason::Configuration(_) | FailureReason::Surroundings(_) => {
+                FailureReason::Service { .. }
+                | FailureReason::Configuration(_)
+                | FailureReason::Surroundings(_) => {
                     xml::TestCaseBuilder::error(&name, time, "error", &message)
                 }
                 FailureReason::Exit { .. }

@@ -130,7 +130,11 @@ impl Block<'_> {
             block.whole(&clean(text.as_bytes(), false));
         });
         self.flaky(step);
-        self.line(DIM, &format!("    whole log: hoist logs {}", step.id()));
+        let mut log = format!("    whole log: hoist logs {}", step.id());
+        if let FailureReason::Service { service, .. } = reason {
+            let _ = write!(log, " --service {service}");
+        }
+        self.line(DIM, &log);
     }
 
     /// Tests that passed after they had failed.

@@ -11,6 +11,9 @@ use hoist_model::reason::{
 use hoist_model::results::{Counts, Severity, TestCase};
 use hoist_model::state::{StepState, StepStatus};
 
+/// How many last lines are quoted of what something printed.
+const QUOTED: usize = 10;
+
 /// A duration with three digits at the most: `0.04s`, `4.2s`, `1m12s`, `2h05m`.
 #[must_use]
 pub fn duration(duration: Duration) -> String {
@@ -168,6 +171,9 @@ pub fn failure(reason: &FailureReason) -> String {
         } => {
             format!("deploy failed, {}", fallback(after))
         }
+        FailureReason::Service {
+            service, message, ..
+        } => format!("service {service} {message}"),
         FailureReason::Configuration(trouble) | FailureReason::Surroundings(trouble) => {
             trouble.what.clone()
         }
@@ -208,6 +214,19 @@ pub fn details(reason: &FailureReason) -> Vec<String> {
                 .collect()
         }
         FailureReason::Deploy { message, .. } => message.lines().map(str::to_owned).collect(),
+        FailureReason::Service { probe, tail, .. } => {
+            let quoted = |what: &str, text: &str| {
+                let lines: Vec<&str> = text.lines().collect();
+                let last = lines.get(lines.len().saturating_sub(QUOTED)..);
+                let last = last.unwrap_or_default().iter();
+                let head = (!lines.is_empty()).then(|| what.to_owned());
+                let lines = last.map(|line| format!("    {line}"));
+                head.into_iter().chain(lines).collect::<Vec<_>>()
+            };
+            let mut out = quoted("its health check printed:", probe);
+            out.extend(quoted("its last lines:", tail));
+            out
+        }
         FailureReason::Configuration(trouble) | FailureReason::Surroundings(trouble) => {
             trouble_details(trouble)
         }

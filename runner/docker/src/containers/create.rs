@@ -86,6 +86,11 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         }),
         log_config: Some(log_config(spec.logs)),
         network_mode: Some(network_mode(spec)),
+        // A resolver that is nowhere: not in the container either.
+        dns: spec.local_names.then(|| vec!["127.0.0.1".to_owned()]),
+        dns_options: spec
+            .local_names
+            .then(|| ["timeout:1", "attempts:1"].map(str::to_owned).into()),
         ..HostConfig::default()
     }
 }
@@ -200,7 +205,7 @@ fn health(check: &Healthcheck) -> HealthConfig {
         timeout: check.timeout.map(nanoseconds),
         retries: check.retries.map(i64::from),
         start_period: check.start_period.map(nanoseconds),
-        start_interval: None,
+        start_interval: check.start_interval.map(nanoseconds),
     }
 }
 

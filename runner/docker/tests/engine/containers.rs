@@ -274,6 +274,7 @@ async fn health_is_told_with_the_last_probe() {
                 timeout: Some(Duration::from_secs(5)),
                 retries: Some(1),
                 start_period: None,
+                start_interval: None,
             });
             let id = engine.create_container(&spec).await.unwrap();
             engine.start_container(&id).await.unwrap();

@@ -148,6 +148,7 @@ impl Bed {
             user: None,
             labels: self.labels(),
             network: Attachment::None,
+            local_names: false,
             security: Security::default(),
             limits: Limits::SEALED,
             tmpfs: Vec::new(),

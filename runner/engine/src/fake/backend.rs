@@ -14,9 +14,9 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use super::container::{FakeContainer, Upload, tar, untar};
 use super::{FakeBackend, State, Subscriber, has, identity};
 use crate::backend::{
-    Backend, BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, Built, ByteStream,
-    Chunk, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, LabelFilter, Labels, Login,
-    NetworkInfo, NetworkSpec, VolumeInfo,
+    Attachment, Backend, BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, Built,
+    ByteStream, Chunk, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, LabelFilter, Labels,
+    Login, NetworkInfo, NetworkSpec, VolumeInfo,
 };
 
 #[async_trait]
@@ -416,12 +416,21 @@ impl Backend for FakeBackend {
             internal: spec.internal,
         };
         state.networks.insert(id.clone(), network);
+        state.network_specs.push(spec.clone());
         Ok(id)
     }
 
     async fn remove_network(&self, id: &str) -> Result<(), BackendError> {
         self.called("remove_network", id).await?;
-        self.lock().networks.remove(id);
+        let mut state = self.lock();
+        let mut running = state.containers.values().filter(|c| c.status == "running");
+        if running.any(|container| is_on(&container.spec, id)) {
+            return Err(BackendError::new(
+                Kind::Conflict,
+                format!("network {id} has active endpoints"),
+            ));
+        }
+        state.networks.remove(id);
         Ok(())
     }
 
@@ -464,6 +473,13 @@ impl State {
     fn id_of(&mut self, id: &str) -> Result<String, BackendError> {
         let found = self.find(id).map(|container| container.id.clone());
         found.ok_or_else(|| missing("container", id))
+    }
+}
+
+fn is_on(spec: &ContainerSpec, network: &str) -> bool {
+    match &spec.network {
+        Attachment::None | Attachment::Bridge => false,
+        Attachment::Networks(endpoints) => endpoints.iter().any(|end| end.network == network),
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn spec(name: &str) -> ContainerSpec {
         user: None,
         labels: Labels::from([("of".to_owned(), name.to_owned())]),
         network: Attachment::None,
+        local_names: false,
         security: Default::default(),
         limits: hoist_model::unit::Limits::SEALED,
         tmpfs: Vec::new(),

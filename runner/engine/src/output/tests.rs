@@ -17,7 +17,7 @@ fn bench(secrets: &[&str], limit: u64) -> Bench {
     let (_, lane, inbox) = queue();
     let redactor = Redactor::new(secrets).unwrap();
     let file = log.try_clone().unwrap();
-    let writer = OutputWriter::with_limit("step".into(), file, &redactor, lane, limit);
+    let writer = OutputWriter::with_limit("step".into(), file, &redactor, Some(lane), limit);
     Bench { writer, log, inbox }
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn bare(name: &str, image: &str, labels: Labels) -> ContainerSpec {
         user: None,
         labels,
         network: Attachment::None,
+        local_names: false,
         security: Security::default(),
         limits: Limits::SEALED,
         tmpfs: Vec::new(),

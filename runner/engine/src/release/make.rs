@@ -198,7 +198,8 @@ impl Performer<'_> {
                 backend.as_ref(),
                 &volume,
                 image,
-                prepared.unit,
+                prepared.unit.user.as_deref(),
+                &prepared.unit.secrets,
             )
             .await;
             filled.map_err(failed)?;
@@ -388,6 +389,7 @@ fn spec(
         user: unit.user.clone(),
         labels,
         network: Attachment::Networks(unit.networks.iter().filter_map(endpoint).collect()),
+        local_names: false,
         security: unit.security.clone(),
         limits: unit.limits.clone(),
         tmpfs: unit.tmpfs.clone(),

@@ -1,5 +1,6 @@
-//! The secrets of one generation of a service: a plain volume of their own, filled through a
-//! container that is never started, read-only for the service, removed with its container.
+//! The secrets of one generation of a service, or of one beside a step: a plain volume of their own,
+//! filled through a container that is never started, read-only for the service, removed with its
+//! container.
 //!
 //! Whether secrets changed is found out by reading the volume back: no value and no hash of one ever
 //! stands in a label, where a short secret could be guessed from it.
@@ -8,7 +9,6 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use futures_util::StreamExt as _;
-use hoist_model::unit::ServiceUnit;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::bare::{bare, discard};
@@ -24,19 +24,20 @@ const OVERHEAD: usize = 2048;
 /// The values of a service's secrets by name.
 pub(crate) type Values<'a> = BTreeMap<&'a str, &'a SecretString>;
 
-/// Fills a service's volume of secrets. The container which helps carries the run's labels, so that
-/// it is taken away whatever happens.
+/// Fills a service's volume with the secrets of those names, for its user, or its image's. The
+/// container which helps carries the run's labels, so that it is taken away whatever happens.
 pub(crate) async fn fill(
     context: &UnitContext,
     backend: &dyn Backend,
     volume: &str,
     image: &str,
-    service: &ServiceUnit,
+    user: Option<&str>,
+    names: &[String],
 ) -> Result<(), BackendError> {
-    let owner = owner(backend, image, service.user.as_deref()).await?;
-    let entries = vault::entries(&context.secrets, &service.secrets, owner)
+    let owner = owner(backend, image, user).await?;
+    let entries = vault::entries(&context.secrets, names, owner)
         .map_err(|trouble| BackendError::new(BackendErrorKind::Engine, trouble.what))?;
-    let mut spec = bare(&format!("{volume}-filler"), image, context.labels.clone());
+    let mut spec = bare(&filler(volume), image, context.labels.clone());
     spec.mounts = vec![mount(volume, false)];
     let id = match backend.create_container(&spec).await {
         Ok(id) => id,
@@ -51,6 +52,11 @@ pub(crate) async fn fill(
     let filled = backend.upload(&id, "/", tar_of(entries)).await;
     let removed = discard(backend, &id).await;
     filled.and(removed)
+}
+
+/// The name of the container which helps to fill a volume.
+pub(crate) fn filler(volume: &str) -> String {
+    format!("{volume}-filler")
 }
 
 /// The mount by which a container has them.

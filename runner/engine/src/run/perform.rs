@@ -254,7 +254,9 @@ impl Run {
 fn disturbs(reason: &FailureReason) -> bool {
     matches!(
         reason,
-        FailureReason::Surroundings(_) | FailureReason::TimedOut { .. }
+        FailureReason::Service { .. }
+            | FailureReason::Surroundings(_)
+            | FailureReason::TimedOut { .. }
     )
 }
 

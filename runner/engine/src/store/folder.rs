@@ -1,5 +1,6 @@
 //! The folder of a run that goes on, for its own process alone.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -98,6 +99,19 @@ impl RunFolder {
         File::create_new(path)
             .map_err(|error| trouble("the run cannot be written down", path, &error))
     }
+}
+
+/// Begins the log of a service beside an attempt at a step, whose files have the name `attempt`.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn service_log(run: &Path, attempt: &OsStr, service: &str) -> Result<File, Trouble> {
+    // Logs of steps are files, so that no two names can meet.
+    let folder = run.join(LOGS).join(attempt);
+    let path = folder.join(format!("{service}.log"));
+    fs::create_dir_all(&folder)
+        .and_then(|()| File::create_new(&path))
+        .map_err(|error| trouble("a service's output cannot be kept", &path, &error))
 }
 
 fn make(hoist: &Path, path: &Path) -> std::io::Result<()> {

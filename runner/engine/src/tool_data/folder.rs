@@ -17,11 +17,7 @@ use crate::unit::container::{Litter, bare};
 use crate::unit::halt::{Halt, unless_stopped};
 use crate::walk::{Owner, Tally, TarOptions, tar_stream};
 
-pub(super) async fn ready(
-    work: &Work<'_>,
-    folder: &str,
-    litter: &mut Litter,
-) -> Result<Ready, Halt> {
+pub(super) async fn ready(work: &Work<'_>, folder: &str, litter: &Litter) -> Result<Ready, Halt> {
     let path = work.context.root.join(folder);
     let digest = digest(path.clone()).await.map_err(|error| {
         let trouble = Trouble::new(format!(

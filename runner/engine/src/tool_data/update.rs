@@ -25,7 +25,7 @@ pub(super) async fn ready(
     work: &Work<'_>,
     command: &[String],
     environment: &BTreeMap<String, String>,
-    litter: &mut Litter,
+    litter: &Litter,
 ) -> Result<Ready, Halt> {
     let prefix = prefix(work, command, environment);
     let lock = format!("{prefix}update");
@@ -129,7 +129,7 @@ fn fall_back(work: &Work<'_>, older: Option<Found>, failure: Trouble) -> Result<
     }
 }
 
-async fn release(work: &Work<'_>, found: Option<Found>, litter: &mut Litter) {
+async fn release(work: &Work<'_>, found: Option<Found>, litter: &Litter) {
     if let Some(found) = found {
         litter
             .remove_container(work.backend(), &found.ready.holder)
@@ -138,7 +138,7 @@ async fn release(work: &Work<'_>, found: Option<Found>, litter: &mut Litter) {
 }
 
 /// The newest volume that is whole, held.
-async fn newest(work: &Work<'_>, prefix: &str, litter: &mut Litter) -> Result<Option<Found>, Halt> {
+async fn newest(work: &Work<'_>, prefix: &str, litter: &Litter) -> Result<Option<Found>, Halt> {
     let listed = work.volumes(prefix).await;
     let mut volumes = listed.map_err(|error| Halt::surroundings(work.failed(), &error))?;
     volumes.sort_by(|a, b| {

@@ -149,7 +149,13 @@ impl Bounds {
 /// may take as long as going forward.
 fn grace(unit: &Unit) -> Duration {
     match unit {
-        Unit::Container(_) | Unit::Build(_) | Unit::Push(_) => GRACE,
+        Unit::Build(_) | Unit::Push(_) => GRACE,
+        // Those beside a container stop after it, all at once.
+        Unit::Container(unit) => {
+            let services = unit.services.iter();
+            let longest = services.map(|service| service.stop_grace_period).max();
+            GRACE.saturating_add(longest.unwrap_or_default())
+        }
         Unit::Release(release) => {
             let stopping = release
                 .services
@@ -178,7 +184,9 @@ fn timed_out(ending: Ending, after: Duration) -> Ending {
         | FailureReason::CannotStart { .. }
         | FailureReason::Build { .. }
         | FailureReason::Surroundings(_) => FailureReason::TimedOut { after },
-        FailureReason::Gate { .. }
+        // What a step waited for in vain says more than that it did.
+        FailureReason::Service { .. }
+        | FailureReason::Gate { .. }
         | FailureReason::Deploy { .. }
         | FailureReason::Configuration(_) => failure,
     })

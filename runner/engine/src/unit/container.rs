@@ -1,11 +1,12 @@
 //! A container that runs to its end: create, attach, fill, start, drain, wait, inspect, fetch,
-//! remove. It refuses to let the engine remove the container by itself, which races with waiting,
-//! and to believe an exit that someone else brought about.
+//! remove; and what lives beside it meanwhile. It refuses to let the engine remove a container by
+//! itself, which races with waiting, and to believe an exit that someone else brought about.
 
 mod harvest;
 mod life;
 mod litter;
 mod place;
+mod services;
 mod user;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub(crate) use life::live;
 pub(crate) use litter::Litter;
 use place::Names;
 pub(crate) use place::{Place, bare, folder, leads_out};
+use services::{Ground, Services, network};
 use user::User;
 
 /// The exit code of a process that SIGKILL ended, as shells and engines write it.
@@ -37,27 +39,47 @@ const OOM_NEWS: Duration = Duration::from_millis(200);
 
 /// Executes the unit.
 pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &ContainerUnit) -> Ending {
-    let mut litter = Litter::default();
-    let result = attempt(context, step, unit, &mut litter).await;
+    let litter = Litter::default();
+    let services = Services::of(context, unit, &litter);
+    let result = attempt(context, step, unit, &services, &litter).await;
+    let ending = match result {
+        Ok(ending) => Ok(services.judge(ending).await),
+        halt => halt,
+    };
+    services.stop().await;
     litter.clear(context).await;
-    halt::ending(result)
+    services.close().await;
+    halt::ending(ending)
 }
 
 async fn attempt(
     context: &UnitContext,
     step: &PlannedStep,
     unit: &ContainerUnit,
-    litter: &mut Litter,
+    services: &Services<'_>,
+    litter: &Litter,
 ) -> Result<Ending, Halt> {
-    let listening = context.made.watch.listen(&context.backend, context.run);
-    let (ticket, image) = tokio::join!(
-        listening,
-        unless_stopped(context, images::resolve(context, &unit.image))
-    );
     let names = Names::new(context);
-    let place = place::make(context, unit, &image?, &names, litter).await?;
+    let (ticket, image, network) = tokio::join!(
+        context.made.watch.listen(&context.backend, context.run),
+        unless_stopped(context, images::resolve(context, &unit.image)),
+        network::make(context, unit, &names, litter),
+    );
+    let (image, network) = (image?, network?);
+    let attachment = network::attachment(unit.network, network.as_ref());
+    let ground = network.as_ref().map(|network| Ground {
+        names: &names,
+        network,
+    });
+    let (place, ()) = tokio::try_join!(
+        place::make(context, unit, &image, &names, attachment, litter),
+        services.up(ground),
+    )?;
     let container = place.container.clone();
-    let exit = life::live(context, place, &ticket).await;
+    let exit = tokio::select! {
+        exit = life::live(context, place, &ticket) => exit,
+        never = services.watch() => match never {},
+    };
     let exit = exit.map_err(|halt| match halt {
         // What a step kind reads is the report of a tool that hoist brings.
         Halt::Failed(FailureReason::CannotStart { message, .. })

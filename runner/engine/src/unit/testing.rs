@@ -138,6 +138,8 @@ impl Stage {
         let mut volumes = self.engine.volumes();
         volumes.retain(|volume| !volume.labels.contains_key(labels::KEPT));
         assert!(volumes.is_empty(), "{volumes:?}");
+        let networks = self.engine.networks();
+        assert!(networks.is_empty(), "{networks:?}");
     }
 }
 

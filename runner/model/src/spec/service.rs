@@ -219,15 +219,15 @@ pub struct HealthcheckSpec {
     /// The probe: a string goes to a shell, an array begins with `CMD` or `CMD-SHELL`. It is never
     /// interpolated. A service beside a step has its image's if nothing is said.
     pub test: Option<CommandSpec>,
-    /// Between two probes and before the first, such as `2s`; the engine's default is `30s`, and
-    /// `500ms` beside a step.
+    /// Between two probes and before the first, such as `2s`; the engine's default is `30s`. Beside a
+    /// step it is as short as is sensible until the service is healthy.
     #[schemars(with = "Option<String>")]
     pub interval: Option<At<Scalar>>,
     /// For one probe; the engine's default is `30s`.
     #[schemars(with = "Option<String>")]
     pub timeout: Option<At<Scalar>>,
-    /// Failures in a row that make it unhealthy; the engine's default is 3, and beside a step as
-    /// many as fit into a minute.
+    /// Failures in a row that make it unhealthy; the engine's default is 3. Beside a step they may
+    /// go on for a minute.
     pub retries: Option<At<u32>>,
     /// Failures in it do not count.
     #[schemars(with = "Option<String>")]

@@ -150,7 +150,7 @@ impl Drain {
 
 /// Waits until a started container does not run any more. Waiting may stall though the container
 /// has ended, so the container is looked at besides.
-async fn exit(backend: &dyn Backend, container: &str) -> Result<(), Halt> {
+pub(super) async fn exit(backend: &dyn Backend, container: &str) -> Result<(), Halt> {
     tokio::select! {
         result = wait(backend, container) => result,
         result = look(backend, container) => result,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use futures_util::stream::BoxStream;
 use hoist_model::ids::{RunId, StepId};
 use hoist_model::reason::Trouble;
-use hoist_model::unit::{ContainerUnit, Healthcheck, Limits, Restart, Security};
+use hoist_model::unit::{ContainerUnit, Healthcheck, Limits, Network, Restart, Security};
 
 use super::litter::Litter;
 use super::user::{self, User};
@@ -76,10 +76,13 @@ pub(super) async fn make(
     unit: &ContainerUnit,
     image: &Resolved,
     names: &Names,
-    litter: &mut Litter,
+    network: Attachment,
+    litter: &Litter,
 ) -> Result<Place, Halt> {
     let backend = context.backend.as_ref();
     let mut spec = spec(context, unit, image, names)?;
+    spec.local_names = matches!(network, Attachment::Networks(_)) && unit.network == Network::None;
+    spec.network = network;
     if let Some(data) = &unit.tool_data {
         let named = (names.prefix.clone(), &names.labels);
         let ready = tool_data::ready(context, unit, data, &image.image.id, named, litter).await?;
@@ -122,11 +125,11 @@ pub(super) async fn make(
     Ok(Place { container, output })
 }
 
-/// Creates the step's container. Its name may be taken by what someone else put there.
-async fn create(
+/// Creates a container of the step. Its name may be taken by what someone else put there.
+pub(super) async fn create(
     context: &UnitContext,
     spec: &mut ContainerSpec,
-    litter: &mut Litter,
+    litter: &Litter,
 ) -> Result<String, Halt> {
     let name = spec.name.clone();
     for number in 2..10 {
@@ -169,7 +172,6 @@ fn spec(
         environment,
         working_dir: unit.working_dir.clone().or(source),
         user: unit.user.clone(),
-        network: Attachment::from(unit.network),
         security: unit.security.clone(),
         limits: unit.limits.clone(),
         tmpfs: unit.tmpfs.clone(),
@@ -189,6 +191,7 @@ pub(crate) fn bare(name: String, image: &str, labels: Labels) -> ContainerSpec {
         user: None,
         labels,
         network: Attachment::None,
+        local_names: false,
         security: Security::default(),
         limits: Limits::SEALED,
         tmpfs: Vec::new(),
@@ -201,6 +204,7 @@ pub(crate) fn bare(name: String, image: &str, labels: Labels) -> ContainerSpec {
             timeout: None,
             retries: None,
             start_period: None,
+            start_interval: None,
         }),
         restart: Restart::No,
         logs: Logs::Discard,

@@ -1,19 +1,11 @@
 //! Services beside a step.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::{Home, Place, health};
 use crate::plan::Cx;
 use crate::spec::{At, HealthcheckSpec, StepServiceSpec};
 use crate::unit::{Healthcheck, Limits, StepService};
-
-/// Between two probes of a service that says nothing of it: whoever waits for it wants to go on.
-const INTERVAL: Duration = Duration::from_millis(500);
-/// How long probes may fail of a service that says nothing of it.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// The fewest failures that make a service unhealthy which says nothing of it, as engines have it.
-const RETRIES: u128 = 3;
 
 /// Lowers the services beside a step; nothing if one of them has a fault.
 pub(in crate::step) fn lower(
@@ -68,30 +60,16 @@ fn service<'n>(
     })
 }
 
-/// A service's own check, else its image's, with the pace of one that is waited for.
+/// A service's own check, else its image's.
 fn healthcheck(
     cx: &mut Cx<'_>,
     place: &Place<'_>,
     spec: Option<&HealthcheckSpec>,
 ) -> Option<Healthcheck> {
-    let check = match spec {
-        Some(said) => health::lower(cx, place, said, true)?,
-        None => Healthcheck {
-            test: Vec::new(),
-            interval: None,
-            timeout: None,
-            retries: None,
-            start_period: None,
-        },
-    };
-    let interval = check.interval.unwrap_or(INTERVAL);
-    let fitting = PATIENCE.as_millis() / interval.as_millis().max(1);
-    let retries = u32::try_from(fitting.max(RETRIES)).unwrap_or(u32::MAX);
-    Some(Healthcheck {
-        interval: Some(interval),
-        retries: check.retries.or(Some(retries)),
-        ..check
-    })
+    match spec {
+        Some(said) => health::lower(cx, place, said, true),
+        None => Some(Healthcheck::default()),
+    }
 }
 
 /// What the file relaxes of a service's default sealing, in words.

@@ -40,6 +40,7 @@ pub(in crate::step) fn lower(
         timeout: cx.some_time("timeout", spec.timeout.as_ref()),
         retries: spec.retries.as_ref().map(|at| at.value),
         start_period: cx.duration(spec.start_period.as_ref()),
+        start_interval: None,
         test: test?,
     };
     Some(check)

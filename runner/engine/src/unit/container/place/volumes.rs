@@ -42,7 +42,7 @@ impl Volumes {
         unit: &ContainerUnit,
         image: &Resolved,
         names: &Names,
-        litter: &mut Litter,
+        litter: &Litter,
     ) -> Result<Self, Halt> {
         let all = wanted(unit, names);
         let loader = names.of("loader");
