@@ -164,7 +164,10 @@ pub(super) fn said<'a>(texts: &[&'a str], name: &str) -> Option<&'a str> {
     let says = |line: &&str| {
         // Of nextest's first line the next one is the better: it has the number of a thread.
         let panicked = line.starts_with("thread '") && line.contains(" panicked at ");
-        let named = !name.is_empty() && line.contains(&known);
+        // PHPUnit begins with the test's name and its data.
+        let named = line.split_once(&known).is_some_and(|(class, data)| {
+            !class.contains(' ') && (data.is_empty() || data.starts_with(" ("))
+        });
         !(NOTHING.is_match(line) || panicked || named)
     };
     lines()

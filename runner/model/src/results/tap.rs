@@ -96,7 +96,7 @@ impl Reader {
         match Line::read(content) {
             Line::Yaml if self.after_point => self.yaml = Some(indent),
             Line::Comment(comment) => self.comment(level, comment),
-            _ if indent % 4 != 0 || level > self.levels.len() => self.after_point = false,
+            _ if !indent.is_multiple_of(4) || level > self.levels.len() => self.after_point = false,
             Line::Point(point) => {
                 let children = self.go_to(level)?;
                 self.point(point, children)?;

@@ -2,8 +2,12 @@
 
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
-use crate::results::{MAX_BYTES, MAX_NAME, MAX_TEXT, TestFormat, Unreadable};
+use crate::results::{
+    MAX_BYTES, MAX_NAME, MAX_TEXT, TestFailure, TestFormat, TestOutcome, Unreadable,
+};
 
 fn read(name: &str, bytes: &[u8]) -> Result<Vec<TestCase>, Unreadable> {
     TestFormat::Junit.read(name, bytes)
