@@ -67,7 +67,7 @@ pub(crate) async fn build(
     let dockerfile = Dockerfile::parse(&request.dockerfile);
     match made {
         Ok(made) => {
-            let first = first(&seen.executed, &dockerfile);
+            let first = dockerfile.first(&seen.executed).map(str::to_owned);
             Ok(Built {
                 image: identity(backend, made, seen.config).await?,
                 first_executed: first,
@@ -103,39 +103,4 @@ async fn identity(
     })?;
     image.config_digest = image.config_digest.or(made.config).or(config);
     Ok(image)
-}
-
-/// Of the steps that ran, the one whose instruction stands first. A base image is none of them:
-/// getting it runs nothing.
-fn first(executed: &[String], dockerfile: &Dockerfile) -> Option<String> {
-    let places = executed.iter().filter_map(|name| {
-        let found = dockerfile.named(name).filter(|one| one.keyword != "FROM")?;
-        Some((found.line, name))
-    });
-    let (_, name) = places.min_by_key(|(line, _)| *line)?;
-    Some(name.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_instruction_that_ran_is_found() {
-        let file =
-            Dockerfile::parse("FROM debian AS one\nRUN true\nFROM one\nCOPY . .\nRUN make\n");
-        let names = [
-            "[internal] load build context",
-            "[stage-1 2/2] RUN make",
-            "[one 1/2] FROM docker.io/library/debian",
-            "[stage-1 1/2] COPY . .",
-            "exporting to image",
-        ]
-        .map(str::to_owned);
-        assert_eq!(
-            first(&names, &file).as_deref(),
-            Some("[stage-1 1/2] COPY . .")
-        );
-        assert_eq!(first(&[], &file), None);
-    }
 }

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioTimer;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use super::dockerfile::Dockerfile;
 use super::progress::Progress;
 use super::{Image, Lines, Stopped};
 use crate::DockerBackend;
@@ -36,7 +37,7 @@ mod services;
 use agents::Agents;
 use control::Control;
 use credentials::Credentials;
-use filesync::{Dir, Failure, FileSync};
+use filesync::{Dir, Failure, FileSync, Sent};
 use options::{Abilities, Names};
 use secrets::Secrets;
 use services::Services;
@@ -81,14 +82,16 @@ async fn attempt(
         let line = format!("WARNING: not the same from every clone: {lacking}\n");
         lines.send(Bytes::from(line)).await.ok();
     }
+    let files = FileSync::new(dirs(request), Arc::clone(failure));
+    let sent = files.sent();
     let services = Services::new(
-        FileSync::new(dirs(request), Arc::clone(failure)),
+        files,
         Secrets(request.secrets.clone()),
         Agents(request.ssh.clone()),
         Credentials {
             auth: backend.auth.clone(),
             logins: request.logins.clone(),
-            lines,
+            lines: lines.clone(),
         },
     );
     let (tasks, _end_with_this) = Tasks::new();
@@ -112,6 +115,7 @@ async fn attempt(
         let answer = control
             .solve(options::solve(request, names, abilities), progress)
             .await?;
+        lines.send(told(&sent)).await.ok();
         Ok(image(answer)?)
     };
     tokio::select! {
@@ -154,7 +158,7 @@ fn dirs(request: &BuildRequest) -> BTreeMap<String, Dir> {
 /// finds what it was sent before.
 fn introduction(session: &str, request: &BuildRequest) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let key = blake3::hash(request.shared_key.as_bytes()).to_hex();
+    let key = shared_key(request);
     let mut add = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.append(HeaderName::from_static(name), value);
@@ -167,6 +171,29 @@ fn introduction(session: &str, request: &BuildRequest) -> HeaderMap {
         add("x-docker-expose-session-grpc-method", &method);
     }
     headers
+}
+
+/// The key under which the engine keeps what it was sent. It then does away with what a build does
+/// not ask for, so builds that copy other files of the same context have another key: else each
+/// would send again what the one before it did not need.
+fn shared_key(request: &BuildRequest) -> String {
+    let dockerfile = Dockerfile::parse(&request.dockerfile);
+    let contexts = request.contexts.keys().map(String::as_str).collect();
+    let mut key = blake3::Hasher::new();
+    key.update(request.shared_key.as_bytes());
+    for source in dockerfile.sources(request.target.as_deref(), &contexts) {
+        key.update(&[0]).update(source.as_bytes());
+    }
+    key.finalize().to_hex().to_string()
+}
+
+/// How much of the contexts the engine did not have yet.
+fn told(sent: &Sent) -> Bytes {
+    let (files, entries) = (sent.files(), sent.entries());
+    let megabytes = sent.bytes() as f64 / 1e6;
+    Bytes::from(format!(
+        "sent {files} of {entries} files and folders, {megabytes:.1} MB\n"
+    ))
 }
 
 /// The address of the engine's machine, where the build asks for it.

@@ -3,8 +3,6 @@
 //! files that it does not have yet. It refuses to send anything from outside of those folders, links
 //! that lead out, owners, and attributes other than the capabilities of a program.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the session hands it out"))]
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

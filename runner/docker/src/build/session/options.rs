@@ -280,3 +280,6 @@ fn separated(values: impl Iterator<Item = String>) -> String {
     });
     quoted.collect::<Vec<_>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;

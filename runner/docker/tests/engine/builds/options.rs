@@ -351,9 +351,21 @@ async fn the_platform_is_the_one_asked_for() {
         asked.platform = Some(own.clone());
         let said = said(&bed, asked.clone()).await;
         assert!(said.contains(&format!("for {own}")), "{said}");
-        asked.platform = Some("linux/none-such-7".to_owned());
+
+        let other = match own.as_str() {
+            "linux/arm64" => "amd64",
+            _ => "arm64",
+        };
+        asked.dockerfile = "FROM scratch\nLABEL of=nothing\n".to_owned();
+        asked.platform = Some(format!("linux/{other}"));
         let (built, said) = build(&bed, asked).await;
-        assert!(built.is_err(), "{said}");
+        let image = built.unwrap_or_else(|error| panic!("{error}\n{said}"));
+        let archive = all(bed.engine.export_image(&image.id).await.unwrap()).await;
+        let for_other = files_of(&archive.unwrap()).into_values().any(|content| {
+            let architecture = format!("\"architecture\":\"{other}\"");
+            String::from_utf8_lossy(&content).contains(&architecture)
+        });
+        assert!(for_other, "{said}");
     })
     .await;
 }
@@ -499,6 +511,29 @@ async fn the_classic_builder_refuses_what_it_cannot_do() {
         for (name, asked) in cases {
             refused(&bed, asked, &[&format!("`{name}`"), "BuildKit"]).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_engine_has_is_not_sent_again() {
+    on_engine("unchanged", &[BASE], async |bed| {
+        let folder = project(&[("one.txt", "1"), ("two.txt", "2"), ("three/3.txt", "3")]);
+        let all = || dockerfile(&bed, folder.path(), "COPY . /src");
+        let one = || dockerfile(&bed, folder.path(), "COPY one.txt /src/");
+        for (asked, expected) in [
+            (all(), "sent 3 of 4 "),
+            (all(), "sent 0 of 4 "),
+            (one(), "sent 1 of 1 "),
+            (one(), "sent 0 of 1 "),
+            (all(), "sent 0 of 4 "),
+        ] {
+            let said = said(&bed, asked).await;
+            assert!(said.contains(expected), "{expected}: {said}");
+        }
+        std::fs::write(folder.path().join("two.txt"), "other").unwrap();
+        let said = said(&bed, all()).await;
+        assert!(said.contains("sent 1 of 4 "), "{said}");
     })
     .await;
 }
