@@ -1,17 +1,18 @@
 //! The corpus of test results: each file under `results/` was made by the tool whose folder it is
 //! in (`results/README.md` says how), and what is read of it is compared with the `.expected` file
 //! beside it. `HOIST_BLESS=1` writes what is expected. Then `hoist tests`, over run folders that are
-//! written here: it needs no engine.
+//! written here, and of a run whose attempts differ.
 
 #![expect(clippy::disallowed_methods, reason = "the test's own switch")]
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hoist_model::results::{TestCase, TestFailure, TestFormat, TestOutcome};
 
-use crate::support::{Project, repository};
+use crate::support::{Project, engine, left_of, repository};
 
 fn folder() -> PathBuf {
     repository().join("tests/results")
@@ -292,4 +293,59 @@ fn what_is_not_there_is_told_with_exit_code_2() {
     project
         .hoist(&["tests", "aaaa", "--history", "test"])
         .expect(2);
+}
+
+/// The first attempt fails one test of two; what it waits for is then there.
+const FLAKY: &str = r#"
+name = "flaky"
+[steps.unit]
+image = "debian:bookworm-slim"
+retry = { max = 5, backoff = "1s" }
+artifacts.reports.tap = ["/r/*.tap"]
+run = '''
+mkdir /r
+if test -e mended; then word=ok; else word="not ok"; fi
+printf '1..2\nok 1 - steady\n%s 2 - shaky\n' "$word" > /r/unit.tap
+test -e mended
+'''
+[reports]
+junit = "reports/junit.xml"
+"#;
+
+#[test]
+fn a_test_that_passes_at_the_second_attempt_is_flaky_everywhere() {
+    if !engine("results::a_test_that_passes_at_the_second_attempt_is_flaky_everywhere") {
+        return;
+    }
+    let project = Project::new(FLAKY);
+    let mut run = project.start(&["--progress", "plain", "run"]);
+    run.wait_for("trying again");
+    let project = project.file("mended", "");
+    let ended = run.end(Duration::from_secs(120)).expect(0);
+    assert!(
+        ended.last().ends_with("1 step, 1 flaky test"),
+        "{}",
+        ended.stderr
+    );
+    let listed = project.hoist(&["tests"]).expect(0).stdout;
+    assert!(listed.contains("~ unit  unit::shaky"), "{listed}");
+    assert!(listed.contains("2 tests: 1 flaky, 1 passed"), "{listed}");
+    assert!(project.read("reports/junit.xml").contains("flaky: failed "));
+    let past = project
+        .hoist(&["tests", "--history", "shaky"])
+        .expect(0)
+        .stdout;
+    assert!(past.contains("never failed in 1 run, flaky in 1"), "{past}");
+    let kept = |path: &str| {
+        project.read(&format!(
+            ".hoist/runs/{}/results/{path}/0/unit.tap",
+            project.runs()[0]
+        ))
+    };
+    assert!(
+        kept("unit").contains("not ok 2"),
+        "each attempt keeps its results"
+    );
+    assert!(kept("unit~a2").contains("2 - shaky"));
+    assert_eq!(left_of(&project.runs()[0]), "");
 }

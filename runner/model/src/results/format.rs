@@ -182,7 +182,7 @@ static NOTHING: LazyLock<Regex> = LazyLock::new(|| {
         r"(?x)^(?:
             Failed | collection\ failure | unknown\ file | ●.* | \S+:\d+
             | \(? (?:from\ function|in\ test\ file|in\ file) \ .* ,\ line\ \d+ [,)]
-            | Failed\ (?:\(TODO\)\ )?test\b.* | at\ \S+\ line\ \d+\.
+            | Failed\ (?:\((?i:todo)\)\ )?test\b.* | at\ \S+\ line\ \d+\.
         )$",
     )
 });

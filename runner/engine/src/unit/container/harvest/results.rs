@@ -62,17 +62,13 @@ pub(super) async fn gather(
     Ok(())
 }
 
-/// Where the files of this attempt are kept.
+/// Where the files of this attempt are kept: under the name that its artifacts have.
 fn kept(context: &UnitContext) -> PathBuf {
-    let step = context.artifacts.file_name().map(PathBuf::from);
-    let step = context
+    let attempt = context.artifacts.file_name().map(PathBuf::from);
+    context
         .run_folder
         .join("results")
-        .join(step.unwrap_or_default());
-    match context.attempt {
-        0 | 1 => step,
-        later => step.join(format!("attempt-{later}")),
-    }
+        .join(attempt.unwrap_or_default())
 }
 
 /// Fetches the files of a folder that match a pattern. Gives their names, sorted.
