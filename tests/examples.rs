@@ -15,6 +15,24 @@ fn hello_says_hello() {
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
 }
 
+/// The lesson of examples/attempts: tried again until its data is there.
+#[test]
+fn attempts_are_made_until_the_data_is_there() {
+    if !engine("examples::attempts_are_made_until_the_data_is_there") {
+        return;
+    }
+    let project = Project::example("attempts");
+    let ended = project.hoist(&["--progress", "plain", "run"]).expect(1);
+    let ended = ended
+        .says("unit   | attempt 2: exit 75, trying again in 2.0s")
+        .says("lint   | ! exit 2 (allowed)")
+        .says("report | the tests are over");
+    assert!(ended.last().ends_with(": unit"), "{}", ended.stderr);
+    let project = project.file("ready", "");
+    project.hoist(&["run"]).expect(0).says("PASSED");
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+}
+
 /// The lesson of examples/results: two formats, a broken test, its past.
 #[test]
 fn results_are_read_listed_and_followed() {

@@ -37,6 +37,17 @@ pub enum RetryWhen {
 }
 
 impl RetryWhen {
+    /// As pipeline.toml calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StepFailure => "step_failure",
+            Self::SystemFailure => "system_failure",
+            Self::Timeout => "timeout",
+            Self::Oom => "oom",
+        }
+    }
+
     /// What kind of failure this is, if it is one that may pass.
     #[must_use]
     pub fn of(reason: &FailureReason) -> Option<Self> {

@@ -1,6 +1,7 @@
 //! The validated graph of a pipeline: names resolved, edges found, kinds lowered to units. A plan
 //! has no spans and touches nothing; making one is `crate::plan`'s part, running it the engine's.
 
+mod attempts;
 mod clashes;
 mod cx;
 mod edges;

@@ -2,6 +2,7 @@
 //! against anything else. The types below are also the file's JSON Schema, and their comments its
 //! documentation; a key that hoist does not act upon is in none of them.
 
+mod attempts;
 mod build;
 mod inside;
 mod keys;
@@ -27,6 +28,7 @@ pub use service::{
 };
 pub use step::{DeploySpec, LimitsSpec, PushSpec, Resources, ScanSpec, StepSpec};
 
+pub use attempts::{AllowFailureSpec, AllowedCodes, RetrySpec};
 pub use when::WhenSpec;
 
 pub(crate) use inside::inside;

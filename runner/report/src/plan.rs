@@ -5,6 +5,7 @@ mod build;
 
 use std::fmt::Write;
 
+use hoist_model::attempts::{AllowFailure, Retry};
 use hoist_model::image::ImageSource;
 use hoist_model::plan::{Edge, Plan, PlannedStep};
 use hoist_model::unit::{Command, ContainerUnit, ReleaseUnit, Unit};
@@ -41,11 +42,54 @@ pub fn text(plan: &Plan, colour: bool) -> String {
                 .collect();
             let _ = writeln!(out, "  after {}", paint.paint(DIM, &needs.join(", ")));
         }
+        for line in attempts(step) {
+            let _ = writeln!(out, "  {}", paint.paint(DIM, &line));
+        }
         for relaxation in &step.relaxations {
             let _ = writeln!(out, "  {}", paint.paint(WARN, &format!("! {relaxation}")));
         }
     }
     out
+}
+
+/// What a failure of the step leads to, and of those before it.
+fn attempts(step: &PlannedStep) -> Vec<String> {
+    let mut lines = Vec::new();
+    let codes = |codes: &[i64]| {
+        let codes: Vec<_> = codes.iter().map(i64::to_string).collect();
+        format!("exit {}", codes.join(", "))
+    };
+    let Retry {
+        max,
+        when,
+        exit_codes,
+        backoff,
+    } = &step.retry;
+    if *max > 0 {
+        let mut after: Vec<String> = when.iter().map(|when| when.name().to_owned()).collect();
+        if !exit_codes.is_empty() {
+            after.push(codes(exit_codes));
+        }
+        let after = match after.is_empty() {
+            true => String::new(),
+            false => format!(" after {}", after.join(", ")),
+        };
+        let pause = match backoff.is_zero() {
+            true => String::new(),
+            false => format!(", first pause {}", words::duration(*backoff)),
+        };
+        let attempts = words::count(usize::try_from(*max).unwrap_or(usize::MAX), "more attempt");
+        lines.push(format!("{attempts}{after}{pause}"));
+    }
+    match &step.allow_failure {
+        AllowFailure::No => {}
+        AllowFailure::Yes => lines.push("may fail".to_owned()),
+        AllowFailure::ExitCodes(allowed) => lines.push(format!("may fail by {}", codes(allowed))),
+    }
+    if step.always {
+        lines.push("runs however those before it ended".to_owned());
+    }
+    lines
 }
 
 /// Why a step is not run, or is.

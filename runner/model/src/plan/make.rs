@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use super::attempts::Attempts;
 use super::cx::{Cx, FileIx, KindKey, Step};
 use super::settings::Tools;
 use super::{Edge, Need, Plan, PlannedStep, Surroundings, When};
-use crate::attempts::{AllowFailure, Retry};
 use crate::diag::Diagnostic;
 use crate::ids::StepId;
 use crate::spec::{At, PipelineSpec, StepSpec};
@@ -74,6 +74,7 @@ pub(super) struct Draft {
     pub(super) lowered: Option<Lowered>,
     timeout: Duration,
     when: Option<When>,
+    attempts: Attempts,
 }
 
 impl<'a> Cx<'a> {
@@ -172,6 +173,7 @@ impl<'a> Cx<'a> {
                 lowered: None,
                 timeout,
                 when: None,
+                attempts: Attempts::default(),
             })
             .collect();
         let mut order: Vec<FileIx> = (0..drafts.len()).collect();
@@ -193,11 +195,13 @@ impl<'a> Cx<'a> {
             self.spared = when.as_ref().is_some_and(|when| !when.holds);
             let lowered = self.lower(step, tools.as_ref(), timeout);
             self.spared = false;
+            let attempts = self.attempts(step);
             if let Some(draft) = drafts.get_mut(at) {
                 *draft = Draft {
                     lowered,
                     timeout,
                     when,
+                    attempts,
                 };
             }
         }
@@ -230,6 +234,9 @@ impl<'a> Cx<'a> {
             needs: _,
             timeout: _,
             when: _,
+            retry: _,
+            allow_failure: _,
+            always: _,
             image,
             run: _,
             environment,
@@ -328,9 +335,9 @@ impl<'a> Cx<'a> {
                     line: lines.number(step.id.span.start),
                     needs: once(std::mem::take(needs.get_mut(*at)?)),
                     timeout: draft.timeout,
-                    retry: Retry::default(),
-                    allow_failure: AllowFailure::No,
-                    always: false,
+                    retry: draft.attempts.retry,
+                    allow_failure: draft.attempts.allow_failure,
+                    always: draft.attempts.always,
                     when: draft.when,
                     skip: None,
                     unit,

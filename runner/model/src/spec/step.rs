@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::attempts::{AllowFailureSpec, RetrySpec};
 use super::build::BuildSpec;
 use super::leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 use super::service::{Artifacts, ServiceSpec, StepServiceSpec};
@@ -25,6 +26,14 @@ pub struct StepSpec {
     /// When it is run; always if nothing is said. What needs a step that is not run is not run
     /// either.
     pub when: Option<WhenSpec>,
+    /// When it is tried again; never if nothing is said.
+    pub retry: Option<RetrySpec>,
+    /// Which of its failures neither fail the run nor hold up what comes after it; none if nothing
+    /// is said. What refers to the step, and what its gate guards, is held up still.
+    pub allow_failure: Option<AllowFailureSpec>,
+    /// It is run however the steps ended that `needs` names, also if they were skipped; not when
+    /// the run is being stopped.
+    pub always: Option<At<bool>>,
 
     /// The image that the container runs on.
     pub image: Option<At<String>>,

@@ -29,7 +29,7 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     (
         "defaults",
         "retry",
-        "a failed step can be run again with `hoist run STEP`",
+        "say for each step whether it is tried again: most failures do not pass by themselves",
     ),
     (
         "environments.*",
@@ -58,11 +58,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ),
     ("reports", "sarif", "this version writes only `junit`"),
     ("reports", "html", "this version writes only `junit`"),
-    (
-        "steps.*",
-        "allow_failure",
-        "steps that may fail can be left out of `needs`",
-    ),
     ("steps.*", "cache", "every step is run each time"),
     (
         "steps.*",
@@ -74,11 +69,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "steps.*",
         "outputs",
         "pass files on through an image, or keep them with `artifacts.paths`",
-    ),
-    (
-        "steps.*",
-        "retry",
-        "a failed step can be run again with `hoist run STEP`",
     ),
     (
         "steps.*",

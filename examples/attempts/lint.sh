@@ -1,0 +1,2 @@
+echo "tests.sh:2: a line longer than 80 characters"
+exit 2
