@@ -241,6 +241,18 @@ impl FakeBackend {
         image
     }
 
+    /// Gives an image a name, whatever had it before.
+    pub fn name_image(&self, name: &str, id: &str) {
+        self.lock().names.insert(name.to_owned(), id.to_owned());
+    }
+
+    /// Takes an image from the engine, whatever its names.
+    pub fn remove_image(&self, id: &str) {
+        let mut state = self.lock();
+        state.images.remove(id);
+        state.names.retain(|_, image| image != id);
+    }
+
     /// Puts an image into the registry, from which it can be pulled.
     pub fn add_to_registry(&self, name: &str) {
         self.lock().registry.insert(name.to_owned(), identity(name));

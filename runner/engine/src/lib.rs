@@ -12,6 +12,7 @@ pub mod dispatcher;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod images;
+pub mod inputs;
 mod labelled;
 pub mod labels;
 pub mod output;

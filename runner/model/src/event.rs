@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
+use crate::inputs::{BuildInputs, Decision, EarlierBuild};
 use crate::reason::{CancelReason, Ending, FailureReason, Verdict};
 use crate::results::{Artifact, Finding, TestCase};
 
@@ -106,12 +107,27 @@ pub enum EventKind {
         /// What.
         artifact: Artifact,
     },
-    /// An image was built.
+    /// What a build is made of is known, and whether it is to run.
+    BuildInputs {
+        /// Which step.
+        step: StepId,
+        /// What it is for, where the file names platforms.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<String>,
+        /// What it is made of.
+        inputs: BuildInputs,
+        /// Whether it is to run, and why.
+        decision: Decision,
+    },
+    /// An image was built, or is there from an earlier run.
     ImageBuilt {
         /// Which step.
         step: StepId,
         /// The image.
         image: ImageIdentity,
+        /// The build that made it, if that was in an earlier run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        earlier: Option<EarlierBuild>,
         /// What it is for, where the file names platforms.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<String>,

@@ -10,6 +10,16 @@ use uuid::Uuid;
 #[serde(transparent)]
 pub struct RunId(pub Uuid);
 
+impl RunId {
+    /// The last eight hexadecimal digits: what tells runs of the same day apart, and what a run can
+    /// be called by.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let all = self.0.simple().to_string();
+        all.get(24..).unwrap_or(&all).to_owned()
+    }
+}
+
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

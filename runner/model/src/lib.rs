@@ -14,6 +14,7 @@ mod graph;
 pub mod ids;
 pub mod ignore;
 pub mod image;
+pub mod inputs;
 mod interpolate;
 mod millis;
 pub mod plan;

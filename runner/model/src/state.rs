@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{EventKind, ReleasedService, RunEvent, StepOutline};
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
+use crate::inputs::EarlierBuild;
 use crate::reason::{CancelReason, Ending, FailureReason, Verdict};
 use crate::results::{Artifact, Finding, TestCase, attempts};
 
@@ -90,6 +91,9 @@ pub struct StepState {
     pub artifacts: Vec<Artifact>,
     /// The image that it built.
     pub image: Option<ImageIdentity>,
+    /// The build that made the image, if that was in an earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<EarlierBuild>,
     /// References pushed, with digests.
     pub pushed: Vec<(String, String)>,
     /// Services that it put in place.
@@ -138,6 +142,7 @@ impl StepState {
             findings: Vec::new(),
             artifacts: Vec::new(),
             image: None,
+            earlier: None,
             pushed: Vec::new(),
             released: Vec::new(),
             warnings: Vec::new(),
@@ -241,9 +246,19 @@ impl RunState {
                 self.with(step, |s| s.artifacts.push(artifact.clone()));
             }
             // The first is the step's own; those after it are for other platforms.
-            EventKind::ImageBuilt { step, image, .. } => self.with(step, |s| {
-                s.image.get_or_insert_with(|| image.clone());
+            EventKind::ImageBuilt {
+                step,
+                image,
+                earlier,
+                ..
+            } => self.with(step, |s| {
+                if s.image.is_none() {
+                    s.image = Some(image.clone());
+                    s.earlier.clone_from(earlier);
+                }
             }),
+            // Too much to carry along: `explain` reads it where it stands.
+            EventKind::BuildInputs { .. } => {}
             EventKind::ImagePushed {
                 step,
                 reference,

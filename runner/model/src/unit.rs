@@ -1,7 +1,7 @@
 //! What a step lowers to. The engine matches these four units and never a step kind; a unit says
 //! what is to be done and refuses to know why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -285,6 +285,9 @@ pub struct BuildUnit {
     pub tags: Vec<Text>,
     /// Labels, hoist's own included.
     pub labels: BTreeMap<String, String>,
+    /// The names of the labels that hoist added: they are no reason to build again.
+    #[serde(default)]
+    pub added_labels: BTreeSet<String>,
     /// Names of secrets that `RUN --mount=type=secret,id=NAME` may read.
     pub secrets: Vec<String>,
     /// Agents that `RUN --mount=type=ssh` may ask, by ID: the absolute paths of their sockets.

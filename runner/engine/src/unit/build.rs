@@ -2,16 +2,21 @@
 //! begin with files that are not in the project.
 
 mod request;
+mod reuse;
 
 pub(crate) use request::folders;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::event::EventKind;
 use hoist_model::ids::StepId;
+use hoist_model::image::ImageIdentity;
+use hoist_model::inputs::EarlierBuild;
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason};
 use hoist_model::unit::BuildUnit;
+
+use reuse::Memory;
 
 use super::halt::{self, Halt, unless_stopped};
 use super::progress;
@@ -40,22 +45,69 @@ async fn attempt(
     for platform in &platforms {
         requests.push(request::request(context, unit, platform.as_deref())?);
     }
-    borrow(context, step, unit, bases).await?;
+    let stands_on = request::bases(unit)?;
     let args = request::args(context, unit, |base| {
-        let name = name_of(context, step, base);
-        bases.contains_key(base).then_some(name)
+        context.made.get(base)?.image.map(|image| image.id)
     })?;
+    let memory = Memory::open(context).await?;
+    let mut ending = Ending::Cached;
     for (number, mut request) in requests.into_iter().enumerate() {
+        let own = number == 0;
         request.args.clone_from(&args);
-        let platform = request.platform.clone();
         // The names are those of the step's own image.
-        if number > 0 {
+        if !own {
             request.tags.clear();
         }
-        let built = build(context, request).await?;
-        made(context, step, built, platform, number == 0);
+        let looked = memory.look(context, step, unit, &request).await?;
+        let built = match &looked.image {
+            Some((image, earlier)) => {
+                let mut image = image.clone();
+                reuse::name(context, &mut image, &request.tags).await?;
+                Made::earlier(image, earlier.clone())
+            }
+            None => {
+                ending = Ending::Passed;
+                borrow(context, step, &stands_on, bases).await?;
+                let mut named = request.clone();
+                named.args = request::args(context, unit, |base| {
+                    let name = name_of(context, step, base);
+                    bases.contains_key(base).then_some(name)
+                })?;
+                let built = build(context, named).await?;
+                memory
+                    .keep(context, step, &request, looked, &built.image)
+                    .await;
+                Made::now(built)
+            }
+        };
+        tell(context, step, built, request.platform, own);
     }
-    Ok(Ending::Passed)
+    Ok(ending)
+}
+
+/// An image that a build came to.
+struct Made {
+    image: ImageIdentity,
+    earlier: Option<EarlierBuild>,
+    first_executed: Option<String>,
+}
+
+impl Made {
+    fn earlier(image: ImageIdentity, earlier: EarlierBuild) -> Self {
+        Self {
+            image,
+            earlier: Some(earlier),
+            first_executed: None,
+        }
+    }
+
+    fn now(built: Built) -> Self {
+        Self {
+            image: built.image,
+            earlier: None,
+            first_executed: built.first_executed,
+        }
+    }
 }
 
 async fn build(context: &UnitContext, request: BuildRequest) -> Result<Built, Halt> {
@@ -85,14 +137,14 @@ async fn platforms(context: &UnitContext, unit: &BuildUnit) -> Result<Vec<Option
     Ok(platforms)
 }
 
-fn made(
+fn tell(
     context: &UnitContext,
     step: &PlannedStep,
-    built: Built,
+    made: Made,
     platform: Option<String>,
     own: bool,
 ) {
-    let image = built.image;
+    let image = made.image;
     if let Some(platform) = &platform {
         let platform = platform.clone();
         context
@@ -106,7 +158,8 @@ fn made(
         step: step.id.clone(),
         image,
         platform,
-        first_executed: built.first_executed,
+        earlier: made.earlier,
+        first_executed: made.first_executed,
     });
 }
 
@@ -129,10 +182,13 @@ fn failed(error: BuildError) -> Halt {
 async fn borrow(
     context: &UnitContext,
     step: &PlannedStep,
-    unit: &BuildUnit,
+    stands_on: &BTreeSet<&StepId>,
     bases: &mut BTreeMap<StepId, Borrowed>,
 ) -> Result<(), Halt> {
-    for base in request::bases(unit)? {
+    for base in stands_on.iter().copied() {
+        if bases.contains_key(base) {
+            continue;
+        }
         let Some(image) = context.made.get(base).and_then(|made| made.image) else {
             continue;
         };

@@ -50,7 +50,10 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &BuildSpec) -> Option<Lower
     let args = cx.texts(spec.args.as_ref());
     let tags = cx.tags(spec.tags.as_ref(), &image);
     let mut labels = cx.image_labels.clone();
-    labels.extend(cx.labels(spec.labels.as_ref()));
+    let own = cx.labels(spec.labels.as_ref());
+    labels.retain(|name, _| !own.contains_key(name));
+    let added_labels = labels.keys().cloned().collect();
+    labels.extend(own);
     let ssh = settings::ssh(cx, spec.ssh.as_ref());
     let relaxations = match ssh.is_empty() {
         true => Vec::new(),
@@ -73,6 +76,7 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &BuildSpec) -> Option<Lower
         args,
         tags,
         labels,
+        added_labels,
         ssh,
         pull: spec.pull.as_ref().is_some_and(|at| at.value),
         no_cache,

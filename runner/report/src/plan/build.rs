@@ -99,6 +99,9 @@ mod tests {
                 ("team".into(), "shop".into()),
                 ("org.opencontainers.image.revision".into(), "0123".into()),
             ]),
+            added_labels: std::collections::BTreeSet::from([
+                "org.opencontainers.image.revision".into()
+            ]),
             secrets: vec!["npm_token".into()],
             ssh: pairs("default", "/run/agent".into()),
             cache_from: vec![BuildCache {

@@ -9,7 +9,6 @@ use hoist_model::step::StepKind;
 use hoist_model::text::{Piece, Text};
 use hoist_model::unit::Unit;
 
-use hoist_model::image::ImageIdentity;
 use hoist_model::reason::Trouble;
 use hoist_model::text::StepValue;
 use hoist_model::unit::{BuildCache, DockerfileSource, Network, Ulimit};
@@ -66,6 +65,7 @@ async fn an_image_is_made_known() {
         step: "unit".into(),
         image: made,
         platform: None,
+        earlier: None,
         first_executed: None,
     };
     assert!(said.events.contains(&event));
@@ -162,6 +162,8 @@ async fn the_dockerfiles_own_ignore_file_comes_first() {
     unit.context = "sub".into();
     let stage = stage(unit);
     stage.file("sub/.dockerignore", "a\n");
+    stage.file("sub/a", "a");
+    stage.file("sub/b", "b");
     assert_eq!(stage.execute().await, Ending::Passed);
     stage.file("Dockerfile.dockerignore", "b\n");
     assert_eq!(stage.execute().await, Ending::Passed);

@@ -1,0 +1,85 @@
+//! Which image was built of which inputs, on which engine and by which run: one small file for
+//! each, written whole, so that runs at the same time need not wait for each other.
+
+use std::io::{self, Write};
+
+use hoist_model::ids::{RunId, StepId};
+use hoist_model::image::ImageIdentity;
+use hoist_model::inputs::EarlierBuild;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::folder::{Cache, Shelf};
+
+const FORMAT: u32 = 1;
+
+/// A build that was done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    format: u32,
+    /// Of its inputs.
+    digest: String,
+    /// The engine's ID.
+    engine: String,
+    /// What it made.
+    pub(crate) image: ImageIdentity,
+    /// The run that did it.
+    pub(crate) run: RunId,
+    /// The step that did it.
+    step: StepId,
+    /// When.
+    at: Timestamp,
+}
+
+impl Record {
+    /// A build done now.
+    pub(crate) fn new(
+        digest: &str,
+        engine: &str,
+        image: ImageIdentity,
+        run: RunId,
+        step: StepId,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            digest: digest.to_owned(),
+            engine: engine.to_owned(),
+            image,
+            run,
+            step,
+            at: Timestamp::now(),
+        }
+    }
+
+    /// The build of these inputs on that engine, if one is known.
+    pub(crate) fn find(cache: &Cache, digest: &str, engine: &str) -> Option<Self> {
+        let name = name(digest, engine);
+        let text = std::fs::read(cache.place(Shelf::Builds, &name)).ok()?;
+        let record: Self = serde_json::from_slice(&text).ok()?;
+        let fits = record.format == FORMAT && record.digest == digest && record.engine == engine;
+        cache.touch(Shelf::Builds, &name);
+        fits.then_some(record)
+    }
+
+    /// Keeps it, in place of an older one.
+    pub(crate) fn keep(&self, cache: &Cache) -> io::Result<()> {
+        let mut draft = cache.draft(Shelf::Builds)?;
+        draft.write_all(&serde_json::to_vec(self)?)?;
+        cache.put(Shelf::Builds, &name(&self.digest, &self.engine), draft)
+    }
+
+    /// Where the image comes from.
+    pub(crate) fn earlier(&self) -> EarlierBuild {
+        EarlierBuild {
+            run: self.run,
+            at: self.at,
+        }
+    }
+}
+
+fn name(digest: &str, engine: &str) -> String {
+    let engine = blake3::hash(engine.as_bytes()).to_hex();
+    let engine: String = engine.chars().take(16).collect();
+    let digest: String = digest.chars().take(40).collect();
+    format!("{digest}-{engine}.json")
+}
