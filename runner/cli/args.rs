@@ -101,6 +101,8 @@ pub(crate) enum Command {
     Plan(Plan),
     /// Show what a step would be sent of the project; needs no engine.
     Context(Context),
+    /// Say why a step of a run ran or did not.
+    Explain(Explain),
     /// Show the log of a step of a run.
     Logs(Logs),
     /// Show the tests of a run: failed first, then flaky, then the slowest.
@@ -158,6 +160,12 @@ pub(crate) struct Run {
     /// The longest that the run may take, such as 30m; exit code 124 after that.
     #[arg(long, value_name = "DURATION", env = "HOIST_TIMEOUT", value_parser = duration)]
     pub(crate) timeout: Option<std::time::Duration>,
+    /// Build all images anew, each instruction again.
+    #[arg(long, env = "HOIST_NO_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_cache: bool,
+    /// Build the images of these steps anew; `*` and `?` stand for any text and any character.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) no_cache_filter: Vec<String>,
     /// Show the plan and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -230,6 +238,20 @@ pub(crate) struct ContextTop {
     /// How many folders and files.
     #[arg(short = 'n', long = "lines", value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) lines: u16,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// The step.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: String,
+    /// The run, by the beginning or the end of its ID; the latest if left out.
+    #[arg(long, value_name = "RUN")]
+    pub(crate) run: Option<String>,
     /// What to write.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,

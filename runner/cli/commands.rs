@@ -4,6 +4,7 @@ mod completions;
 mod context;
 mod doctor;
 mod down;
+mod explain;
 mod init;
 mod logs;
 mod plan;
@@ -35,6 +36,7 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
         Command::Validate => validate::execute(options),
         Command::Plan(args) => plan::execute(&args, options),
         Command::Context(args) => context::execute(&args, options),
+        Command::Explain(args) => explain::execute(&args, options),
         Command::Logs(args) => logs::execute(&args, options),
         Command::Tests(args) => tests::execute(&args, options),
         Command::Ps(args) => ps::execute(&args, options).await,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use hoist_engine::run::{ReaperCommand, RunRequest};
 use hoist_engine::secrets::Secrets;
+use hoist_model::glob;
 use hoist_model::plan::Plan;
-use hoist_model::reason::{Signal, Verdict};
+use hoist_model::reason::{Signal, Trouble, Verdict};
 use hoist_model::reporter::Reporter;
+use hoist_model::unit::Unit;
 use hoist_report::{jsonl::JsonLines, junit::Junit, plain::Plain, summary, tty::Tty};
 use indicatif::ProgressDrawTarget;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +25,8 @@ use crate::terminal::WithoutEcho;
 pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
     let project = project::read(options)?;
     say(&project.warnings);
-    let plan = project::choose(&project.plan, &args.selection)?;
+    let mut plan = project::choose(&project.plan, &args.selection)?;
+    build_anew(&mut plan, args)?;
     if args.dry_run {
         print(&hoist_report::plan::text(&plan, options.colour_out))?;
         return Ok(Verdict::Passed);
@@ -53,6 +56,31 @@ pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
         said
     })?;
     Ok(summary.verdict)
+}
+
+/// Makes the builds that are to be done anew take nothing from earlier ones.
+fn build_anew(plan: &mut Plan, args: &args::Run) -> Result<(), CliError> {
+    let mut unknown: Vec<&String> = args.no_cache_filter.iter().collect();
+    for step in &mut plan.steps {
+        let Unit::Build(unit) = &mut step.unit else {
+            continue;
+        };
+        let named = |pattern: &&String| glob::matches(pattern, step.id.as_str());
+        if args.no_cache || args.no_cache_filter.iter().any(|pattern| named(&pattern)) {
+            unit.no_cache = true;
+            unit.no_cache_filter.clear();
+        }
+        unknown.retain(|pattern| !named(pattern));
+    }
+    match unknown.first() {
+        None => Ok(()),
+        Some(pattern) => {
+            let trouble = Trouble::new(format!("no step that is run builds as `{pattern}`"));
+            Err(CliError::usage(
+                trouble.hint("--no-cache-filter names steps of kind `build`"),
+            ))
+        }
+    }
 }
 
 /// Twice the processors, at least 4: most steps wait for the engine.

@@ -4,6 +4,7 @@
 
 pub mod context;
 pub mod diagnostics;
+pub mod explain;
 pub mod jsonl;
 pub mod junit;
 pub mod lines;

@@ -283,6 +283,9 @@ pub fn verdict(verdict: Verdict) -> &'static str {
 #[must_use]
 pub fn results(step: &StepState) -> Vec<String> {
     let mut words = Vec::new();
+    if let Some(earlier) = &step.earlier {
+        words.push(format!("built by run {}", earlier.run.short()));
+    }
     if !step.tests.is_empty() {
         words.push(tests(&step.tests));
     }
