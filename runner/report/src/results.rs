@@ -78,7 +78,11 @@ pub fn text(run: &RunState, tests: &[Listed<'_>], selection: Selection, style: S
         let state = listed.case.state();
         if state > TestState::Flaky && !slowest {
             slowest = true;
-            let word = if at == 0 { "slowest" } else { "slowest of the others" };
+            let word = if at == 0 {
+                "slowest"
+            } else {
+                "slowest of the others"
+            };
             let _ = writeln!(out, "\n{}", paint.paint(DIM, word));
         } else if at == 0 {
             out.push('\n');
