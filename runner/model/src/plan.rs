@@ -17,6 +17,7 @@ mod skip;
 mod surroundings;
 #[cfg(test)]
 mod tests;
+mod tmpfs;
 mod values;
 mod vars;
 mod when;

@@ -8,12 +8,14 @@ use super::cx::Cx;
 use super::vars::Steps;
 use crate::diag::{Diagnostic, list, near};
 use crate::quantity::{self, BadQuantity};
-use crate::spec::{At, OneOrMany, Resources, Table, inside};
+use crate::spec::{At, Resources, Table, inside};
 use crate::text::Text;
-use crate::unit::{Limits, Network, Tmpfs};
+use crate::unit::{Limits, Network};
 
 /// Docker refuses less memory than this.
 const LEAST_MEMORY: u64 = 6 << 20;
+/// More is a slip: 1 PiB.
+pub(super) const MOST_MEMORY: u64 = 1 << 50;
 
 const ONLY_LATER: &str = "it is known only while the pipeline runs; images, build arguments and environment variables can wait for it";
 
@@ -188,9 +190,16 @@ impl Cx<'_> {
         Some(duration)
     }
 
-    /// A size in bytes.
+    /// A size of memory in bytes.
     pub(crate) fn size(&mut self, at: Option<&At<impl AsRef<str>>>) -> Option<u64> {
-        at.and_then(|at| self.quantity(at, quantity::size))
+        let at = at?;
+        let bytes = self.quantity(at, quantity::size)?;
+        if bytes > MOST_MEMORY {
+            let fault =
+                Diagnostic::error("this is more memory than any machine has", at.span.clone());
+            self.fault(fault.help("leave the bound out where there is to be none"));
+        }
+        Some(bytes)
     }
 
     /// Bounds, with those of `base` where nothing is said.
@@ -253,32 +262,6 @@ impl Cx<'_> {
             }
         }
         names
-    }
-
-    /// Memory file systems: `/path` or `/path:options`.
-    pub(crate) fn tmpfs(&mut self, all: Option<&OneOrMany>) -> Vec<Tmpfs> {
-        let mut mounts: Vec<Tmpfs> = Vec::new();
-        for at in self.literals(all.map(|all| &all.0)) {
-            let (path, options) = at.value.split_once(':').unwrap_or((&at.value, ""));
-            let path = At {
-                span: at.span.clone(),
-                value: path.to_owned(),
-            };
-            let Some(target) = self.container_path(&path) else {
-                continue;
-            };
-            if mounts.iter().any(|mount| mount.target == target) {
-                self.fault(Diagnostic::error(
-                    format!("`{target}` is mounted twice"),
-                    at.span.clone(),
-                ));
-            }
-            mounts.push(Tmpfs {
-                target,
-                options: options.to_owned(),
-            });
-        }
-        mounts
     }
 
     /// Names of secrets that are defined, each once.
