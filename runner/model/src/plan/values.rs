@@ -197,7 +197,7 @@ impl Cx<'_> {
         if bytes > MOST_MEMORY {
             let fault =
                 Diagnostic::error("this is more memory than any machine has", at.span.clone());
-            self.fault(fault.help("leave the bound out where there is to be none"));
+            self.fault(fault.help("sizes are written like `512m` or `1g`"));
         }
         Some(bytes)
     }
