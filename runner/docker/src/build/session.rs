@@ -47,6 +47,13 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 /// How long one may stay unanswered.
 const UNANSWERED: Duration = Duration::from_secs(60);
 
+/// Bytes that the engine may send unread. It asks for each file by a message of its own, and those
+/// that come faster than they are read may take half of this, at 256 bytes each, before the
+/// connection takes them for an attack.
+const UNREAD: u32 = 256 << 20;
+/// Bytes of what the engine says of a call: the patterns of all that a build copies.
+const LONGEST_HEADERS: u32 = 16 << 20;
+
 /// Builds an image.
 pub(super) async fn build(
     backend: &DockerBackend,
@@ -250,6 +257,8 @@ async fn serve(connection: Upgraded, services: Services, tasks: Tasks) -> String
     let service = service_fn(move |call| services.answer(call));
     let serving = hyper::server::conn::http2::Builder::new(tasks)
         .timer(TokioTimer::new())
+        .initial_connection_window_size(UNREAD)
+        .max_header_list_size(LONGEST_HEADERS)
         .serve_connection(connection, service);
     why(serving.await)
 }

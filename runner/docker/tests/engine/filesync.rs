@@ -192,6 +192,40 @@ async fn ignore_rules_and_what_they_take_back() {
     .await;
 }
 
+#[tokio::test]
+async fn many_files_are_asked_for_at_once() {
+    with_buildkit("many", async |bed| {
+        let names: Vec<String> = (0..12_000)
+            .map(|name| format!("{}/{name}", name % 100))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let folder = folder(&names);
+        let request = request(&bed, folder.path(), "", "COPY . /out/");
+        let script = "find /out -type f | wc -l; cat $(find /out -type f) | wc -c";
+        let counted = build_and_run(&bed, request, script).await;
+        let bytes: usize = names.iter().map(|name| name.len()).sum();
+        assert_eq!(counted, format!("12000\n{bytes}\n"));
+    })
+    .await;
+}
+
+/// Together they are longer than what the headers of a call may be by default.
+#[tokio::test]
+async fn long_names_are_asked_for() {
+    with_buildkit("long", async |bed| {
+        let names: Vec<String> = (0..100)
+            .map(|name| format!("{name}-{}", "l".repeat(200)))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let folder = folder(&names);
+        let copies = format!("COPY {} /out/", names.join(" "));
+        let request = request(&bed, folder.path(), "", &copies);
+        let counted = build_and_run(&bed, request, "find /out -type f | wc -l").await;
+        assert_eq!(counted, "100\n");
+    })
+    .await;
+}
+
 /// Writes a file as if nothing had happened: of the same size and with the same time.
 fn write_unseen(path: &Path, content: &str) {
     let before = fs::metadata(path).unwrap();
@@ -275,6 +309,9 @@ async fn what_cannot_be_sent_is_named() {
 async fn a_file_that_grows_under_way_is_named() {
     with_buildkit("grows", async |bed| {
         let folder = folder(&["a", "log/growing"]);
+        // It takes a while to send.
+        let growing = fs::File::create(folder.path().join("log/growing")).unwrap();
+        growing.set_len(512 << 20).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let writer = {
             let (stop, path) = (Arc::clone(&stop), folder.path().join("log/growing"));
@@ -282,7 +319,7 @@ async fn a_file_that_grows_under_way_is_named() {
                 let mut file = fs::File::options().append(true).open(path).unwrap();
                 while !stop.load(Ordering::Relaxed) {
                     std::io::Write::write_all(&mut file, b"more\n").unwrap();
-                    std::thread::sleep(Duration::from_micros(50));
+                    std::thread::sleep(Duration::from_millis(1));
                 }
             })
         };

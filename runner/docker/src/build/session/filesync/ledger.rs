@@ -67,14 +67,15 @@ impl Ledger {
         Ok(before.and_then(|before| self.path(before)))
     }
 
-    /// The path and the size of a plain file.
-    pub(super) fn file(&self, number: u32) -> Option<(String, u64)> {
-        let size = self.entry(number)?.size;
-        let path = self.path(number)?;
-        (size != NO_FILE).then_some((path, size))
+    /// The size of a plain file that is asked for, which it can be once.
+    pub(super) fn take(&mut self, number: u32) -> Option<u64> {
+        let entry = self.entries.get_mut(usize::try_from(number).ok()?)?;
+        let size = std::mem::replace(&mut entry.size, NO_FILE);
+        (size != NO_FILE).then_some(size)
     }
 
-    fn path(&self, number: u32) -> Option<String> {
+    /// The path of an entry.
+    pub(super) fn path(&self, number: u32) -> Option<String> {
         let mut names = Vec::new();
         let mut next = number;
         while next != TOP {

@@ -26,9 +26,6 @@ const READERS: usize = 4;
 /// Pieces and batches that wait for the engine.
 const WAITING: usize = 16;
 
-/// Files asked for that wait for a reader.
-const ASKED: usize = 1024;
-
 /// Why a call ends early.
 enum Halt {
     /// Something cannot be sent.
@@ -91,6 +88,12 @@ impl Transfer {
     }
 }
 
+/// A file asked for.
+struct Asking {
+    number: u32,
+    size: u64,
+}
+
 /// A call under way.
 struct Call {
     transfer: Transfer,
@@ -144,9 +147,10 @@ impl Call {
         self: &Arc<Self>,
         requests: impl Stream<Item = Result<Packet, Status>> + Send,
     ) -> Result<(), Halt> {
-        let (ask, asked) = mpsc::channel(ASKED);
-        // Only the readers hold it: once all of them failed, nothing waits for them any more.
-        let mut asked = Some(Arc::new(Mutex::new(asked)));
+        // Never more than the files told of, at a few bytes each. What the engine asks for must not
+        // wait unread: its connection takes many small messages that do for an attack.
+        let (ask, asked) = mpsc::unbounded_channel();
+        let asked = Arc::new(Mutex::new(asked));
         let mut readers: JoinSet<Result<(), Halt>> = JoinSet::new();
         let mut requests = std::pin::pin!(requests);
         loop {
@@ -164,14 +168,19 @@ impl Call {
             };
             match request.r#type() {
                 PacketType::PacketReq => {
-                    if let Some(asked) = asked.take() {
+                    if readers.is_empty() {
                         for _ in 0..READERS {
                             let (call, asked) = (self.clone(), asked.clone());
                             readers.spawn_blocking(move || call.read(&asked));
                         }
                     }
+                    let number = request.id;
+                    let size = self.ledger().take(number).ok_or_else(|| {
+                        Trouble::new("the engine asked for a file that it was not told of")
+                            .cause(format!("its number is {number}"))
+                    })?;
                     // Where all readers failed, the next round tells.
-                    let _ = ask.send(request.id).await;
+                    let _ = ask.send(Asking { number, size });
                 }
                 PacketType::PacketFin => break,
                 PacketType::PacketErr => return Err(Halt::Unwanted),

@@ -24,9 +24,12 @@ fn a_hundred_thousand_entries_weigh_a_few_megabytes() {
     }
     assert!(ledger.weight() < 5 << 20, "{} bytes", ledger.weight());
     for (number, path, size) in files {
-        assert_eq!(ledger.file(number), Some((path, size)));
+        assert_eq!(ledger.path(number), Some(path));
+        assert_eq!(ledger.take(number), Some(size));
+        // Once is enough.
+        assert_eq!(ledger.take(number), None);
     }
-    assert_eq!((ledger.file(0), ledger.file(100_000)), (None, None));
+    assert_eq!((ledger.take(0), ledger.take(100_000)), (None, None));
 }
 
 /// Of this process, the most so far.

@@ -10,39 +10,34 @@ use std::sync::{Mutex, PoisonError};
 use bollard::fsutil::types::Packet;
 use bollard::fsutil::types::packet::PacketType;
 use hoist_engine::walk::{changed, unreadable};
-use hoist_model::reason::Trouble;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::super::Dir;
-use super::{Call, Halt, packet};
+use super::{Asking, Call, Halt, packet};
 
 /// Bytes of a file in one packet.
 const PIECE: usize = 128 << 10;
 
 impl Call {
     /// Answers one after the other until there are no more.
-    pub(super) fn read(&self, asked: &Mutex<mpsc::Receiver<u32>>) -> Result<(), Halt> {
+    pub(super) fn read(&self, asked: &Mutex<mpsc::UnboundedReceiver<Asking>>) -> Result<(), Halt> {
         loop {
             // Whoever waits for the next holds the lock, and the others wait for it.
             let next = asked
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .blocking_recv();
-            let Some(id) = next else {
+            let Some(asking) = next else {
                 return Ok(());
             };
-            self.answer(id)?;
+            self.answer(asking)?;
         }
     }
 
-    fn answer(&self, id: u32) -> Result<(), Halt> {
-        let file = self.ledger().file(id);
-        let (path, size) = file.ok_or_else(|| {
-            Trouble::new("the engine asked for a file that it was not told of")
-                .cause(format!("its number is {id}"))
-        })?;
+    fn answer(&self, Asking { number: id, size }: Asking) -> Result<(), Halt> {
+        let path = self.ledger().path(id).unwrap_or_default();
         match &*self.transfer.dir {
             Dir::Folder { folder, .. } => {
                 self.transfer.sent.asked();
