@@ -3,8 +3,10 @@
 //! the walk saw.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +16,8 @@ use std::time::SystemTime;
 
 use hoist_model::reason::Trouble;
 
-use super::entry::{Content, Entry, Hash};
-use super::list::{Seen, Stat};
+use super::entry::{Content, Hash};
+use super::list::{Seen, Stat, State};
 use crate::walk::{changed, unreadable};
 
 /// Entries that may wait for a hash.
@@ -49,12 +51,15 @@ impl Drop for Guard {
     }
 }
 
+/// A file's hash and what it is worth.
+type Hashed = Result<(Hash, State), Trouble>;
+
 /// A file to hash.
 struct Job {
     at: PathBuf,
     shown: String,
     stat: Stat,
-    reply: mpsc::SyncSender<Result<(Hash, bool), Trouble>>,
+    reply: mpsc::SyncSender<Hashed>,
 }
 
 /// Entries on their way, in order.
@@ -67,10 +72,8 @@ pub(super) struct Line {
 enum Waiting {
     Ready(Seen),
     Hashing {
-        path: Vec<u8>,
-        mode: u32,
-        stat: Stat,
-        reply: mpsc::Receiver<Result<(Hash, bool), Trouble>>,
+        seen: Seen,
+        reply: mpsc::Receiver<Hashed>,
     },
 }
 
@@ -88,20 +91,13 @@ impl Line {
         self.waiting.push_back(Waiting::Ready(seen));
     }
 
-    /// A plain file that must be read.
-    pub(super) fn hash(
-        &mut self,
-        path: Vec<u8>,
-        mode: u32,
-        stat: Stat,
-        at: &Path,
-        shown: &str,
-    ) -> Result<(), Trouble> {
+    /// A plain file of that folder which must be read.
+    pub(super) fn hash(&mut self, folder: &Path, seen: Seen) -> Result<(), Trouble> {
         let (reply, answer) = mpsc::sync_channel(1);
         let job = Job {
-            at: at.to_owned(),
-            shown: shown.to_owned(),
-            stat,
+            at: folder.join(OsStr::from_bytes(&seen.entry.path)),
+            shown: String::from_utf8_lossy(&seen.entry.path).into_owned(),
+            stat: seen.stat,
             reply,
         };
         let workers = self
@@ -109,9 +105,7 @@ impl Line {
             .get_or_insert_with(|| Workers::start(&self.stop));
         workers.give(job)?;
         self.waiting.push_back(Waiting::Hashing {
-            path,
-            mode,
-            stat,
+            seen,
             reply: answer,
         });
         Ok(())
@@ -122,26 +116,16 @@ impl Line {
         if !all && self.waiting.len() < WINDOW {
             return Ok(None);
         }
-        let (path, mode, stat, reply) = match self.waiting.pop_front() {
+        let (mut seen, reply) = match self.waiting.pop_front() {
             None => return Ok(None),
             Some(Waiting::Ready(seen)) => return Ok(Some(seen)),
-            Some(Waiting::Hashing {
-                path,
-                mode,
-                stat,
-                reply,
-            }) => (path, mode, stat, reply),
+            Some(Waiting::Hashing { seen, reply }) => (seen, reply),
         };
         let gone = |_| Trouble::new("a file could not be hashed").cause("its thread broke off");
-        let (hash, racy) = reply.recv().map_err(gone)??;
-        Ok(Some(Seen {
-            entry: Entry {
-                path,
-                mode,
-                content: Content::File(hash),
-            },
-            stat: (!racy).then_some(stat),
-        }))
+        let (hash, state) = reply.recv().map_err(gone)??;
+        seen.entry.content = Content::File(hash);
+        seen.state = state;
+        Ok(Some(seen))
     }
 }
 
@@ -197,8 +181,7 @@ fn work(inbox: &Mutex<mpsc::Receiver<Job>>, stop: &Stop) {
     }
 }
 
-/// The file's hash, and whether it is racy.
-fn read(job: &Job, buffer: &mut [u8], stop: &Stop) -> Result<(Hash, bool), Trouble> {
+fn read(job: &Job, buffer: &mut [u8], stop: &Stop) -> Hashed {
     let failed = |error: io::Error| unreadable(&job.shown, &error);
     let read_at = SystemTime::now();
     let mut file = open(&job.at).map_err(failed)?;
@@ -215,7 +198,13 @@ fn read(job: &Job, buffer: &mut [u8], stop: &Stop) -> Result<(Hash, bool), Troub
         }
     }
     match is_same(&file).map_err(failed)? {
-        true => Ok((*hasher.finalize().as_bytes(), job.stat.is_racy(read_at))),
+        true => Ok((
+            *hasher.finalize().as_bytes(),
+            match job.stat.is_racy(read_at) {
+                true => State::Racy,
+                false => State::Settled,
+            },
+        )),
         false => Err(changed(&job.shown, "it was written to while it was read")),
     }
 }

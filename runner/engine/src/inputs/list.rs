@@ -1,6 +1,6 @@
 //! What was seen of a context's files, so that only what changed is read again: each entry with
-//! the state in which its file was when it was read. A file like git's index, in the order of the
-//! walk, so that both are gone through side by side and neither is held in memory.
+//! what the file system said of it. A file like git's index, in the order of the walk, so that both
+//! are gone through side by side and neither is held in memory.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -19,7 +19,7 @@ const SEAL: u64 = 32;
 /// The coarsest clock of a file system that hoist may be on: FAT's.
 const RESOLUTION: Duration = Duration::from_secs(2);
 
-/// The state of a file, by which a change is told without reading it.
+/// What the file system says of something, by which a change is told without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     device: u64,
@@ -89,29 +89,45 @@ impl Stat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) entry: Entry,
-    /// Of a plain file whose content need not be read again while it is in this state.
-    pub(super) stat: Option<Stat>,
+    pub(super) stat: Stat,
+    pub(super) state: State,
+}
+
+/// What an entry's content is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// It holds as long as the file system says the same.
+    Settled,
+    /// The file was racy when it was read: the next look reads it again.
+    Racy,
+    /// The file was not read.
+    Unread,
 }
 
 impl Seen {
     fn encode(&self, out: &mut Vec<u8>) {
         self.entry.encode(out);
-        out.push(u8::from(self.stat.is_some()));
-        if let Some(stat) = &self.stat {
-            stat.encode(out);
-        }
+        self.stat.encode(out);
+        out.push(match self.state {
+            State::Settled => 0,
+            State::Racy => 1,
+            State::Unread => 2,
+        });
     }
 
     fn decode(from: &mut impl Read) -> io::Result<Option<Self>> {
         let Some(entry) = Entry::decode(from)? else {
             return Ok(None);
         };
-        let [settled] = array(from)?;
-        let stat = match settled {
-            0 => None,
-            _ => Some(Stat::decode(from)?),
+        let stat = Stat::decode(from)?;
+        let [state] = array(from)?;
+        let state = match state {
+            0 => State::Settled,
+            1 => State::Racy,
+            2 => State::Unread,
+            _ => return Err(ErrorKind::InvalidData.into()),
         };
-        Ok(Some(Self { entry, stat }))
+        Ok(Some(Self { entry, stat, state }))
     }
 }
 
@@ -119,6 +135,7 @@ impl Seen {
 pub(super) struct Reader {
     from: io::Take<BufReader<File>>,
     next: Option<Seen>,
+    root: Stat,
     seal: [u8; 32],
 }
 
@@ -144,8 +161,19 @@ impl Reader {
         if magic != *MAGIC {
             return Err(ErrorKind::InvalidData.into());
         }
+        let root = Stat::decode(&mut from)?;
         let next = Seen::decode(&mut from)?;
-        Ok(Self { from, next, seal })
+        Ok(Self {
+            from,
+            next,
+            root,
+            seal,
+        })
+    }
+
+    /// The folder itself.
+    pub(super) fn root(&self) -> Stat {
+        self.root
     }
 
     /// What identifies the list.
@@ -191,14 +219,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(draft: NamedTempFile) -> io::Result<Self> {
-        let mut writer = Self {
+    /// Begins a list of what is in a folder.
+    pub(super) fn new(draft: NamedTempFile, root: Stat) -> Self {
+        let mut buffer = MAGIC.to_vec();
+        root.encode(&mut buffer);
+        Self {
             to: BufWriter::with_capacity(64 << 10, draft),
             hasher: blake3::Hasher::new(),
-            buffer: MAGIC.to_vec(),
-        };
-        writer.flush()?;
-        Ok(writer)
+            buffer,
+        }
     }
 
     pub(super) fn add(&mut self, seen: &Seen) -> io::Result<()> {
@@ -226,12 +255,5 @@ impl Writer {
         self.to.write_all(&self.buffer)?;
         self.buffer.clear();
         Ok(())
-    }
-}
-
-impl From<Entry> for Seen {
-    /// A folder or a link, which are looked at each time.
-    fn from(entry: Entry) -> Self {
-        Self { entry, stat: None }
     }
 }

@@ -15,32 +15,28 @@ use crate::backend::BuildRequest;
 /// Changes whenever what is hashed, or how it is built, does.
 const VERSION: &str = "hoist build 1";
 
-/// The digests of contexts by name; `None` is the build's own.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Contexts(pub(super) BTreeMap<Option<String>, String>);
+/// The part that a context is; the build's own has no name.
+pub(super) fn context(name: Option<String>, digest: &str) -> Input {
+    Input {
+        part: name.map_or(Part::Context, Part::NamedContext),
+        digest: digest.to_owned(),
+        shown: None,
+    }
+}
 
-/// What the parts are made from.
+/// What all parts but the contexts are made from.
 pub(super) struct Parts<'a> {
     pub(super) key: &'a Key,
     pub(super) request: &'a BuildRequest,
     pub(super) added_labels: &'a BTreeSet<String>,
-    pub(super) contexts: &'a Contexts,
     pub(super) bases: &'a BTreeMap<String, String>,
 }
 
 impl Parts<'_> {
-    /// All of them, in order.
+    /// All of them.
     pub(super) fn all(&self) -> Vec<Input> {
         let request = self.request;
         let mut all = Vec::new();
-        for (name, digest) in &self.contexts.0 {
-            let part = name.clone().map_or(Part::Context, Part::NamedContext);
-            all.push(Input {
-                part,
-                digest: digest.clone(),
-                shown: None,
-            });
-        }
         all.push(self.hidden(Part::Dockerfile, &request.dockerfile));
         for (name, value) in &request.args {
             let part = Part::Argument(name.clone());
@@ -81,7 +77,6 @@ impl Parts<'_> {
         }));
         let options = self.options().into_iter();
         all.extend(options.map(|(name, value)| self.shown(Part::Option(name), &value)));
-        all.sort_by(|left, right| left.part.cmp(&right.part));
         all
     }
 
@@ -132,7 +127,7 @@ impl Parts<'_> {
     }
 }
 
-/// The digest of all parts.
+/// The digest of these parts, in this order.
 pub(super) fn digest(parts: &[Input]) -> String {
     let mut hasher = blake3::Hasher::new_derive_key(VERSION);
     for input in parts {

@@ -1,6 +1,7 @@
 //! Which image was built of which inputs, on which engine and by which run: one small file for
 //! each, written whole, so that runs at the same time need not wait for each other.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use hoist_model::ids::{RunId, StepId};
@@ -12,6 +13,21 @@ use serde::{Deserialize, Serialize};
 use super::folder::{Cache, Shelf};
 
 const FORMAT: u32 = 1;
+
+/// The digest of a build's inputs, in two halves: files are read for the second only, and need not
+/// be read at all before a build begins whose first half is not known.
+pub(super) struct Digest {
+    /// Of all parts but the contexts.
+    pub(super) rest: String,
+    /// Of the contexts.
+    pub(super) contexts: String,
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", half(&self.rest), half(&self.contexts))
+    }
+}
 
 /// A build that was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +77,22 @@ impl Record {
         fits.then_some(record)
     }
 
+    /// Whether any build is known whose inputs are these but for its contexts. What cannot be read
+    /// may well be known.
+    pub(super) fn any(cache: &Cache, rest: &str, engine: &str) -> bool {
+        let (begin, end) = (format!("{}-", half(rest)), of_engine(engine));
+        let Ok(mut records) = std::fs::read_dir(cache.place(Shelf::Builds, "")) else {
+            return true;
+        };
+        records.any(|record| {
+            let name = record.map(|record| record.file_name());
+            name.is_ok_and(|name| {
+                let name = name.to_string_lossy();
+                name.starts_with(&begin) && name.ends_with(&end)
+            })
+        })
+    }
+
     /// Keeps it, in place of an older one.
     pub(crate) fn keep(&self, cache: &Cache) -> io::Result<()> {
         let mut draft = cache.draft(Shelf::Builds)?;
@@ -78,8 +110,15 @@ impl Record {
 }
 
 fn name(digest: &str, engine: &str) -> String {
+    format!("{digest}-{}", of_engine(engine))
+}
+
+fn of_engine(engine: &str) -> String {
     let engine = blake3::hash(engine.as_bytes()).to_hex();
-    let engine: String = engine.chars().take(16).collect();
-    let digest: String = digest.chars().take(40).collect();
-    format!("{digest}-{engine}.json")
+    format!("{}.json", engine.chars().take(16).collect::<String>())
+}
+
+/// 160 bits of a digest.
+fn half(digest: &str) -> &str {
+    digest.get(..40).unwrap_or(digest)
 }

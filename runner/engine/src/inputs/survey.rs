@@ -1,9 +1,11 @@
-//! A look at a context: walked as it would be sent, files read only where they may have changed
-//! since the last look. What it comes to is a digest, and a list for the next look.
+//! A look at a context. First it is walked as it would be sent, and what the file system says of
+//! each thing is compared with the last look; then the files are read of which that was not enough.
+//! What it comes to is a digest, and a list by which can be told later whether anything was touched.
 
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use hoist_model::reason::Trouble;
 use tempfile::NamedTempFile;
@@ -12,133 +14,221 @@ use super::entry::{Content, Entry};
 use super::folder::{Cache, Shelf};
 use super::hashing::Line;
 pub(super) use super::hashing::Stop;
-use super::list::{Reader, Seen, Stat, Writer};
+use super::list::{Reader, Seen, Stat, State, Writer};
 use super::manifest;
 use crate::backend::ContextFolder;
-use crate::walk::{Found, Kind, Visit, visit};
+use crate::walk::{Found, Kind, Visit, unreadable, visit};
 
 /// The permissions and what stands above them: set-user-ID, set-group-ID and sticky.
 const MODE: u32 = 0o7777;
+/// Threads that look whether anything was touched.
+const LOOKERS: usize = 2;
+
+/// A context that was walked.
+#[derive(Debug)]
+pub(super) struct Walked {
+    root: PathBuf,
+    /// The name under which its list is kept.
+    name: String,
+    list: NamedTempFile,
+    seal: [u8; 32],
+    /// What identifies the list that is kept.
+    before: Option<[u8; 32]>,
+    /// The digest, where no file has to be read for it.
+    digest: Option<String>,
+}
 
 /// What a look at a context came to.
 #[derive(Debug)]
 pub(super) struct Survey {
     /// Of all that the context holds.
     pub(super) digest: String,
-    /// The name under which its list is kept.
-    name: String,
-    list: NamedTempFile,
-    /// The list says something else than the one that is kept.
-    news: bool,
+    root: PathBuf,
+    /// The list, opened once for each thread that goes through it.
+    lists: Vec<File>,
 }
 
-impl Survey {
-    /// Looks at a context.
+impl Walked {
+    /// Walks a context.
     ///
     /// # Errors
-    /// When something cannot be read or changes meanwhile, or `stop` says so.
-    pub(super) fn take(
+    /// When something cannot be looked at, or `stop` says so.
+    pub(super) fn walk(
         cache: &Cache,
         folder: &ContextFolder,
         stop: &Stop,
     ) -> Result<Self, Trouble> {
         let name = name(folder);
-        let known = Reader::open(&cache.place(Shelf::Files, &name));
+        let mut known = Reader::open(&cache.place(Shelf::Files, &name));
         let before = known.as_ref().map(Reader::seal);
-        let mut taking = Taking {
-            known,
-            line: Line::new(stop),
-            manifest: manifest::Hasher::new(),
-            list: cache
-                .draft(Shelf::Files)
-                .and_then(Writer::new)
-                .map_err(unwritten)?,
-        };
+        let root = fs::symlink_metadata(&folder.path);
+        let root = root.map_err(|error| unreadable(&folder.path.to_string_lossy(), &error))?;
+        let mut sheet = Sheet::new(cache, Stat::of(&root))?;
+        let mut unread = false;
         visit::<Trouble>(&folder.path, &folder.ignore, |visit| {
             stop.check()?;
-            match visit {
-                Visit::Kept(found) => taking.add(&found),
-                Visit::LeftOut(..) | Visit::Special(_) => Ok(()),
+            let found = match visit {
+                Visit::Kept(found) => found,
+                Visit::LeftOut(..) | Visit::Special(_) => return Ok(()),
+            };
+            if let Some(seen) = look(&found, known.as_mut())? {
+                unread |= seen.state == State::Unread;
+                sheet.add(&seen)?;
             }
+            Ok(())
         })?;
-        taking.pass(true)?;
-        let (list, seal) = taking.list.finish().map_err(unwritten)?;
+        let (list, seal, digest) = sheet.finish()?;
         Ok(Self {
-            digest: taking.manifest.finish(),
+            root: folder.path.clone(),
             name,
             list,
-            news: before != Some(seal),
+            seal,
+            before,
+            digest: (!unread).then_some(digest),
         })
     }
 
-    /// Keeps what was seen: for the next look, and for whoever asks later what was different.
-    pub(super) fn keep(self, cache: &Cache) -> io::Result<()> {
-        if !cache.touch(Shelf::Contexts, &self.digest) {
-            let list = Reader::of(self.list.reopen()?)?;
-            manifest::write(cache, &self.digest, list)?;
+    /// Files have to be read.
+    pub(super) fn is_unread(&self) -> bool {
+        self.digest.is_none()
+    }
+
+    /// Reads what has to be read and keeps the list for the next look.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is no longer what the walk saw, or `stop` says so.
+    pub(super) fn read(mut self, cache: &Cache, stop: &Stop) -> Result<Survey, Trouble> {
+        let digest = match self.digest.take() {
+            Some(digest) => digest,
+            None => self.hash(cache, stop)?,
+        };
+        let lists = (0..LOOKERS).map(|_| self.list.reopen());
+        let survey = Survey {
+            digest,
+            root: self.root,
+            lists: lists.collect::<io::Result<_>>().map_err(unwritten)?,
+        };
+        // Without them the next look takes longer and explains less, and nothing else.
+        if !cache.touch(Shelf::Contexts, &survey.digest)
+            && let Ok(list) = self.list.reopen().and_then(Reader::of)
+        {
+            let _ = manifest::write(cache, &survey.digest, list);
         }
-        if self.news {
-            return cache.put(Shelf::Files, &self.name, self.list);
+        if self.before == Some(self.seal) {
+            cache.touch(Shelf::Files, &self.name);
+        } else {
+            let _ = cache.put(Shelf::Files, &self.name, self.list);
         }
-        cache.touch(Shelf::Files, &self.name);
-        Ok(())
+        Ok(survey)
+    }
+
+    fn hash(&mut self, cache: &Cache, stop: &Stop) -> Result<String, Trouble> {
+        let list = self.list.reopen().and_then(Reader::of).map_err(unwritten)?;
+        let mut sheet = Sheet::new(cache, list.root())?;
+        let mut line = Line::new(stop);
+        for seen in list {
+            stop.check()?;
+            match seen.state {
+                State::Unread => line.hash(&self.root, seen)?,
+                State::Settled | State::Racy => line.ready(seen),
+            }
+            while let Some(seen) = line.next(false)? {
+                sheet.add(&seen)?;
+            }
+        }
+        while let Some(seen) = line.next(true)? {
+            sheet.add(&seen)?;
+        }
+        let (list, seal, digest) = sheet.finish()?;
+        (self.list, self.seal) = (list, seal);
+        Ok(digest)
     }
 }
 
-/// A look that is being taken.
-struct Taking {
-    known: Option<Reader>,
-    line: Line,
-    manifest: manifest::Hasher,
+impl Survey {
+    /// Whether nothing was touched since the walk. Also false where something came and went.
+    pub(super) fn holds(self) -> bool {
+        let root = &self.root;
+        std::thread::scope(|scope| {
+            let lookers = self.lists.into_iter().enumerate();
+            let lookers =
+                lookers.map(|(first, list)| scope.spawn(move || untouched(root, list, first)));
+            let lookers: Vec<_> = lookers.collect();
+            let mut all = lookers.into_iter();
+            all.all(|looker| looker.join().unwrap_or_default())
+        })
+    }
+}
+
+/// Looks at the folder, and at each of so many of what is in it, from the `first` on.
+fn untouched(root: &Path, list: File, first: usize) -> bool {
+    let same = |path: &Path, stat: &Stat| {
+        fs::symlink_metadata(path).is_ok_and(|data| Stat::of(&data) == *stat)
+    };
+    let Ok(list) = Reader::of(list) else {
+        return false;
+    };
+    let mut path = root.to_owned();
+    same(&path, &list.root())
+        && list.skip(first).step_by(LOOKERS).all(|seen| {
+            path.clear();
+            path.push(root);
+            path.push(std::ffi::OsStr::from_bytes(&seen.entry.path));
+            same(&path, &seen.stat)
+        })
+}
+
+/// What is seen of something without reading it.
+fn look(found: &Found<'_>, known: Option<&mut Reader>) -> Result<Option<Seen>, Trouble> {
+    let stat = Stat::of(&found.metadata()?);
+    let path = found.path.as_os_str().as_bytes().to_vec();
+    let (mode, content, state) = match found.kind {
+        Kind::Special => return Ok(None),
+        Kind::Folder => (stat.mode() & MODE, Content::Folder, State::Settled),
+        Kind::Link => {
+            let target = found.link()?.into_os_string().as_bytes().to_vec();
+            (0, Content::Link(target), State::Settled)
+        }
+        Kind::File => {
+            let known = known.and_then(|known| known.find(&path));
+            let fits = |known: &Seen| known.state == State::Settled && known.stat == stat;
+            if let Some(known) = known.filter(fits) {
+                return Ok(Some(known));
+            }
+            (stat.mode() & MODE, Content::File([0; 32]), State::Unread)
+        }
+    };
+    let entry = Entry {
+        path,
+        mode,
+        content,
+    };
+    Ok(Some(Seen { entry, stat, state }))
+}
+
+/// A list that is being written, and the digest of what is in it.
+struct Sheet {
     list: Writer,
+    manifest: manifest::Hasher,
 }
 
-impl Taking {
-    fn add(&mut self, found: &Found<'_>) -> Result<(), Trouble> {
-        let path = found.path.as_os_str().as_bytes().to_vec();
-        match found.kind {
-            Kind::Special => return Ok(()),
-            Kind::Folder => {
-                let mode = found.metadata()?.mode() & MODE;
-                let content = Content::Folder;
-                self.line.ready(Seen::from(Entry {
-                    path,
-                    mode,
-                    content,
-                }));
-            }
-            Kind::Link => {
-                let target = found.link()?.into_os_string().as_bytes().to_vec();
-                let content = Content::Link(target);
-                let mode = 0;
-                self.line.ready(Seen::from(Entry {
-                    path,
-                    mode,
-                    content,
-                }));
-            }
-            Kind::File => {
-                let stat = Stat::of(&found.metadata()?);
-                let known = self.known.as_mut().and_then(|known| known.find(&path));
-                match known.filter(|known| known.stat == Some(stat)) {
-                    Some(known) => self.line.ready(known),
-                    None => {
-                        let mode = stat.mode() & MODE;
-                        self.line.hash(path, mode, stat, found.at, found.shown)?;
-                    }
-                }
-            }
-        }
-        self.pass(false)
+impl Sheet {
+    fn new(cache: &Cache, root: Stat) -> Result<Self, Trouble> {
+        let draft = cache.draft(Shelf::Files).map_err(unwritten)?;
+        Ok(Self {
+            list: Writer::new(draft, root),
+            manifest: manifest::Hasher::new(),
+        })
     }
 
-    /// Passes on what is whole, in order.
-    fn pass(&mut self, all: bool) -> Result<(), Trouble> {
-        while let Some(seen) = self.line.next(all)? {
-            self.manifest.add(&seen.entry);
-            self.list.add(&seen).map_err(unwritten)?;
-        }
-        Ok(())
+    fn add(&mut self, seen: &Seen) -> Result<(), Trouble> {
+        self.manifest.add(&seen.entry);
+        self.list.add(seen).map_err(unwritten)
+    }
+
+    fn finish(self) -> Result<(NamedTempFile, [u8; 32], String), Trouble> {
+        let (list, seal) = self.list.finish().map_err(unwritten)?;
+        Ok((list, seal, self.manifest.finish()))
     }
 }
 

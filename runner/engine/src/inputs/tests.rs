@@ -12,8 +12,7 @@ use tempfile::TempDir;
 
 use super::entry::{Content, Entry};
 use super::folder::Shelf;
-use super::list::{Reader, Seen, Stat, Writer};
-use super::survey::{Stop, Survey};
+use super::list::{Reader, Seen, Stat, State, Writer};
 use super::*;
 
 /// A project whose root is the context.
@@ -50,10 +49,13 @@ impl Bench {
 
     /// Looks, and keeps what it came to.
     fn look(&self) -> String {
-        let survey = Survey::take(&self.cache, &self.folder(), &Stop::default()).unwrap();
-        let digest = survey.digest.clone();
-        survey.keep(&self.cache).unwrap();
-        digest
+        self.survey(&self.folder()).digest
+    }
+
+    fn survey(&self, folder: &ContextFolder) -> Survey {
+        let stop = Stop::default();
+        let walked = Walked::walk(&self.cache, folder, &stop).unwrap();
+        walked.read(&self.cache, &stop).unwrap()
     }
 
     /// The one list that is kept.
@@ -68,13 +70,17 @@ impl Bench {
     fn pretend(&self, hash: [u8; 32], settled: bool) {
         let path = self.list();
         let draft = self.cache.draft(Shelf::Files).unwrap();
-        let mut writer = Writer::new(draft).unwrap();
-        for mut seen in Reader::open(&path).unwrap() {
+        let list = Reader::open(&path).unwrap();
+        let mut writer = Writer::new(draft, list.root());
+        for mut seen in list {
             if let Content::File(old) = &mut seen.entry.content {
                 *old = hash;
                 let at = self.at(std::str::from_utf8(&seen.entry.path).unwrap());
-                let stat = Stat::of(&fs::metadata(at).unwrap());
-                seen.stat = settled.then_some(stat);
+                seen.stat = Stat::of(&fs::metadata(at).unwrap());
+                seen.state = match settled {
+                    true => State::Settled,
+                    false => State::Racy,
+                };
             }
             writer.add(&seen).unwrap();
         }
@@ -214,9 +220,7 @@ fn other_rules_have_a_list_of_their_own() {
     let mut ignore = IgnoreFile::parse("b\n").unwrap();
     ignore.append(".hoist").unwrap();
     folder.ignore = Arc::new(ignore);
-    let survey = Survey::take(&bench.cache, &folder, &Stop::default()).unwrap();
-    assert_ne!(survey.digest, all);
-    survey.keep(&bench.cache).unwrap();
+    assert_ne!(bench.survey(&folder).digest, all);
     let lists = fs::read_dir(bench.at(".hoist/cache/files")).unwrap();
     assert_eq!(lists.count(), 2);
 }
@@ -227,7 +231,65 @@ fn a_look_that_nobody_waits_for_ends() {
     bench.file("a", "1");
     let stop = Stop::default();
     drop(stop.clone().guard());
-    assert!(Survey::take(&bench.cache, &bench.folder(), &stop).is_err());
+    assert!(Walked::walk(&bench.cache, &bench.folder(), &stop).is_err());
+    let going = Stop::default();
+    let walked = Walked::walk(&bench.cache, &bench.folder(), &going).unwrap();
+    assert!(walked.read(&bench.cache, &stop).is_err());
+}
+
+#[test]
+fn whatever_is_touched_after_the_walk_is_noticed() {
+    type Touch = fn(&Bench);
+    let touches: [(&str, Touch); 6] = [
+        ("nothing", |_| {}),
+        ("a file", |bench| bench.file("a/one", "1")),
+        ("a file more", |bench| bench.file("more", "1")),
+        ("a file that came and went", |bench| {
+            bench.file("a/more", "1");
+            fs::remove_file(bench.at("a/more")).unwrap();
+        }),
+        ("permissions", |bench| {
+            fs::set_permissions(bench.at("two"), Permissions::from_mode(0o755)).unwrap();
+        }),
+        ("a link", |bench| {
+            fs::remove_file(bench.at("link")).unwrap();
+            symlink("two", bench.at("link")).unwrap();
+        }),
+    ];
+    for (number, (what, touch)) in touches.into_iter().enumerate() {
+        let bench = Bench::new();
+        bench.file("a/one", "1");
+        bench.file("two", "2");
+        symlink("two", bench.at("link")).unwrap();
+        let survey = bench.survey(&bench.folder());
+        touch(&bench);
+        assert_eq!(survey.holds(), number == 0, "{what}");
+    }
+}
+
+#[test]
+fn a_file_that_changes_between_walk_and_read_is_refused() {
+    let bench = Bench::new();
+    bench.file("a/one", "1");
+    let stop = Stop::default();
+    let walked = Walked::walk(&bench.cache, &bench.folder(), &stop).unwrap();
+    bench.file("a/one", "22");
+    let refused = walked.read(&bench.cache, &stop).unwrap_err();
+    assert_eq!(refused.what, "`a/one` changed");
+    let walked = Walked::walk(&bench.cache, &bench.folder(), &stop).unwrap();
+    fs::remove_file(bench.at("a/one")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        bench.at("a/one"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR,
+        0,
+    )
+    .unwrap();
+    assert!(
+        walked.read(&bench.cache, &stop).is_err(),
+        "a pipe does not block"
+    );
 }
 
 #[test]

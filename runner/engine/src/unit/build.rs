@@ -16,7 +16,7 @@ use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason};
 use hoist_model::unit::BuildUnit;
 
-use reuse::Memory;
+use reuse::{Looked, Memory};
 
 use super::halt::{self, Halt, unless_stopped};
 use super::progress;
@@ -58,14 +58,12 @@ async fn attempt(
         if !own {
             request.tags.clear();
         }
-        let looked = memory.look(context, step, unit, &request).await?;
-        let built = match &looked.image {
-            Some((image, earlier)) => {
-                let mut image = image.clone();
+        let made = match memory.look(context, step, unit, &request).await? {
+            Looked::There(mut image, earlier) => {
                 reuse::name(context, &mut image, &request.tags).await?;
-                Made::earlier(image, earlier.clone())
+                Made::earlier(image, earlier)
             }
-            None => {
+            Looked::Build(outlook) => {
                 ending = Ending::Passed;
                 borrow(context, step, &stands_on, bases).await?;
                 let mut named = request.clone();
@@ -73,14 +71,18 @@ async fn attempt(
                     let name = name_of(context, step, base);
                     bases.contains_key(base).then_some(name)
                 })?;
-                let built = build(context, named).await?;
-                memory
-                    .keep(context, step, &request, looked, &built.image)
-                    .await;
+                let settle = outlook.settle(context, step, &request);
+                let settle = unless_stopped(context, async { Ok::<_, Halt>(settle.await) });
+                let (built, settled) = tokio::join!(build(context, named), settle);
+                let built = built?;
+                if let Some(examined) = settled? {
+                    let image = &built.image;
+                    memory.keep(context, step, &request, examined, image).await;
+                }
                 Made::now(built)
             }
         };
-        tell(context, step, built, request.platform, own);
+        tell(context, step, made, request.platform, own);
     }
     Ok(ending)
 }

@@ -16,7 +16,7 @@ use hoist_model::unit::BuildUnit;
 
 use crate::backend::BuildRequest;
 use crate::context::UnitContext;
-use crate::inputs::{Cache, Examined, Record, examine};
+use crate::inputs::{Cache, Examined, Glance, Record};
 use crate::unit::halt::{Halt, unless_stopped};
 
 /// What earlier builds of the project are known by.
@@ -26,13 +26,20 @@ pub(super) struct Memory {
     engine: String,
 }
 
-/// A build that was looked at.
-pub(super) struct Looked {
-    /// The image that is there already, and where it comes from.
-    pub(super) image: Option<(ImageIdentity, EarlierBuild)>,
-    /// Of the inputs, while they are settled.
-    digest: Option<String>,
-    examined: Option<Examined>,
+/// What a look at a build came to.
+pub(super) enum Looked {
+    /// Its image is there already.
+    There(ImageIdentity, EarlierBuild),
+    /// It is to be built.
+    Build(Outlook),
+}
+
+/// What is known of the inputs of a build that begins.
+pub(super) enum Outlook {
+    /// All that can be; it was told.
+    Told(Option<Examined>),
+    /// No build of them is known, whatever the files hold, which can be read meanwhile.
+    Reading(Glance),
 }
 
 impl Memory {
@@ -46,8 +53,8 @@ impl Memory {
         })
     }
 
-    /// Looks at a build's inputs and says what they are. In the request's arguments images of steps
-    /// stand by their IDs.
+    /// Looks at a build's inputs and says what they are, unless that can wait. In the request's
+    /// arguments images of steps stand by their IDs.
     pub(super) async fn look(
         &self,
         context: &UnitContext,
@@ -55,93 +62,57 @@ impl Memory {
         unit: &BuildUnit,
         request: &BuildRequest,
     ) -> Result<Looked, Halt> {
-        let mut examined = None;
-        if let Ok(cache) = &self.cache {
-            let examine = examine(context, cache, request, &unit.added_labels);
-            examined = Some(unless_stopped(context, async { Ok::<_, Halt>(examine.await) }).await?);
-        }
-        let (decision, image) = self.decide(context, request, examined.as_ref()).await?;
-        let inputs = match &examined {
-            Some(examined) => examined.inputs.clone(),
-            None => BuildInputs::default(),
+        let cache = match &self.cache {
+            Ok(cache) => cache,
+            Err(trouble) => {
+                let unsettled = vec![Unsettled::Trouble(trouble.clone())];
+                let (inputs, decision) = (BuildInputs::default(), Decision::Unsettled(unsettled));
+                tell(context, step, request, inputs, decision);
+                return Ok(Looked::Build(Outlook::Told(None)));
+            }
         };
-        let digest = inputs.digest.clone();
-        context.events.send(EventKind::BuildInputs {
-            step: step.id.clone(),
-            platform: request.platform.clone(),
-            inputs,
-            decision,
-        });
-        Ok(Looked {
-            image,
-            digest,
-            examined,
+        let glance = Glance::take(context, cache, request, &unit.added_labels);
+        let glance = unless_stopped(context, async { Ok::<_, Halt>(glance.await) }).await?;
+        let wanted = forced(request).is_empty() && glance.may_be_known(&self.engine);
+        if !wanted && !glance.is_whole() {
+            return Ok(Looked::Build(Outlook::Reading(glance)));
+        }
+        let examined = glance.read();
+        let examined = unless_stopped(context, async { Ok::<_, Halt>(examined.await) }).await?;
+        let record = examined.inputs.digest.as_ref().filter(|_| wanted);
+        let record = record.and_then(|digest| Record::find(cache, digest, &self.engine));
+        let (decision, image) = match &record {
+            None => (unknown(request, &examined), None),
+            Some(record) => match find(context, record).await? {
+                None => (Decision::ImageGone(record.earlier()), None),
+                Some(image) => (Decision::Reused(record.earlier()), Some(image)),
+            },
+        };
+        tell(context, step, request, examined.inputs.clone(), decision);
+        Ok(match (image, record) {
+            (Some(image), Some(record)) => Looked::There(image, record.earlier()),
+            _ => Looked::Build(Outlook::Told(Some(examined))),
         })
     }
 
-    async fn decide(
-        &self,
-        context: &UnitContext,
-        request: &BuildRequest,
-        examined: Option<&Examined>,
-    ) -> Result<(Decision, Option<(ImageIdentity, EarlierBuild)>), Halt> {
-        let forced = forced(request);
-        if !forced.is_empty() {
-            return Ok((Decision::Forced(forced), None));
-        }
-        let unsettled = match (&self.cache, examined) {
-            (Err(trouble), _) => vec![Unsettled::Trouble(trouble.clone())],
-            (Ok(_), examined) => examined.map(|e| e.unsettled.clone()).unwrap_or_default(),
-        };
-        let digest = examined.and_then(|examined| examined.inputs.digest.as_ref());
-        let (Ok(cache), Some(digest)) = (&self.cache, digest) else {
-            return Ok((Decision::Unsettled(unsettled), None));
-        };
-        let Some(record) = Record::find(cache, digest, &self.engine) else {
-            return Ok((Decision::New, None));
-        };
-        let found = context.backend.inspect_image(&record.image.id);
-        let found = unless_stopped(context, async {
-            let lost = "the image of an earlier run could not be looked up";
-            found
-                .await
-                .map_err(|error| Halt::surroundings(lost, &error))
-        });
-        let earlier = record.earlier();
-        match found.await?.filter(|found| found.id == record.image.id) {
-            None => Ok((Decision::ImageGone(earlier), None)),
-            Some(found) => {
-                // Some engines tell the config's digest only to who builds.
-                let config_digest = found.config_digest.or(record.image.config_digest);
-                let image = ImageIdentity {
-                    config_digest,
-                    ..found
-                };
-                Ok((Decision::Reused(earlier.clone()), Some((image, earlier))))
-            }
-        }
-    }
-
-    /// Remembers what was built, if its inputs are still what they were when they were looked at.
+    /// Remembers what was built, if its inputs still are what they were when they were looked at.
     pub(super) async fn keep(
         &self,
         context: &UnitContext,
         step: &PlannedStep,
         request: &BuildRequest,
-        looked: Looked,
+        examined: Examined,
         image: &ImageIdentity,
     ) {
-        let (Ok(cache), Some(digest), Some(examined)) =
-            (&self.cache, looked.digest, looked.examined)
-        else {
+        let (Ok(cache), Some(digest)) = (&self.cache, examined.inputs.digest.clone()) else {
             return;
         };
         // Which bases a registry had is not known.
         if request.pull {
             return;
         }
-        if !examined.holds(cache, request).await {
-            let line = "files of the context changed during the build: it will not be reused";
+        if !examined.hold().await {
+            let line = "the context was written to during the build, which is not remembered";
             context.output.line(line).await;
             return;
         }
@@ -153,6 +124,67 @@ impl Memory {
             context.warn(message, Some(hint.to_owned()));
         }
     }
+}
+
+impl Outlook {
+    /// Finds out what is not known yet, and tells it.
+    pub(super) async fn settle(
+        self,
+        context: &UnitContext,
+        step: &PlannedStep,
+        request: &BuildRequest,
+    ) -> Option<Examined> {
+        let glance = match self {
+            Self::Told(examined) => return examined,
+            Self::Reading(glance) => glance,
+        };
+        let examined = glance.read().await;
+        let decision = unknown(request, &examined);
+        tell(context, step, request, examined.inputs.clone(), decision);
+        Some(examined)
+    }
+}
+
+/// Why there is a build where none of the same inputs is known.
+fn unknown(request: &BuildRequest, examined: &Examined) -> Decision {
+    let forced = forced(request);
+    if !forced.is_empty() {
+        Decision::Forced(forced)
+    } else if examined.unsettled.is_empty() {
+        Decision::New
+    } else {
+        Decision::Unsettled(examined.unsettled.clone())
+    }
+}
+
+/// The image of an earlier build, if the engine still has it.
+async fn find(context: &UnitContext, record: &Record) -> Result<Option<ImageIdentity>, Halt> {
+    let found = unless_stopped(context, async {
+        let found = context.backend.inspect_image(&record.image.id).await;
+        let what = "the image of an earlier run could not be looked up";
+        found.map_err(|error| Halt::surroundings(what, &error))
+    });
+    let found = found.await?.filter(|found| found.id == record.image.id);
+    Ok(found.map(|found| ImageIdentity {
+        // Some engines tell the config's digest only to who builds.
+        config_digest: found.config_digest.or(record.image.config_digest.clone()),
+        ..found
+    }))
+}
+
+fn tell(
+    context: &UnitContext,
+    step: &PlannedStep,
+    request: &BuildRequest,
+    inputs: BuildInputs,
+    decision: Decision,
+) {
+    context.events.send(EventKind::BuildInputs {
+        step: step.id.clone(),
+        platform: request.platform.clone(),
+        inputs,
+        decision,
+    });
 }
 
 /// Gives an image that is there already the names that the build would have given it.

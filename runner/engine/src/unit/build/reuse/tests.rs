@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hoist_model::image::ImageIdentity;
 use hoist_model::inputs::{BuildExplanation, Explanation, FileChange, Part};
@@ -386,7 +387,11 @@ async fn a_build_that_fails_or_whose_files_change_is_not_remembered() {
     bench.stage.engine.build(|_| true, fails);
     assert!(!bench.run().await.ending.is_good());
     let path = bench.stage.folder.path().join("a.txt");
-    let writes = move |_: &BuildRequest| fs::write(&path, "meanwhile").is_ok();
+    let written = AtomicBool::new(false);
+    let writes = move |_: &BuildRequest| {
+        let again = written.swap(true, Ordering::Relaxed);
+        again || fs::write(&path, "meanwhile").is_ok()
+    };
     bench.stage.engine.build(writes, FakeBuild::default());
     bench.expect(Ending::Passed, "the one before failed").await;
     bench
