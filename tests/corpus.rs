@@ -18,6 +18,7 @@ mod options;
 mod run;
 mod stages;
 
+pub(crate) use case::modern;
 use case::{Case, case, inline};
 
 /// A test of each case's name.

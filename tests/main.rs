@@ -10,6 +10,8 @@ mod attempts;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod builds_ends;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod conditions;

@@ -229,6 +229,11 @@ impl Running {
         String::from_utf8_lossy(&std::fs::read(&self.out).unwrap_or_default()).into_owned()
     }
 
+    /// It runs no more.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Its process ID.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -500,9 +505,9 @@ impl SmallEngine {
         let at = folder.path().display().to_string();
         let script = format!(
             "mkdir {at}/data && mount -t tmpfs -o size=420m tmpfs {at}/data && ip link set lo up && \
-             echo '{{}}' > {at}/config && exec dockerd --config-file {at}/config \
+             echo '{{}}' > {at}/config && while :; do dockerd --config-file {at}/config \
              --host unix://{at}/docker.sock --data-root {at}/data --exec-root {at}/exec \
-             --pidfile {at}/pid --bridge none --iptables=false > {at}/log 2>&1"
+             --pidfile {at}/pid --bridge none --iptables=false >> {at}/log 2>&1; done"
         );
         let process = Command::new("unshare")
             .args([
@@ -524,17 +529,7 @@ impl SmallEngine {
             folder,
             process,
         };
-        let answers = || {
-            let version = Command::new("docker")
-                .args(["--host", &small.address, "version"])
-                .output();
-            version.is_ok_and(|output| output.status.success())
-        };
-        eventually(
-            &format!("a small engine answers ({at}/log)"),
-            Duration::from_secs(60),
-            answers,
-        );
+        small.wait();
         let archive = small.folder.path().join("image.tar");
         docker(&[
             "save",
@@ -551,6 +546,41 @@ impl SmallEngine {
         ]);
         std::fs::remove_file(archive).unwrap();
         Some(small)
+    }
+
+    /// Waits until it answers.
+    #[track_caller]
+    fn wait(&self) {
+        let what = format!(
+            "a small engine answers ({}/log)",
+            self.folder.path().display()
+        );
+        eventually(&what, Duration::from_secs(60), || {
+            let version = Command::new("docker")
+                .args(["--host", &self.address, "version"])
+                .output();
+            version.is_ok_and(|output| output.status.success())
+        });
+    }
+
+    /// Sends its daemon a signal. When that has ended, another starts in its place.
+    pub(crate) fn signal(&self, signal: &str) {
+        let children = |id: &str| {
+            let path = format!("/proc/{id}/task/{id}/children");
+            std::fs::read_to_string(path).unwrap_or_default()
+        };
+        // What a daemon left behind is the shell's too.
+        let shell = children(&self.process.id().to_string());
+        let all = children(shell.trim());
+        let is_daemon = |id: &&str| {
+            let name = std::fs::read_to_string(format!("/proc/{id}/comm"));
+            name.is_ok_and(|name| name.trim() == "dockerd")
+        };
+        let daemon = all.split_whitespace().find(is_daemon);
+        let status = Command::new("kill")
+            .args([&format!("-{signal}"), daemon.expect("it runs")])
+            .status();
+        assert!(status.unwrap().success());
     }
 }
 

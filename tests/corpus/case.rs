@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
@@ -103,9 +103,8 @@ impl Case {
         self
     }
 
-    pub(crate) fn attribute(self, path: &str, name: &str, value: &str) -> Self {
-        let set = rustix::fs::setxattr(self.at(path), name, value.as_bytes(), XattrFlags::empty());
-        set.unwrap();
+    pub(crate) fn attribute(self, path: &str, name: &str, value: &[u8]) -> Self {
+        rustix::fs::setxattr(self.at(path), name, value, XattrFlags::empty()).unwrap();
         self
     }
 
@@ -239,7 +238,10 @@ impl Case {
         for (name, value) in ours.get_envs() {
             command.env(name, value.unwrap());
         }
+        // It takes two contexts of one folder name for one, unless its own identity is another.
+        let identity = tempfile::tempdir().unwrap();
         let output = command
+            .env("BUILDX_CONFIG", identity.path())
             .env("BUILDX_NO_DEFAULT_ATTESTATIONS", "1")
             .args(["build", "--progress", "plain", "--no-cache", "--tag", image])
             .args(["--file", self.dockerfile.unwrap_or("Dockerfile")])
@@ -291,10 +293,13 @@ struct Names([String; 2]);
 
 impl Drop for Names {
     fn drop(&mut self) {
+        // Nobody waits for it: some engines look through all that they have first.
         let _ = Command::new("docker")
             .args(["image", "rm"])
             .args(&self.0)
-            .output();
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
     }
 }
 
@@ -314,7 +319,7 @@ pub(super) fn buildx(test: &str) -> Option<PathBuf> {
 }
 
 /// The engine's BuildKit has the Dockerfile syntax of 2023.
-fn modern() -> bool {
+pub(crate) fn modern() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     *ANSWER.get_or_init(|| {
         let api = docker(&["version", "--format", "{{.Server.APIVersion}}"]);

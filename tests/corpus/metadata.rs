@@ -2,6 +2,9 @@
 
 use super::{case, cases};
 
+/// As the kernel keeps it: version 2, effective, and what is permitted (linux/capability.h).
+const CAP_NET_RAW: &[u8] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
 cases! {
     modes: [0o000, 0o400, 0o444, 0o600, 0o640, 0o666, 0o700, 0o755, 0o777, 0o1644, 0o2755, 0o4755, 0o6711, 0o7777]
         .into_iter()
@@ -35,6 +38,10 @@ COPY --from=look /times /times
         .owner("dir", 1001);
     attributes: case("FROM scratch\nCOPY . /x/\n")
         .files(&["file", "dir/file"])
-        .attribute("file", "user.hoist", "kept?")
-        .attribute("dir", "user.hoist", "kept?");
+        .attribute("file", "user.hoist", b"kept?")
+        .attribute("dir", "user.hoist", b"kept?");
+    capabilities: case("FROM scratch\nCOPY . /x/\n")
+        .file("ping", "x")
+        .mode("ping", 0o755)
+        .attribute("ping", "security.capability", CAP_NET_RAW);
 }

@@ -58,9 +58,11 @@ COPY a /a
     hosts: case("FROM BASE\nRUN cat /etc/hosts > /seen; touch -d @1100000000 /seen\n")
         .option(&["--add-host", "db:10.0.0.2", "--add-host", "web:10.0.0.3"], "extra_hosts = [\"db:10.0.0.2\", \"web:10.0.0.3\"]");
     shared_memory: case("FROM BASE\nRUN stat -f -c '%s %b' /dev/shm > /seen; touch -d @1100000000 /seen\n")
-        .option(&["--shm-size", "32m"], "shm_size = \"32m\"");
+        .option(&["--shm-size", "32m"], "shm_size = \"32m\"")
+        .takes_modern("shm_size");
     bounds: case("FROM BASE\nRUN (ulimit -Sn; ulimit -Hn) > /seen; touch -d @1100000000 /seen\n")
-        .option(&["--ulimit", "nofile=123:456"], "ulimits.nofile = { soft = 123, hard = 456 }");
+        .option(&["--ulimit", "nofile=123:456"], "ulimits.nofile = { soft = 123, hard = 456 }")
+        .takes_modern("ulimits");
     another_platform: case("FROM scratch
 ARG TARGETPLATFORM
 COPY a /a

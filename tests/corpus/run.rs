@@ -29,7 +29,7 @@ COPY dir/file /second
 ")
         .files(&["dir/file", "dir/sub/deep", "other", "unused"]);
     a_bind_mount_of_all: case("FROM BASE
-RUN --mount=target=/ctx find /ctx -mindepth 1 -printf '%p %m %s %T@ %l\\n' | sort > /list; touch -d @1100000000 /list
+RUN --mount=target=/ctx find /ctx ! -type d -printf '%p %m %s %T@ %l\\n' | sort > /list; touch -d @1100000000 /list
 ")
         .files(&["a", "dir/b"])
         .link("link", "dir")
