@@ -4,6 +4,7 @@
 //! Only this crate names bollard. It refuses to have policy (names, retries, clean-up), to read the
 //! process's environment, and to weaken a container beyond its spec.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ mod images;
 mod info;
 mod names;
 mod networks;
+mod registry;
 mod streams;
 mod volumes;
 
@@ -90,6 +92,15 @@ impl Backend for DockerBackend {
         progress: mpsc::Sender<Bytes>,
     ) -> Result<String> {
         self.image_push(tag, logins, progress).await
+    }
+
+    async fn push_index(
+        &self,
+        reference: &str,
+        images: &BTreeMap<String, String>,
+        logins: &[Login],
+    ) -> Result<String> {
+        self.index_push(reference, images, logins).await
     }
 
     async fn build_image(

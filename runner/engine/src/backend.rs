@@ -515,6 +515,15 @@ pub trait Backend: Send + Sync {
         logins: &[Login],
         progress: mpsc::Sender<Bytes>,
     ) -> Result<String, BackendError>;
+    /// Puts an index of images that are in the registry already under a reference of the same
+    /// repository: the digest of each by its platform, such as `linux/arm64`. Gives the digest by
+    /// which the registry knows the index.
+    async fn push_index(
+        &self,
+        reference: &str,
+        images: &BTreeMap<String, String>,
+        logins: &[Login],
+    ) -> Result<String, BackendError>;
     /// Builds an image. `progress` gets the builder's output as text. Dropping the future stops the
     /// build on the engine.
     async fn build_image(

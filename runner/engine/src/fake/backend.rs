@@ -1,5 +1,6 @@
 //! The calls that the fake engine answers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -83,6 +84,19 @@ impl Backend for FakeBackend {
         state.pushed.push(tag.to_owned());
         let digest = identity(&format!("manifest of {}", image.id)).id;
         state.registry.insert(tag.to_owned(), image);
+        Ok(digest)
+    }
+
+    async fn push_index(
+        &self,
+        reference: &str,
+        images: &BTreeMap<String, String>,
+        _logins: &[Login],
+    ) -> Result<String, BackendError> {
+        self.called("push_index", reference).await?;
+        let image = identity(&format!("index of {images:?}"));
+        let digest = image.id.clone();
+        self.lock().registry.insert(reference.to_owned(), image);
         Ok(digest)
     }
 

@@ -1,9 +1,11 @@
 //! An image to a registry: the very image, by its ID, under each of its references. It refuses to
 //! push whatever a name happens to stand for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoist_model::event::EventKind;
+use hoist_model::image::{ImageIdentity, ImageSource};
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::Ending;
 use hoist_model::unit::PushUnit;
@@ -29,13 +31,21 @@ async fn attempt(
     unit: &PushUnit,
 ) -> Result<Ending, Halt> {
     let image = unless_stopped(context, images::resolve(context, &unit.image)).await?;
+    let platforms = match &unit.image {
+        ImageSource::Step(step) => context.made.get(step).map(|made| made.platforms),
+        ImageSource::Name(_) => None,
+    };
+    let platforms = platforms.unwrap_or_default();
     let mut references = Vec::new();
     for tag in &unit.tags {
         references.push(images::text(context, tag)?);
     }
     for (number, reference) in references.into_iter().enumerate() {
         context.phase(format!("pushing {reference}"));
-        let digest = push(context, &image.image.id, &reference).await?;
+        let digest = match platforms.len() {
+            0 | 1 => push(context, &image.image.id, &reference).await?,
+            _ => push_all(context, &platforms, &reference).await?,
+        };
         if number == 0 {
             let digest = format!("{}@{digest}", repository(&reference));
             context.made.digest(&step.id, digest);
@@ -48,6 +58,30 @@ async fn attempt(
         });
     }
     Ok(Ending::Passed)
+}
+
+/// Pushes an image for each platform under a name of its own, and then an index of them all: whoever
+/// pulls the reference gets the one for their machine.
+async fn push_all(
+    context: &UnitContext,
+    platforms: &BTreeMap<String, ImageIdentity>,
+    reference: &str,
+) -> Result<String, Halt> {
+    let mut digests = BTreeMap::new();
+    for (platform, image) in platforms {
+        let name = format!("{reference}-{}", platform.replace('/', "-"));
+        let digest = push(context, &image.id, &name).await?;
+        digests.insert(platform.clone(), digest);
+    }
+    let backend = &context.backend;
+    let pushed = backend.push_index(reference, &digests, &context.logins);
+    let what = || format!("the index {reference} could not be pushed");
+    unless_stopped(context, async {
+        pushed
+            .await
+            .map_err(|error| Halt::surroundings(what(), &error))
+    })
+    .await
 }
 
 /// Pushes one reference; the name is the image's only for that time, unless it was before.

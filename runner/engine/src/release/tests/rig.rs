@@ -221,6 +221,16 @@ impl Backend for Rig {
             .await
     }
 
+    async fn push_index(
+        &self,
+        reference: &str,
+        images: &BTreeMap<String, String>,
+        logins: &[Login],
+    ) -> Result<String, BackendError> {
+        self.call(self.engine.push_index(reference, images, logins))
+            .await
+    }
+
     async fn build_image(
         &self,
         request: BuildRequest,
