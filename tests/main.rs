@@ -32,6 +32,8 @@ mod junit;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod results;
 #[cfg(test)]
 mod secrets;

@@ -15,6 +15,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use hoist_model::attempts::{AllowFailure, Retry};
@@ -111,6 +112,9 @@ pub struct Dispatcher {
     policy: Policy,
     queue: DependencyQueue,
     steps: Vec<Step>,
+    matrices: Vec<Matrix>,
+    /// Cells that nothing but their matrix holds back, in the order in which they are to start.
+    held: VecDeque<StepIx>,
     running: usize,
     /// Why the run is being stopped, once it is.
     stopping: Option<CancelReason>,
@@ -129,6 +133,15 @@ struct Step {
     running: Option<Stop>,
     /// Why it is not to be run, until it has ended for that.
     skip: Option<SkipReason>,
+    /// Of which matrix it is a cell, where that bounds how many run at once.
+    matrix: Option<usize>,
+}
+
+/// A matrix that bounds how many of its cells run at once.
+#[derive(Debug)]
+struct Matrix {
+    most: usize,
+    running: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +160,8 @@ impl Dispatcher {
             .steps
             .iter()
             .map(|step| step.needs.iter().map(|need| (need.step, least(step, need))));
+        let mut matrices = Vec::new();
+        let mut places = BTreeMap::new();
         let steps = plan.steps.iter().map(|step| Step {
             id: step.id.clone(),
             retry: step.retry.clone(),
@@ -154,11 +169,21 @@ impl Dispatcher {
             attempts: 0,
             running: None,
             skip: step.skip.clone(),
+            matrix: step.cell.as_ref().and_then(|cell| {
+                let most = cell.max_parallel?.max(1);
+                Some(*places.entry(cell.of.clone()).or_insert_with(|| {
+                    matrices.push(Matrix { most, running: 0 });
+                    matrices.len() - 1
+                }))
+            }),
         });
+        let steps = steps.collect();
         Self {
             policy,
             queue: DependencyQueue::new(needs),
-            steps: steps.collect(),
+            steps,
+            matrices,
+            held: VecDeque::new(),
             running: 0,
             stopping: None,
             signals: 0,
@@ -303,7 +328,10 @@ impl Dispatcher {
             }
         }
         let Some(reason) = &self.stopping else { return };
-        for ix in self.queue.drain() {
+        let mut waiting = self.queue.drain();
+        waiting.extend(self.held.drain(..));
+        waiting.sort_unstable();
+        for ix in waiting {
             effects.end(ix, Ending::Cancelled(reason.clone()));
         }
     }
@@ -312,29 +340,54 @@ impl Dispatcher {
     /// open closes, too.
     fn go_on(&mut self, effects: &mut Effects) {
         while self.phase == Phase::Doing && self.running < self.policy.jobs.max(1) {
-            let Some(ix) = self.queue.pop() else { break };
+            let Some(ix) = self.next() else { break };
             if let Some(step) = self.steps.get_mut(ix) {
                 step.running = Some(Stop::No);
                 step.attempts = 1;
                 self.running += 1;
+                let matrix = step.matrix.and_then(|at| self.matrices.get_mut(at));
+                matrix.into_iter().for_each(|matrix| matrix.running += 1);
                 effects.0.push(Effect::Start { ix });
             }
         }
         let open =
             self.phase == Phase::Doing || self.phase == Phase::Opening && self.stopping.is_some();
-        if open && self.running == 0 && self.queue.is_empty() {
+        if open && self.running == 0 && self.queue.is_empty() && self.held.is_empty() {
             self.phase = Phase::Closing;
             effects.0.push(Effect::Close);
         }
     }
 
+    /// The step that is to start next.
+    fn next(&mut self) -> Option<StepIx> {
+        let free = self.held.iter().position(|ix| self.has_room(*ix));
+        if let Some(ix) = free.and_then(|at| self.held.remove(at)) {
+            return Some(ix);
+        }
+        while let Some(ix) = self.queue.pop() {
+            if self.has_room(ix) {
+                return Some(ix);
+            }
+            self.held.push_back(ix);
+        }
+        None
+    }
+
+    /// Its matrix lets the step start.
+    fn has_room(&self, ix: StepIx) -> bool {
+        let matrix = self.steps.get(ix).and_then(|step| step.matrix);
+        let matrix = matrix.and_then(|at| self.matrices.get(at));
+        matrix.is_none_or(|matrix| matrix.running < matrix.most)
+    }
+
     fn take_running(&mut self, ix: StepIx) -> bool {
-        let taken = self
-            .steps
-            .get_mut(ix)
-            .is_some_and(|step| step.running.take().is_some());
-        self.running -= usize::from(taken);
-        taken
+        let running = self.steps.get_mut(ix).filter(|step| step.running.is_some());
+        let Some(step) = running else { return false };
+        step.running = None;
+        self.running -= 1;
+        let matrix = step.matrix.and_then(|at| self.matrices.get_mut(at));
+        matrix.into_iter().for_each(|matrix| matrix.running -= 1);
+        true
     }
 }
 

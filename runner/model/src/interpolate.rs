@@ -226,6 +226,11 @@ impl<'t> Parser<'t> {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if self.eat("steps.") {
             self.take(|c| word(c) || c == '-');
+            // A cell's values may be almost anything, but for what ends them.
+            if self.eat("[") {
+                self.take(|c| !matches!(c, ']' | '{' | '}'));
+                self.eat("]");
+            }
         }
         self.take(|c| word(c) || c == '.');
         self.text.get(from..self.at).unwrap_or_default()

@@ -2,6 +2,7 @@
 //! has no spans and touches nothing; making one is `crate::plan`'s part, running it the engine's.
 
 mod attempts;
+mod cells;
 mod clashes;
 mod cx;
 mod edges;
@@ -10,6 +11,7 @@ mod files;
 mod images;
 mod labels;
 mod make;
+mod matrix;
 mod reference;
 mod select;
 mod settings;
@@ -28,6 +30,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use make::{Planned, make};
+pub use matrix::Cell;
 pub use select::{Selection, UnknownStep, choose, select};
 pub use skip::skip;
 pub use surroundings::{Entry, Git, ProjectFiles, Surroundings, ToolSettings};
@@ -74,6 +77,9 @@ pub struct PlannedStep {
     pub kind: StepKind,
     /// Its line in the file, from 1.
     pub line: usize,
+    /// Which cell of a matrix it is, if the step has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<Cell>,
     /// What must have ended well before it starts; each step at most once.
     pub needs: Vec<Need>,
     /// The longest that one attempt may take.

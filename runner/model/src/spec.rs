@@ -7,6 +7,7 @@ mod build;
 mod inside;
 mod keys;
 mod leaf;
+mod matrix;
 mod read;
 mod service;
 mod shape;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 
 pub use build::{BuildSpec, ExtraHostsSpec, UlimitBounds, UlimitSpec};
 pub use leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
+pub use matrix::{Combination, MatrixSpec};
 pub use read::parse;
 pub use service::{
     ArtifactReports, Artifacts, DependsOn, DependsOnSpec, HealthcheckSpec, ServiceSpec,

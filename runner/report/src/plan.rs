@@ -30,6 +30,9 @@ pub fn text(plan: &Plan, colour: bool) -> String {
         for line in about(step) {
             let _ = writeln!(out, "  {line}");
         }
+        if let Some(most) = step.cell.as_ref().and_then(|cell| cell.max_parallel) {
+            let _ = writeln!(out, "  {most} of its cells at once");
+        }
         if let Some(line) = condition(step) {
             let style = if step.skip.is_some() { WARN } else { DIM };
             let _ = writeln!(out, "  {}", paint.paint(style, &line));

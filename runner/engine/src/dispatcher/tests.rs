@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use hoist_model::plan::When;
+use hoist_model::plan::{Cell, When};
 use hoist_model::reason::{Fallback, Trouble};
 use hoist_model::results::Severity;
 use proptest::prelude::*;
@@ -489,6 +489,44 @@ fn a_run_of_which_nothing_is_to_be_run_closes_at_once() {
     assert_eq!(effects, [left_out(0), left_out(1), Effect::Close]);
 }
 
+/// Steps of which those with an even place are cells of one matrix.
+fn cells(count: usize, most: usize) -> Vec<PlannedStep> {
+    let cell = |ix: usize| {
+        let unit = hoist_model::unit::Unit::Container(container());
+        let mut step = step(&ix.to_string(), &[], unit);
+        step.cell = ix.is_multiple_of(2).then(|| Cell {
+            of: "unit".into(),
+            values: vec![("n".into(), ix.to_string())],
+            max_parallel: Some(most),
+        });
+        step
+    };
+    (0..count).map(cell).collect()
+}
+
+#[test]
+fn no_more_cells_run_at_once_than_their_matrix_lets() {
+    let mut plan = plan(&[]);
+    plan.steps = cells(8, 1);
+    let policy = Policy {
+        jobs: 3,
+        fail_fast: false,
+    };
+    let mut run = Dispatcher::new(&plan, policy);
+    // The second cell gives its turn to a step that is none.
+    assert_eq!(run.handle(Input::Start).0, [start(0), start(1), start(3)]);
+    let effects = run.handle(ended(1, Ending::Passed)).0;
+    assert_eq!(effects, [end(1, Ending::Passed), start(5)]);
+    let effects = run.handle(ended(0, exit(1))).0;
+    assert_eq!(effects, [end(0, exit(1)), start(2)]);
+    let effects = run.handle(Input::CancelRequested).0;
+    let reason = CancelReason::Requested;
+    let stops = [2, 3, 5].map(|ix| stop(ix, Stop::Grace));
+    let ends = [4, 6, 7].map(|ix| cancelled(ix, reason.clone()));
+    let all = [vec![stopping(reason)], stops.to_vec(), ends.to_vec()].concat();
+    assert_eq!(effects, all);
+}
+
 fn graphs() -> impl Strategy<Value = Vec<Vec<StepIx>>> {
     prop::collection::vec(
         prop::collection::vec(any::<prop::sample::Index>(), 0..4),
@@ -571,6 +609,16 @@ impl Seen {
                     };
                     assert!(step.needs.iter().all(as_it_must), "what it needs ended so");
                     assert!(self.running.len() <= self.jobs);
+                    if let Some(cell) = &step.cell {
+                        let same = |ix: &&StepIx| {
+                            self.steps[**ix]
+                                .cell
+                                .as_ref()
+                                .is_some_and(|other| other.of == cell.of)
+                        };
+                        let running = self.running.iter().filter(same).count();
+                        assert!(running <= cell.max_parallel.unwrap());
+                    }
                     self.attempts[*ix] = 1;
                 }
                 Effect::Retry { ix, attempt, .. } => {
@@ -615,6 +663,8 @@ proptest! {
         kinds in prop::collection::vec((0..3_u32, any::<bool>(), any::<bool>(), 0..8_u32), 24),
         jobs in 0..5_usize,
         fail_fast in any::<bool>(),
+        most in 1..4_usize,
+        of in prop::collection::vec(0..4_u8, 24),
         nexts in prop::collection::vec(nexts(), 0..60),
     ) {
         let mut plan = plan(&[]);
@@ -628,6 +678,14 @@ proptest! {
             }
             step.when = (when < 2).then(|| When { holds: when == 1, reason: String::new() });
             plan.steps.push(step);
+        }
+        for (step, of) in plan.steps.iter_mut().zip(of) {
+            let matrix = StepId::from(["a", "b"][usize::from(of % 2)]);
+            step.cell = (of < 2).then(|| Cell {
+                of: matrix,
+                values: Vec::new(),
+                max_parallel: Some(most),
+            });
         }
         hoist_model::plan::skip(&mut plan, |_| false);
         let mut run = Dispatcher::new(&plan, Policy { jobs, fail_fast });

@@ -46,6 +46,7 @@ pub fn step(id: &str, needs: &[StepIx], unit: Unit) -> PlannedStep {
         retry: Retry::default(),
         allow_failure: AllowFailure::No,
         always: false,
+        cell: None,
         when: None,
         skip: None,
         relaxations: Vec::new(),

@@ -154,6 +154,7 @@ fn plan(kind: StepKind, unit: Unit) -> Plan {
         retry: Retry::default(),
         allow_failure: AllowFailure::No,
         always: false,
+        cell: None,
         when: None,
         skip: None,
         relaxations: Vec::new(),

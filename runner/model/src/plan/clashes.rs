@@ -11,10 +11,10 @@ use crate::unit::{PortMapping, Protocol};
 
 /// What was taken so far.
 #[derive(Default)]
-pub(crate) struct Claims<'a> {
+pub(crate) struct Claims {
     ports: HashMap<(String, u16, Protocol), Vec<PortClaim>>,
     /// The step that deploys to each environment, and where it says so.
-    releases: HashMap<String, (&'a str, Range<usize>)>,
+    releases: HashMap<String, (String, Range<usize>)>,
     subnets: Vec<SubnetClaim>,
 }
 
@@ -77,16 +77,16 @@ impl Cx<'_> {
         if self.spared {
             return;
         }
-        let step = self.step_name();
+        let step = self.step_name().to_owned();
         if let Some((other, before)) = self.claims.releases.get(name).cloned() {
-            self.fault(
-                Diagnostic::error(
-                    format!("`{other}` and `{step}` both deploy to `{name}`"),
-                    span.clone(),
-                )
-                .context(before, "first here")
-                .help("an environment has one release: put all of its services into one step"),
-            );
+            let message = format!("`{other}` and `{step}` both deploy to `{name}`");
+            let fault = Diagnostic::error(message, span.clone());
+            self.fault(match before == *span {
+                true => fault.help("an environment has one release; give each cell its own"),
+                false => fault
+                    .context(before, "first here")
+                    .help("an environment has one release: put all of its services into one step"),
+            });
         } else {
             self.claims
                 .releases

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::files::FileCache;
 use super::images::Made;
+use super::matrix::CellAt;
 use super::vars::VarState;
 use super::{Edge, Surroundings};
 use crate::diag::{Diagnostic, Severity, list, near};
@@ -36,6 +37,18 @@ pub(crate) struct Step<'a> {
     pub(crate) spec: &'a StepSpec,
     /// Absent where the file does not make it clear; that was told then.
     pub(crate) kind: Option<KindKey>,
+    pub(super) matrix: Matrix,
+}
+
+/// What a step's matrix makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Matrix {
+    /// There is none.
+    None,
+    /// It has a fault, which was told.
+    Broken,
+    /// The step is this one of [`Cx::cells`].
+    Cell(usize),
 }
 
 /// One step waits for another.
@@ -51,9 +64,13 @@ pub(crate) struct EdgeAt {
 pub(crate) struct Cx<'a> {
     pub(crate) spec: &'a PipelineSpec,
     pub(crate) world: &'a Surroundings<'a>,
-    /// The steps in the file's order.
+    /// The steps in the file's order, each cell of a matrix one of them.
     pub(crate) steps: Vec<Step<'a>>,
-    pub(super) by_name: HashMap<&'a str, FileIx>,
+    pub(super) cells: Vec<CellAt>,
+    /// The cells of each step, by its name in the file; a step without a matrix is its only one.
+    pub(super) by_name: HashMap<&'a str, Range<FileIx>>,
+    /// Each by its name in the plan.
+    pub(super) by_cell: HashMap<String, FileIx>,
     /// The step whose keys are being read, if it is one's.
     pub(super) current: Option<FileIx>,
     /// Nothing will be done with what is being read: its step is not run.
@@ -68,7 +85,7 @@ pub(crate) struct Cx<'a> {
     /// Labels that every built image gets.
     pub(crate) image_labels: BTreeMap<String, String>,
     pub(crate) environments: BTreeMap<String, crate::unit::EnvironmentPlan>,
-    pub(crate) claims: super::clashes::Claims<'a>,
+    pub(crate) claims: super::clashes::Claims,
     keys: OnceCell<Keys<'a>>,
     /// Keys of which something was told, so that it need not be said that they are missing.
     told: Vec<Vec<String>>,
@@ -97,7 +114,9 @@ impl<'a> Cx<'a> {
             spec,
             world,
             steps: Vec::new(),
+            cells: Vec::new(),
             by_name: HashMap::new(),
+            by_cell: HashMap::new(),
             current: None,
             spared: false,
             edges: Vec::new(),
@@ -120,8 +139,14 @@ impl<'a> Cx<'a> {
         self.faults.push(fault);
     }
 
-    /// The name of the step whose keys are being read; empty between steps.
-    pub(crate) fn step_name(&self) -> &'a str {
+    /// The name of the step whose keys are being read, a cell's with its values; empty between
+    /// steps.
+    pub(crate) fn step_name(&self) -> &str {
+        self.current.map_or("", |at| self.name_of(at))
+    }
+
+    /// The same as the file has it.
+    pub(super) fn step_key(&self) -> &'a str {
         let step = self.current.and_then(|at| self.steps.get(at));
         step.map_or("", |step| step.id.as_str())
     }
@@ -147,6 +172,14 @@ impl<'a> Cx<'a> {
             told.len() <= path.len() && told.iter().zip(path).all(|(told, part)| told == part)
         };
         self.told.iter().any(is_start)
+    }
+
+    /// Something was told of a key below this one already.
+    pub(super) fn is_told_below(&self, path: &[&str]) -> bool {
+        let is_below = |told: &Vec<String>| {
+            told.len() > path.len() && told.iter().zip(path).all(|(told, part)| told == part)
+        };
+        self.told.iter().any(is_below)
     }
 
     /// That this key is missing need not be said any more.
@@ -220,8 +253,20 @@ impl<'a> Cx<'a> {
     pub(super) fn into_faults(self) -> Vec<Diagnostic> {
         let mut faults = self.faults;
         faults.sort_by_key(|fault| (fault.offset(), std::cmp::Reverse(fault.severity)));
-        faults.dedup();
-        faults
+        // Each cell of a matrix tells the same of what all of them share.
+        let mut told: Vec<Diagnostic> = Vec::new();
+        for fault in faults {
+            let here = |before: &&Diagnostic| before.offset() == fault.offset();
+            if !told
+                .iter()
+                .rev()
+                .take_while(here)
+                .any(|before| *before == fault)
+            {
+                told.push(fault);
+            }
+        }
+        told
     }
 
     pub(super) fn has_errors(&self) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::Edge;
+use super::cells::NoCell;
 use super::cx::{Cx, EdgeAt, FileIx, KindKey};
 use super::make::Draft;
 use super::reference::Reference;
@@ -26,25 +27,52 @@ impl<'a> Cx<'a> {
     pub(super) fn read_needs(&mut self, from: FileIx, needs: Option<&Vec<At<String>>>) {
         let mut seen: HashMap<FileIx, std::ops::Range<usize>> = HashMap::new();
         for at in self.literals(needs) {
-            let Some(&to) = self.by_name.get(at.as_str()) else {
-                let names: Vec<&'a str> = self.steps.iter().map(|step| step.id.as_str()).collect();
-                self.unknown_name(&at, format!("there is no step `{}`", at.value), names);
-                continue;
+            let bound = match self.bind(&at.value) {
+                Ok(bound) if bound.named && bound.cells.len() > 1 => {
+                    Err(self.several(&at.value, &bound.cells))
+                }
+                bound => bound,
             };
-            if to == from {
-                self.fault(Diagnostic::error("a step cannot need itself", at.span));
-            } else if let Some(first) = seen.insert(to, at.span.clone()) {
-                let fault = Diagnostic::error(format!("`{}` stands here twice", at.value), at.span);
-                self.fault(fault.context(first, "first here"));
-            } else {
-                self.edges.push(EdgeAt {
-                    from,
-                    to,
-                    why: Edge::Needs,
-                    span: at.span,
-                });
+            let cells = match bound {
+                Ok(bound) => bound.cells,
+                Err(none) => {
+                    self.no_cell(&at, none);
+                    continue;
+                }
+            };
+            for to in cells {
+                if self.steps.get(to).map(|step| step.id)
+                    == self.steps.get(from).map(|step| step.id)
+                {
+                    let fault = Diagnostic::error("a step cannot need itself", at.span.clone());
+                    self.fault(fault);
+                } else if let Some(first) = seen.insert(to, at.span.clone()) {
+                    let message = format!("`{}` stands here twice", at.value);
+                    let fault = Diagnostic::error(message, at.span.clone());
+                    self.fault(fault.context(first, "first here"));
+                } else {
+                    self.edges.push(EdgeAt {
+                        from,
+                        to,
+                        why: Edge::Needs,
+                        span: at.span.clone(),
+                    });
+                }
             }
         }
+    }
+
+    /// Notes that a name means no cell.
+    fn no_cell(&mut self, at: &At<String>, none: NoCell) {
+        if let Some(help) = none.help {
+            self.fault(Diagnostic::error(none.message, at.span.clone()).help(help));
+            return;
+        }
+        let names: Vec<&str> = match &none.meant {
+            Some(meant) => vec![meant],
+            None => self.step_keys(),
+        };
+        self.unknown_name(at, none.message, names);
     }
 
     /// Notes the edges from what pushes or deploys an image to the scans of it.
@@ -90,7 +118,7 @@ impl<'a> Cx<'a> {
             return false;
         };
         text.references().any(|(step, value)| {
-            value == StepValue::Digest && self.by_name.get(step.as_str()) == Some(&push)
+            value == StepValue::Digest && self.by_cell.get(step.as_str()) == Some(&push)
         })
     }
 
@@ -101,7 +129,7 @@ impl<'a> Cx<'a> {
             let text = match image {
                 ImageSource::Step(step) => {
                     return self
-                        .by_name
+                        .by_cell
                         .get(step.as_str())
                         .copied()
                         .map(Identity::Built);
@@ -112,7 +140,7 @@ impl<'a> Cx<'a> {
                 let name = Reference::parse(&text.as_literal()?).ok()?.canonical();
                 return Some(Identity::Named(name));
             };
-            let push = *self.by_name.get(step.as_str())?;
+            let push = *self.by_cell.get(step.as_str())?;
             let Some(Unit::Push(unit)) = drafts.get(push)?.lowered.as_ref().map(|step| &step.unit)
             else {
                 return None;
@@ -143,7 +171,7 @@ impl<'a> Cx<'a> {
     }
 
     fn circle(&self, circle: &[FileIx]) -> Diagnostic {
-        let name = |at: FileIx| self.steps.get(at).map_or("", |step| step.id.as_str());
+        let name = |at: FileIx| self.name_of(at);
         let ends: Vec<FileIx> = circle
             .iter()
             .copied()

@@ -127,21 +127,24 @@ impl Cx<'_> {
                 at.span.clone(),
             )
         } else if before.image != *image {
-            let other = self
-                .steps
-                .get(before.by)
-                .map_or("", |step| step.id.as_str());
+            let other = self.name_of(before.by);
             let message = format!(
                 "`{}` and `{other}` give the tag `{}` to two images",
                 self.step_name(),
                 at.value
             );
-            Diagnostic::error(message, at.span.clone())
-                .help("the later one would take it from the other; give each a tag of its own")
+            let help = match before.span == at.span {
+                true => "put a value of the matrix into it, such as `${matrix.NAME}`",
+                false => "the later one would take it from the other; give each a tag of its own",
+            };
+            Diagnostic::error(message, at.span.clone()).help(help)
         } else {
             return;
         };
-        self.fault(fault.context(before.span, "first here"));
+        self.fault(match before.span == at.span {
+            true => fault,
+            false => fault.context(before.span, "first here"),
+        });
     }
 
     /// The kind of a step, if it is clear.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::attempts::Attempts;
-use super::cx::{Cx, FileIx, KindKey, Step};
+use super::cx::{Cx, FileIx, KindKey, Matrix, Step};
 use super::settings::Tools;
 use super::{Edge, Need, Plan, PlannedStep, Surroundings, When};
 use crate::diag::Diagnostic;
@@ -39,6 +39,7 @@ pub fn make(
     let name = cx.read_project_name();
     cx.find_steps();
     cx.read_vars();
+    cx.expand_matrices();
     let secrets = cx.read_secrets();
     let registries = cx.read_registries();
     let reports = cx.read_reports();
@@ -86,8 +87,13 @@ impl<'a> Cx<'a> {
         for (at, (id, spec)) in steps.into_iter().enumerate() {
             self.name("a step", id);
             let kind = self.kind(id, spec);
-            self.by_name.insert(id.as_str(), at);
-            self.steps.push(Step { id, spec, kind });
+            self.by_name.insert(id.as_str(), at..at + 1);
+            self.steps.push(Step {
+                id,
+                spec,
+                kind,
+                matrix: Matrix::None,
+            });
         }
         if self.steps.is_empty() && !self.is_told(&["steps"]) {
             let fault = Diagnostic::error_without_place("a pipeline needs a step");
@@ -237,6 +243,8 @@ impl<'a> Cx<'a> {
             retry: _,
             allow_failure: _,
             always: _,
+            matrix: _,
+            max_parallel: _,
             image,
             run: _,
             environment,
@@ -330,7 +338,8 @@ impl<'a> Cx<'a> {
                     images: _,
                 } = draft.lowered?;
                 Some(PlannedStep {
-                    id: StepId(step.id.value.clone()),
+                    id: StepId::from(self.name_of(*at)),
+                    cell: self.cell(*step),
                     kind,
                     line: lines.number(step.id.span.start),
                     needs: once(std::mem::take(needs.get_mut(*at)?)),

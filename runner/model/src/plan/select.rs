@@ -1,6 +1,6 @@
 //! A part of a plan.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::{Edge, Need, Plan, PlannedStep, skip};
 use crate::diag::near;
@@ -87,16 +87,13 @@ pub fn select(plan: &Plan, steps: &[StepId]) -> Result<Plan, UnknownStep> {
     if steps.is_empty() {
         return Ok(plan.clone());
     }
-    let places: HashMap<&StepId, StepIx> = plan
-        .steps
-        .iter()
-        .enumerate()
-        .map(|(at, step)| (&step.id, at))
-        .collect();
     let mut wanted = vec![false; plan.steps.len()];
     for step in steps {
-        let place = places.get(step).ok_or_else(|| unknown(plan, step))?;
-        set(&mut wanted, *place);
+        let is_it = |planned: &PlannedStep| names(planned).any(|name| name == step);
+        if !plan.steps.iter().any(is_it) {
+            return Err(unknown(plan, step));
+        }
+        mark(&mut wanted, plan, is_it);
     }
     Ok(with_needs(plan, wanted, |_| true))
 }
@@ -109,17 +106,25 @@ fn matching(plan: &Plan, patterns: &[String]) -> Result<Vec<bool>, UnknownStep> 
             true => UnknownStep::Pattern(pattern.clone()),
             false => unknown(plan, &StepId::from(pattern.as_str())),
         };
-        let like = |step: &PlannedStep| glob::matches(pattern, step.id.as_str());
+        let like =
+            |step: &PlannedStep| names(step).any(|name| glob::matches(pattern, name.as_str()));
         if !plan.steps.iter().any(like) {
             return Err(none());
         }
-        for (at, step) in plan.steps.iter().enumerate() {
-            if like(step) {
-                set(&mut matching, at);
-            }
-        }
+        mark(&mut matching, plan, like);
     }
     Ok(matching)
+}
+
+/// The names by which a step can be asked for: a cell's own, and that of all cells.
+fn names(step: &PlannedStep) -> impl Iterator<Item = &StepId> {
+    std::iter::once(&step.id).chain(step.cell.as_ref().map(|cell| &cell.of))
+}
+
+fn mark(marks: &mut [bool], plan: &Plan, is_it: impl Fn(&PlannedStep) -> bool) {
+    for (mark, step) in marks.iter_mut().zip(&plan.steps) {
+        *mark |= is_it(step);
+    }
 }
 
 fn set(marks: &mut [bool], at: StepIx) {
@@ -161,7 +166,7 @@ fn with_needs(plan: &Plan, mut wanted: Vec<bool>, counts: impl Fn(Edge) -> bool)
 }
 
 fn unknown(plan: &Plan, step: &StepId) -> UnknownStep {
-    let names = plan.steps.iter().map(|step| step.id.as_str());
+    let names = plan.steps.iter().flat_map(names).map(StepId::as_str);
     UnknownStep::Name {
         step: step.clone(),
         near: near(step.as_str(), names).map(StepId::from),

@@ -2,6 +2,7 @@
 //! under `tests/diagnostics`.
 
 mod builds;
+mod cells;
 mod conditions;
 
 use std::collections::BTreeMap;
@@ -583,6 +584,9 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "when.paths",
         "when.environment",
         "when.expression",
+        "matrix.a",
+        "matrix.include",
+        "max_parallel",
     ]);
     let value = prop::sample::select(vec![
         "\"\"",
@@ -599,6 +603,10 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "[1]",
         "\"${steps.a.image}\"",
         "\"${steps.b.digest}\"",
+        "\"${steps.a[a=a].image}\"",
+        "\"${matrix.a}\"",
+        "[\"a[a=a]\"]",
+        "[{ a = 1, x = \"é\" }]",
         "\"${steps.b.image}-x\"",
         "\"${a}\"",
         "\"${b:-${a}}\"",

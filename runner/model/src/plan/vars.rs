@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::cx::{Cx, EdgeAt, KindKey};
+use super::cx::{Cx, EdgeAt, KindKey, Matrix};
 use super::{Edge, Git};
-use crate::diag::{Diagnostic, near};
+use crate::diag::{Diagnostic, list, near};
 use crate::ids::StepId;
 use crate::interpolate::{Fault, Found, expand};
 use crate::spec::{At, inside};
@@ -158,13 +158,51 @@ impl<'a> Cx<'a> {
             "vars" => fault("variables are named without `vars.`".into())
                 .help(format!("write `${{{rest}}}`"))
                 .suggest(range.clone(), rest),
-            "matrix" => fault("`matrix` is not supported by this version".into())
-                .help("write a step for each combination"),
+            "matrix" => return self.find_axis(rest, range),
             "secrets" => fault("a secret cannot be interpolated".into()).help(format!(
                 "give it to the step: `secrets = [\"{rest}\"]` makes it the file /run/secrets/{rest}"
             )),
             _ => fault(format!("there is no `{name}`"))
                 .help("names are those of `[vars]`, and `env.`, `git.` and `steps.`"),
+        }))
+    }
+
+    /// A value of the cell whose keys are being read.
+    fn find_axis(&self, name: &str, range: Range<usize>) -> Result<Found, Option<Fault>> {
+        let fault = |message: String| Fault::new(range.clone(), message);
+        if !self.vars_busy.is_empty() {
+            let fault = fault("a variable has one value for all of the file".into());
+            return Err(Some(
+                fault.help(format!("write `${{matrix.{name}}}` where it is used")),
+            ));
+        }
+        let Some(step) = self.current.and_then(|at| self.steps.get(at)) else {
+            let fault = fault(format!("`matrix.{name}` has a value in a step only"));
+            return Err(Some(fault.help("write it where it is used")));
+        };
+        if step.matrix == Matrix::Broken {
+            return Err(None);
+        }
+        let Some(cell) = self.cell_at(*step) else {
+            let fault = fault(format!("the step `{}` has no matrix", step.id.value));
+            return Err(Some(
+                fault.help(format!("give it one: `matrix.{name} = [\"...\"]`")),
+            ));
+        };
+        if let Some((_, value)) = cell.values.iter().find(|(key, _)| key == name) {
+            return Ok(Found::Value(value.clone()));
+        }
+        // Some cells may have what others lack.
+        if cell.keys.contains(name) {
+            return Ok(self.or_unset(None));
+        }
+        let keys: Vec<&str> = cell.keys.iter().map(String::as_str).collect();
+        let fault = fault(format!("the matrix has no `{name}`"));
+        Err(Some(match self.near(name, keys.iter().copied()) {
+            Some(meant) => fault
+                .help(format!("did you mean `matrix.{meant}`?"))
+                .suggest(range, format!("matrix.{meant}")),
+            None => fault.help(format!("it has {}", list(&keys))),
         }))
     }
 
@@ -287,21 +325,32 @@ impl<'a> Cx<'a> {
         steps: Steps,
     ) -> Result<Found, Fault> {
         let fault = |message: String| Fault::new(range.clone(), message);
-        let Some((id, value)) = rest.split_once('.') else {
+        // Values of a cell may have dots in them.
+        let cell = rest.find(']').map_or(0, |end| end + 1);
+        let split = rest.split_at_checked(cell).and_then(|(cell, rest)| {
+            let (id, value) = rest.split_once('.')?;
+            Some((format!("{cell}{id}"), value))
+        });
+        let Some((name, value)) = split else {
             return Err(
                 fault(format!("`steps.{rest}` does not say what of the step")).help(format!(
                     "write `${{steps.{rest}.image}}` for the image that it builds"
                 )),
             );
         };
-        let Some(&to) = self.by_name.get(id) else {
-            let missing = fault(format!("there is no step `{id}`"));
-            return Err(match self.near(id, self.by_name.keys().copied()) {
-                Some(meant) => missing
-                    .help(format!("did you mean `{meant}`?"))
-                    .suggest(range.clone(), format!("steps.{meant}.{value}")),
-                None => missing,
-            });
+        let id = name.split('[').next().unwrap_or_default();
+        let to = match self.bind_one(&name) {
+            Ok(to) => to,
+            Err(none) => {
+                let missing = fault(none.message);
+                return Err(match (none.meant, none.help) {
+                    (Some(meant), _) => missing
+                        .help(format!("did you mean `{meant}`?"))
+                        .suggest(range.clone(), format!("steps.{meant}.{value}")),
+                    (None, Some(help)) => missing.help(help),
+                    (None, None) => missing,
+                });
+            }
         };
         let kind = self.steps.get(to).and_then(|step| step.kind);
         let asked = match (value, kind) {
@@ -313,7 +362,7 @@ impl<'a> Cx<'a> {
         if let Steps::Refused(reason) = steps {
             return Err(fault("what a step makes cannot be used here".into()).help(reason));
         }
-        if self.current == Some(to) {
+        if self.step_key() == id {
             return Err(fault(format!("the step `{id}` refers to itself")));
         }
         if let Some(from) = self.current {
@@ -325,7 +374,7 @@ impl<'a> Cx<'a> {
                 span,
             });
         }
-        Ok(Found::Step(StepId::from(id), asked))
+        Ok(Found::Step(StepId::from(self.name_of(to)), asked))
     }
 }
 

@@ -141,7 +141,7 @@ impl Cx<'_> {
 
     /// Notes that a key of `when` names nothing.
     fn nothing<T>(&mut self, path: &[&str]) -> Option<T> {
-        let path: Vec<&str> = ["steps", self.step_name(), "when"]
+        let path: Vec<&str> = ["steps", self.step_key(), "when"]
             .into_iter()
             .chain(path.iter().copied())
             .collect();

@@ -116,6 +116,9 @@ fn wrong_type(
         ("a string", Some(DeValue::Float(_) | DeValue::Integer(_) | DeValue::Datetime(_))) => {
             fault.suggest(span, format!("\"{raw}\""))
         }
+        ("a string", Some(DeValue::Array(_))) if raw.parse::<f64>().is_ok() => fault
+            .help("with quotes it stays as it is written")
+            .suggest(span, format!("\"{raw}\"")),
         ("true or false", Some(DeValue::String(text))) if matches!(&**text, "true" | "false") => {
             fault.suggest(span, text.to_string())
         }

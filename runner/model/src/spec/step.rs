@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::attempts::{AllowFailureSpec, RetrySpec};
 use super::build::BuildSpec;
 use super::leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
+use super::matrix::MatrixSpec;
 use super::service::{Artifacts, ServiceSpec, StepServiceSpec};
 use super::when::WhenSpec;
 
@@ -34,6 +35,11 @@ pub struct StepSpec {
     /// It is run however the steps ended that `needs` names, also if they were skipped; not when
     /// the run is being stopped.
     pub always: Option<At<bool>>,
+    /// Axes with their values, such as `matrix.python = ["3.11", "3.12"]`: the step is run for each
+    /// combination, with `${matrix.python}` and the variable MATRIX_PYTHON.
+    pub matrix: Option<MatrixSpec>,
+    /// How many cells of the matrix may run at once; as many as `--jobs` lets if nothing is said.
+    pub max_parallel: Option<At<u32>>,
 
     /// The image that the container runs on.
     pub image: Option<At<String>>,

@@ -64,7 +64,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "inputs",
         "a step sees the project's files and its `environment`",
     ),
-    ("steps.*", "matrix", "write a step for each combination"),
     (
         "steps.*",
         "outputs",

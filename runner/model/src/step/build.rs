@@ -16,7 +16,7 @@ use crate::unit::{BuildUnit, Unit};
 
 /// Lowers a `build` step.
 pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &BuildSpec) -> Option<Lowered> {
-    let image = ImageSource::Step(StepId::from(id));
+    let image = ImageSource::Step(StepId::from(cx.step_name()));
     let context = files::context(cx, id, spec);
     let dockerfile = context
         .as_ref()

@@ -12,6 +12,7 @@ use crate::plan::{Cx, is_within};
 use crate::quantity::show_size;
 use crate::results::TestFormat;
 use crate::spec::{Artifacts, At, CommandSpec, OneOrMany, StepSpec};
+use crate::text::Text;
 use crate::unit::{
     Command, ContainerUnit, Harvest, Limits, Network, Security, SourceCopy, Tmpfs, Unit,
 };
@@ -24,7 +25,12 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
     let image = cx.required(spec.image.as_ref(), &["steps", id, "image"]);
     let image = image.and_then(|at| cx.image(at));
     let command = spec.run.as_ref().and_then(|run| command(cx, id, run));
-    let environment = cx.texts(spec.environment.as_ref());
+    let mut environment = cx.texts(spec.environment.as_ref());
+    for (axis, value) in cx.cell_values() {
+        let name = format!("MATRIX_{}", axis.to_uppercase());
+        let value = Text::literal(value.as_str());
+        environment.entry(name).or_insert(value);
+    }
     let working_dir = spec.working_dir.as_ref().and_then(|at| cx.literal_at(at));
     let working_dir = working_dir.and_then(|at| cx.container_path(&at));
     let user = cx.literal_opt(spec.user.as_ref());

@@ -163,6 +163,7 @@ fn plan(unit: ReleaseUnit) -> Plan {
             retry: Retry::default(),
             allow_failure: AllowFailure::No,
             always: false,
+            cell: None,
             when: None,
             skip: None,
             relaxations: Vec::new(),
