@@ -124,9 +124,10 @@ pub fn hints(survey: &Survey, colour: bool) -> String {
 pub fn list_json(survey: &Survey, with_left_out: bool) -> String {
     json_of(survey, |folder| {
         let mut value = json!({ "entries": folder.entries });
-        if with_left_out {
+        if let (true, Some(value)) = (with_left_out, value.as_object_mut()) {
             let left_out = folder.left_out.iter();
-            value["left_out"] = left_out.map(|left| left_out_json(left, folder)).collect();
+            let left_out = left_out.map(|left| left_out_json(left, folder)).collect();
+            value.insert("left_out".to_owned(), left_out);
         }
         value
     })
@@ -177,12 +178,16 @@ fn json_of(survey: &Survey, each: impl Fn(&SurveyedFolder) -> Value) -> String {
 
 fn left_out_json(left: &LeftOut, folder: &SurveyedFolder) -> Value {
     let mut value = json!({"path": left.path, "folder": left.folder, "bytes": left.bytes});
-    match &left.why {
-        Why::Rule { line, pattern } => {
-            value["rule"] = json!({"file": folder.ignorefile, "line": line, "pattern": pattern});
-        }
-        Why::Never(why) => value["never"] = json!(why),
-        Why::Special => value["never"] = json!(SPECIAL),
+    let (key, why) = match &left.why {
+        Why::Rule { line, pattern } => (
+            "rule",
+            json!({"file": folder.ignorefile, "line": line, "pattern": pattern}),
+        ),
+        Why::Never(why) => ("never", json!(why)),
+        Why::Special => ("never", json!(SPECIAL)),
+    };
+    if let Some(value) = value.as_object_mut() {
+        value.insert(key.to_owned(), why);
     }
     value
 }
