@@ -81,8 +81,9 @@ async fn attempt(
     progress: &mut Progress,
     failure: &Failure,
 ) -> std::result::Result<Image, Stopped> {
+    let dockerfile = Dockerfile::parse(&request.dockerfile);
     let abilities = Abilities::of(&backend.api, backend.info.containerd_images);
-    abilities.check(request)?;
+    abilities.check(request, dockerfile.syntax.is_some())?;
     if request.source_date_epoch.is_some()
         && let Some(lacking) = abilities.not_reproducible()
     {
@@ -108,7 +109,12 @@ async fn attempt(
     let serving = format!("/v{major}.{minor}/session");
     let asking = format!("/v{major}.{minor}/grpc");
     let (serving, asking) = tokio::try_join!(
-        hijack::hijack(dialer, &serving, introduction(&session, request), &tasks),
+        hijack::hijack(
+            dialer,
+            &serving,
+            introduction(&session, request, &dockerfile),
+            &tasks
+        ),
         hijack::hijack(dialer, &asking, HeaderMap::new(), &tasks),
     )?;
     let (sender, asking) = client(asking, tasks.clone(), dialer.over_network()).await?;
@@ -122,7 +128,9 @@ async fn attempt(
         let answer = control
             .solve(options::solve(request, names, abilities), progress)
             .await?;
-        lines.send(told(&sent)).await.ok();
+        if sent.entries() > 0 {
+            lines.send(told(&sent)).await.ok();
+        }
         Ok(image(answer)?)
     };
     tokio::select! {
@@ -163,9 +171,9 @@ fn dirs(request: &BuildRequest) -> BTreeMap<String, Dir> {
 
 /// What the engine is told of the session: its ID, what it may ask for, and the key under which it
 /// finds what it was sent before.
-fn introduction(session: &str, request: &BuildRequest) -> HeaderMap {
+fn introduction(session: &str, request: &BuildRequest, dockerfile: &Dockerfile) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let key = shared_key(request);
+    let key = shared_key(request, dockerfile);
     let mut add = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.append(HeaderName::from_static(name), value);
@@ -183,8 +191,7 @@ fn introduction(session: &str, request: &BuildRequest) -> HeaderMap {
 /// The key under which the engine keeps what it was sent. It then does away with what a build does
 /// not ask for, so builds that copy other files of the same context have another key: else each
 /// would send again what the one before it did not need.
-fn shared_key(request: &BuildRequest) -> String {
-    let dockerfile = Dockerfile::parse(&request.dockerfile);
+fn shared_key(request: &BuildRequest, dockerfile: &Dockerfile) -> String {
     let contexts = request.contexts.keys().map(String::as_str).collect();
     let mut key = blake3::Hasher::new();
     key.update(request.shared_key.as_bytes());

@@ -47,10 +47,11 @@ impl Abilities {
         }
     }
 
-    /// Refuses what would be passed over.
-    pub(super) fn check(self, request: &BuildRequest) -> Result<()> {
+    /// Refuses what would be passed over. A Dockerfile with a `# syntax=` line brings its own part
+    /// of BuildKit, which may know further contexts.
+    pub(super) fn check(self, request: &BuildRequest, syntax: bool) -> Result<()> {
         let later = [
-            (!request.contexts.is_empty(), "contexts"),
+            (!request.contexts.is_empty() && !syntax, "contexts"),
             (request.shm_size.is_some(), "shm_size"),
             (!request.ulimits.is_empty(), "ulimits"),
         ];

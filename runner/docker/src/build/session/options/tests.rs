@@ -166,7 +166,7 @@ fn what_an_engine_would_pass_over_is_refused() {
             Some("`inline` or `registry` or `gha`"),
         ),
     ] {
-        match (engine.check(request), refused) {
+        match (engine.check(request, false), refused) {
             (Ok(()), None) => {}
             (Err(error), Some(words)) => {
                 assert_eq!(error.kind, Kind::Unsupported);
@@ -175,11 +175,12 @@ fn what_an_engine_would_pass_over_is_refused() {
             (answer, _) => panic!("{answer:?}, not {refused:?}"),
         }
     }
+    assert!(engine(41, false).check(&contexts, true).is_ok());
     let from = BuildRequest {
         cache_from: vec![inline()],
         ..BuildRequest::default()
     };
-    let error = engine(48, true).check(&from).unwrap_err();
+    let error = engine(48, true).check(&from, false).unwrap_err();
     assert!(error.message.contains("use `registry`"), "{error}");
 }
 
