@@ -37,6 +37,7 @@ fn a_build_that_says_nothing_asks_for_nothing() {
     let none = crate::unit::BuildUnit {
         context: ".".into(),
         labels: said.labels.clone(),
+        added_labels: said.added_labels.clone(),
         ..Default::default()
     };
     assert_eq!(said, none);
