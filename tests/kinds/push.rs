@@ -101,3 +101,70 @@ fn a_password_comes_from_the_file_or_from_docker() {
     let docker = docker.variable("DOCKER_CONFIG", folder.to_str().unwrap());
     docker.hoist(&["run"]).expect(0);
 }
+
+#[test]
+fn several_platforms_are_pushed_as_one_index() {
+    let test = "kinds::push::several_platforms_are_pushed_as_one_index";
+    let Some(registry) = registry(test, "HOIST_GROUND_REGISTRY") else {
+        return;
+    };
+    let pipeline = format!(
+        r#"
+name = "kind-index"
+[steps.image.build]
+platforms = ["linux/amd64", "linux/arm64"]
+[steps.publish]
+push = {{ image = "${{steps.image.image}}", tags = ["{registry}/kind/index:1"] }}
+"#
+    );
+    let project = Project::new(&pipeline)
+        .file(
+            "Dockerfile",
+            "FROM scratch\nARG TARGETARCH\nCOPY ${TARGETARCH} /arch\n",
+        )
+        .file("amd64", "amd64")
+        .file("arm64", "arm64");
+    let ended = project.hoist(&["run"]).expect(0);
+    let ended = ended.says("kind/index:1 @ sha256:");
+    let index = manifest(&registry, "kind/index", "1");
+    let manifests = index["manifests"].as_array().unwrap();
+    let platforms: Vec<_> = manifests
+        .iter()
+        .map(|one| one["platform"]["architecture"].as_str().unwrap())
+        .collect();
+    assert_eq!(platforms, ["amd64", "arm64"], "{}", ended.stderr);
+    assert_ne!(manifests[0]["digest"], manifests[1]["digest"]);
+    // Each is there under its digest, and is for what the index says.
+    for one in manifests {
+        let digest = one["digest"].as_str().unwrap();
+        let manifest = manifest(&registry, "kind/index", digest);
+        let config = manifest["config"]["digest"].as_str().unwrap();
+        let config = get(&registry, &format!("/v2/kind/index/blobs/{config}"));
+        assert_eq!(
+            config["architecture"], one["platform"]["architecture"],
+            "{config}"
+        );
+    }
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+}
+
+fn manifest(registry: &str, repository: &str, name: &str) -> serde_json::Value {
+    get(registry, &format!("/v2/{repository}/manifests/{name}"))
+}
+
+/// What a registry on loopback answers.
+fn get(registry: &str, path: &str) -> serde_json::Value {
+    use std::io::{Read as _, Write as _};
+    let mut connection = std::net::TcpStream::connect(registry).unwrap();
+    let accept = "application/vnd.oci.image.index.v1+json, \
+        application/vnd.oci.image.manifest.v1+json, \
+        application/vnd.docker.distribution.manifest.v2+json";
+    let request = format!(
+        "GET {path} HTTP/1.0\r\nHost: {registry}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+    );
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}\n{answer}"))
+}

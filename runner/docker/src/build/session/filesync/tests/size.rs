@@ -1,6 +1,6 @@
 //! Many files and big ones take no more memory than few and small ones.
 
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::StreamExt as _;
 
 use super::ledger::Ledger;
 use super::*;
@@ -58,8 +58,12 @@ async fn a_file_of_four_gigabytes_goes_through() {
         r#type: PacketType::PacketReq.into(),
         ..Packet::default()
     };
-    let requests = stream::iter([Ok(request)]).chain(stream::pending());
-    let mut answers = transfer.start(requests);
+    let (ask, asked) = mpsc::unbounded_channel();
+    let mut answers = transfer.start(UnboundedReceiverStream::new(asked));
+    // Nothing can be asked for before it was told of.
+    let told = answers.next().await.unwrap().unwrap();
+    assert_eq!(told.stat.unwrap().path, "sparse");
+    ask.send(Ok(request)).unwrap();
     let before = peak();
     let mut seen = 0;
     while seen < SIZE {
