@@ -62,7 +62,7 @@ fn every_cell_runs_and_has_a_log_of_its_own() {
     // One cell, by its name; the other one's image is not built for it.
     let cell = "unit[base=debian:bookworm-slim,name=moon]";
     let ended = project.hoist(&["run", cell]).expect(0);
-    assert!(ended.last().ends_with(": 2 steps"), "{}", ended.stderr);
+    assert!(ended.last().contains(": 2 steps"), "{}", ended.stderr);
     let ended = project.hoist(&["run", "unit[base=debian]"]).expect(2);
     let _ = ended.says("there is no step `unit[base=debian]`");
 }
