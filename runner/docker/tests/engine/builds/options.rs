@@ -340,7 +340,7 @@ async fn bounds_of_instructions_hold() {
 #[tokio::test]
 async fn the_platform_is_the_one_asked_for() {
     on_engine("platform", &[BASE], async |bed| {
-        let folder = project(&[]);
+        let folder = project(&[("file", "x")]);
         let own = bed.engine.info().await.unwrap().platform;
         let mut asked = dockerfile(
             &bed,
@@ -356,7 +356,7 @@ async fn the_platform_is_the_one_asked_for() {
             "linux/arm64" => "amd64",
             _ => "arm64",
         };
-        asked.dockerfile = "FROM scratch\nLABEL of=nothing\n".to_owned();
+        asked.dockerfile = "FROM scratch\nCOPY file /\n".to_owned();
         asked.platform = Some(format!("linux/{other}"));
         let (built, said) = build(&bed, asked).await;
         let image = built.unwrap_or_else(|error| panic!("{error}\n{said}"));
