@@ -245,3 +245,180 @@ fn run(run: RunId, at: Option<Timestamp>) -> String {
 fn line(out: &mut String, depth: usize, text: &str) {
     let _ = writeln!(out, "{:depth$}{text}", "", depth = 2 * depth);
 }
+
+#[cfg(test)]
+mod tests {
+    use hoist_model::inputs::EarlierBuild;
+    use hoist_model::reason::{FailureReason, SkipReason, Trouble};
+
+    use super::*;
+
+    fn id(end: u32) -> RunId {
+        let text = format!("0197f3a0-0000-7000-8000-0000{end:08x}");
+        text.parse().unwrap()
+    }
+
+    fn at() -> Timestamp {
+        "2026-01-02T03:04:05.678Z".parse().unwrap()
+    }
+
+    fn explained(ending: Ending, builds: Vec<BuildExplanation>) -> String {
+        let explanation = Explanation {
+            run: id(2),
+            started_at: Some(at()),
+            step: "image".into(),
+            kind: "build".into(),
+            ending: Some(ending),
+            builds,
+        };
+        text(&explanation, false)
+    }
+
+    fn build(decision: Decision, changed: Option<Changed>) -> BuildExplanation {
+        BuildExplanation {
+            platform: None,
+            decision,
+            first_executed: None,
+            made: true,
+            changed,
+        }
+    }
+
+    fn changed(parts: Vec<PartChange>, files: Vec<FileChanges>) -> Option<Changed> {
+        Some(Changed {
+            since: id(1),
+            started_at: None,
+            parts,
+            files,
+        })
+    }
+
+    fn told(shown: Option<&str>) -> Option<Told> {
+        Some(Told {
+            digest: "d".into(),
+            shown: shown.map(str::to_owned),
+        })
+    }
+
+    fn part(part: Part, before: Option<Told>, now: Option<Told>) -> PartChange {
+        PartChange { part, before, now }
+    }
+
+    #[test]
+    fn what_was_not_built_says_where_its_image_comes_from() {
+        let earlier = EarlierBuild {
+            run: id(1),
+            at: at(),
+        };
+        let reused = build(Decision::Reused(earlier), changed(Vec::new(), Vec::new()));
+        assert_eq!(
+            explained(Ending::Cached, vec![reused]),
+            "image in run 00000002 (2026-01-02T03:04:05Z): cached\n\
+             \x20 not built: run 00000001 (2026-01-02T03:04:05Z) made the image of the same inputs, \
+             and the engine still has it\n"
+        );
+    }
+
+    #[test]
+    fn every_difference_has_a_line() {
+        let image = |digit: char| format!("sha256:{}", digit.to_string().repeat(64));
+        let argument = |name: &str| Part::Argument(name.into());
+        let parts = vec![
+            part(Part::Context, told(None), told(None)),
+            part(Part::NamedContext("docs".into()), told(None), told(None)),
+            part(
+                Part::Base("debian:12".into()),
+                told(Some(&image('a'))),
+                told(Some(&image('b'))),
+            ),
+            part(argument("VERSION"), told(None), told(None)),
+            part(argument("GONE"), told(None), None),
+            part(Part::Secret("token".into()), told(None), told(None)),
+            part(Part::Target, None, told(Some("pro\u{1b}[2Jduction"))),
+        ];
+        let files = vec![
+            FileChanges {
+                context: None,
+                count: Some(3),
+                first: vec![
+                    ("src/main.rs".into(), FileChange::Changed),
+                    ("a\nb".into(), FileChange::Added),
+                ],
+            },
+            FileChanges {
+                context: Some("docs".into()),
+                count: None,
+                first: Vec::new(),
+            },
+        ];
+        let mut build = build(Decision::New, changed(parts, files));
+        build.first_executed = Some("[2/3] COPY . /src".into());
+        build.platform = Some("linux/arm64".into());
+        assert_eq!(
+            explained(Ending::Passed, vec![build]),
+            "image in run 00000002 (2026-01-02T03:04:05Z): passed\n\
+             \x20 for linux/arm64\n\
+             \x20 built: its inputs changed\n\
+             \x20 different since run 00000001:\n\
+             \x20   the context: 3 files\n\
+             \x20     changed  src/main.rs\n\
+             \x20     added    ab\n\
+             \x20     and 1 more\n\
+             \x20   the context docs; which files is no longer known\n\
+             \x20   the image debian:12 is bbbbbbbbbbbb, was aaaaaaaaaaaa\n\
+             \x20   the build argument VERSION changed\n\
+             \x20   the build argument GONE is gone\n\
+             \x20   the secret token changed\n\
+             \x20   the target is new: production\n\
+             \x20 the first instruction that was not cached: [2/3] COPY . /src\n"
+        );
+    }
+
+    #[test]
+    fn a_build_that_could_not_be_skipped_says_what_to_do() {
+        let unsettled = vec![
+            Unsettled::Base("debian:12".into()),
+            Unsettled::Address("https://example.com/x".into()),
+            Unsettled::Trouble(
+                Trouble::new("`a` changed")
+                    .cause("it was written to")
+                    .hint("stop it"),
+            ),
+        ];
+        let said = explained(
+            Ending::Passed,
+            vec![build(Decision::Unsettled(unsettled), None)],
+        );
+        for line in [
+            "  built: whether it is the same as before cannot be told\n",
+            "    the engine has no image debian:12, so the builder asked the registry for it\n",
+            "    ADD fetches https://example.com/x, which nothing pins\n",
+            "    `a` changed: it was written to\n",
+            "  try: pin it as debian:12@sha256:..., or `docker pull debian:12`\n",
+            "  try: pin it with ADD --checksum=sha256:...\n",
+            "  try: stop it\n",
+        ] {
+            assert!(said.contains(line), "{line}{said}");
+        }
+        let forced = vec![Force::Pull, Force::NoCache];
+        let said = explained(Ending::Passed, vec![build(Decision::Forced(forced), None)]);
+        assert!(
+            said.contains("`pull` asks") && said.contains("--no-cache"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_step_that_came_to_no_build_says_how_it_ended() {
+        let skipped = Ending::Skipped(SkipReason::NeedFailed {
+            step: "unit".into(),
+        });
+        assert_eq!(
+            explained(skipped, Vec::new()),
+            "image in run 00000002 (2026-01-02T03:04:05Z): skipped: needs unit\n\
+             \x20 its inputs were not looked at\n"
+        );
+        let failed = Ending::Failed(FailureReason::Exit { code: 1 });
+        assert!(explained(failed, Vec::new()).contains("were not written down"));
+    }
+}
