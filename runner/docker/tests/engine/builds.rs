@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 mod ends;
 mod options;
+mod outside;
 mod ways;
 
 use crate::support::{BASE, Bed, all, env, files_of, locked_registry, on_engine, progress, with};

@@ -12,8 +12,8 @@ use hoist_engine::backend::{BackendError, BackendErrorKind as Kind};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower_service::Service;
 
 use crate::build::Stopped;
@@ -114,6 +114,13 @@ fn stopped(status: &Status) -> Stopped {
     if status.source().is_some() {
         return Stopped::Around(broken(said));
     }
+    // Nobody here cancels a build and then waits for its answer: the engine is being stopped.
+    if status.code() == Code::Cancelled || said.ends_with("context canceled") {
+        return Stopped::Around(BackendError::new(
+            Kind::Broken,
+            format!("the engine gave the build up: {said}"),
+        ));
+    }
     Stopped::Said(BackendError::new(errors::of_words(said), said))
 }
 
@@ -140,5 +147,38 @@ impl Service<http::Request<Body>> for Channel {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         self.0.send_request(request).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_an_engine_says_is_told_from_its_going_away() {
+        let mut broke = Status::unknown("h2 protocol error");
+        broke.set_source(Arc::new(io::Error::from(io::ErrorKind::BrokenPipe)));
+        for status in [
+            broke,
+            Status::cancelled("x"),
+            Status::unknown("failed to solve: context canceled"),
+        ] {
+            match stopped(&status) {
+                Stopped::Around(error) => assert_eq!(error.kind, Kind::Broken, "{status}"),
+                _ => panic!("{status}"),
+            }
+        }
+        let full = "write /x: no space left on device";
+        for (said, kind) in [("exit code: 1", Kind::Engine), (full, Kind::DiskFull)] {
+            match stopped(&Status::unknown(said)) {
+                Stopped::Said(error) => {
+                    assert_eq!((error.kind, error.message.as_str()), (kind, said));
+                }
+                _ => panic!("{said}"),
+            }
+        }
     }
 }

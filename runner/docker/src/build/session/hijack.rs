@@ -95,16 +95,14 @@ async fn refusal(path: &str, answer: Response<Incoming>) -> BackendError {
         Ok(Refusal { message }) => message,
         Err(_) => String::from_utf8_lossy(&said).trim().to_owned(),
     };
-    let kind = match errors::of_answer(status.as_u16(), &said) {
-        Kind::Engine | Kind::NotFound => Kind::Unsupported,
-        kind => kind,
-    };
+    let kind = errors::of_answer(status.as_u16(), &said);
+    let said = format!("the engine does not open {path} ({status}: {said})");
+    if status.is_server_error() {
+        return BackendError::new(kind, said);
+    }
     BackendError::new(
-        kind,
-        format!(
-            "the engine does not open {path} ({status}: {said}); builds without BuildKit need \
-             none of it: set DOCKER_BUILDKIT=0"
-        ),
+        Kind::Unsupported,
+        format!("{said}; builds without BuildKit need none of it: set DOCKER_BUILDKIT=0"),
     )
 }
 
