@@ -10,6 +10,7 @@ use hoist_model::unit::Restart;
 
 use super::plan::{Action, Which};
 use super::state::{Deployed, Generation, Life};
+use crate::backend::HealthStatus;
 
 /// What is put right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,20 +106,22 @@ fn survivor<'a>(generations: &[&'a Generation]) -> Option<&'a Generation> {
         .copied()
         .filter(|g| g.life != Life::Created)
         .collect();
-    let settled = |generation: &&&Generation| generation.restart != Restart::No;
-    started
-        .iter()
-        .rev()
-        .find(|generation| generation.serves())
-        .or_else(|| started.iter().rev().find(settled))
-        .or_else(|| started.first())
-        .copied()
+    let settled = |generation: &Generation| generation.restart != Restart::No;
+    // One that was cut off before its check said anything may never be well.
+    let proven = |generation: &Generation| {
+        let starting = generation.health == Some(HealthStatus::Starting);
+        generation.serves() && (settled(generation) || !starting)
+    };
+    let newest = |is: &dyn Fn(&Generation) -> bool| started.iter().rev().copied().find(|g| is(g));
+    newest(&proven)
+        .or_else(|| newest(&settled))
+        .or_else(|| newest(&Generation::serves))
+        .or_else(|| started.first().copied())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::HealthStatus;
     use crate::release::tests::fixtures::{deployed, generation};
 
     fn old() -> Generation {
@@ -205,6 +208,28 @@ mod tests {
             actions(vec![stopped(old()), sick]),
             [stop("web-3"), remove("web-3"), start("web-2")]
         );
+    }
+
+    #[test]
+    fn one_whose_check_said_nothing_yet_gives_way_to_a_finished_one_only() {
+        let starting = || Generation {
+            health: Some(HealthStatus::Starting),
+            ..unfinished(Life::Running)
+        };
+        assert_eq!(
+            actions(vec![stopped(old()), starting()]),
+            [stop("web-3"), remove("web-3"), start("web-2")]
+        );
+        let older = Generation {
+            restart: Restart::No,
+            ..stopped(old())
+        };
+        assert_eq!(actions(vec![older, starting()]), [remove("web-2")]);
+        let finished = Generation {
+            restart: Restart::Always,
+            ..starting()
+        };
+        assert_eq!(actions(vec![stopped(old()), finished]), [remove("web-2")]);
     }
 
     #[test]
