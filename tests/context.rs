@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::support::Project;
+use crate::support::{Project, docker, engine};
 
 const ONE: &str = "name = \"one\"\n[steps.image.build]\n";
 
@@ -261,4 +261,30 @@ fn colour_only_where_asked() {
     let arguments = ["--color", "always", "context", "top"];
     let coloured = project.hoist(&arguments).expect(0);
     assert!(coloured.stdout.contains('\u{1b}') && coloured.stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn a_build_gives_the_same_hints_and_refuses_in_the_same_words() {
+    if !engine("context::a_build_gives_the_same_hints_and_refuses_in_the_same_words") {
+        return;
+    }
+    let project = Project::new(
+        "name = \"hints\"\n[steps.image.build]\ntags = [\"hoist-test/context-hints:1\"]\n",
+    )
+    .file("Dockerfile", "FROM scratch\nCOPY . /\n")
+    .file(".dockerignore", ".hoist\n")
+    .file(".env", format!("NOW={:?}", std::time::SystemTime::now()));
+    project
+        .hoist(&["run"])
+        .expect(0)
+        .says("`.env` is part of the context `.`")
+        .says("try:   leave it out with a line `**/.env` in .dockerignore");
+    let again = project.hoist(&["run"]).expect(0);
+    assert!(!again.stderr.contains("`.env` is part"), "{}", again.stderr);
+    docker(&["image", "rm", "hoist-test/context-hints:1"]);
+
+    symlink("../elsewhere", project.path().join("out")).unwrap();
+    let words = "the link `out` leads out of the folder";
+    project.hoist(&["context", "ls"]).expect(2).says(words);
+    project.hoist(&["run"]).expect(2).says(words);
 }

@@ -25,6 +25,8 @@ use std::sync::Arc;
 use futures_util::future::{join_all, try_join_all};
 use hoist_model::inputs::{BuildInputs, Input, Unsettled};
 use hoist_model::reason::Trouble;
+use hoist_model::survey::Hint;
+use hoist_model::unit::BuildUnit;
 
 use crate::backend::{BuildRequest, ContextFolder};
 use crate::context::UnitContext;
@@ -92,6 +94,20 @@ impl Glance {
     /// No file has to be read.
     pub(crate) fn is_whole(&self) -> bool {
         !self.contexts.iter().any(|(_, walked)| walked.is_unread())
+    }
+
+    /// What people should know of the contexts of this request, which is the unit's.
+    pub(crate) fn hints(&self, request: &BuildRequest, unit: &BuildUnit) -> Vec<Hint> {
+        let hints = self.contexts.iter().flat_map(|(name, walked)| {
+            let (folder, shown) = match name {
+                None => (Some(&request.context), &unit.context),
+                Some(name) => (request.contexts.get(name), name),
+            };
+            let ignorefile = folder.and_then(|folder| folder.ignore.name());
+            let what = format!("the context `{shown}`");
+            walked.signs.hints(&what, ignorefile)
+        });
+        hints.collect()
     }
 
     /// Reads the files that have to be read.

@@ -73,25 +73,6 @@ pub fn survey(
     })
 }
 
-/// What a walk over a context that a build is given finds worth a hint.
-///
-/// # Errors
-/// What ends the build, too.
-pub fn hints(what: &str, folder: &ContextFolder) -> Result<Vec<Hint>, Trouble> {
-    let mut signs = Signs::default();
-    visit::<Trouble>(&folder.path, &folder.ignore, |visit| {
-        if let Visit::Kept(found) = visit {
-            let bytes = match found.kind {
-                Kind::File => found.metadata()?.len(),
-                Kind::Folder | Kind::Link | Kind::Special => 0,
-            };
-            signs.see(found.shown, found.kind, bytes);
-        }
-        Ok(())
-    })?;
-    Ok(signs.hints(what, folder.ignore.name()))
-}
-
 fn look(
     role: Role,
     path: String,

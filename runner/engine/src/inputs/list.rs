@@ -32,6 +32,11 @@ pub(super) struct Stat {
 }
 
 impl Stat {
+    /// Bytes of a plain file.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     pub(super) fn of(data: &Metadata) -> Self {
         let nanos =
             |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);

@@ -17,6 +17,7 @@ pub(super) use super::hashing::Stop;
 use super::list::{Reader, Seen, Stat, State, Writer};
 use super::manifest;
 use crate::backend::ContextFolder;
+use crate::survey::Signs;
 use crate::walk::{Found, Kind, Visit, unreadable, visit};
 
 /// The permissions and what stands above them: set-user-ID, set-group-ID and sticky.
@@ -36,6 +37,8 @@ pub(super) struct Walked {
     before: Option<[u8; 32]>,
     /// The digest, where no file has to be read for it.
     digest: Option<String>,
+    /// What of it people should know.
+    pub(super) signs: Signs,
 }
 
 /// What a look at a context came to.
@@ -64,7 +67,7 @@ impl Walked {
         let root = fs::symlink_metadata(&folder.path);
         let root = root.map_err(|error| unreadable(&folder.path.to_string_lossy(), &error))?;
         let mut sheet = Sheet::new(cache, Stat::of(&root))?;
-        let mut unread = false;
+        let (mut unread, mut signs) = (false, Signs::default());
         visit::<Trouble>(&folder.path, &folder.ignore, |visit| {
             stop.check()?;
             let found = match visit {
@@ -73,6 +76,11 @@ impl Walked {
             };
             if let Some(seen) = look(&found, known.as_mut())? {
                 unread |= seen.state == State::Unread;
+                let bytes = match found.kind {
+                    Kind::File => seen.stat.size(),
+                    Kind::Folder | Kind::Link | Kind::Special => 0,
+                };
+                signs.see(found.shown, found.kind, bytes);
                 sheet.add(&seen)?;
             }
             Ok(())
@@ -85,6 +93,7 @@ impl Walked {
             seal,
             before,
             digest: (!unread).then_some(digest),
+            signs,
         })
     }
 

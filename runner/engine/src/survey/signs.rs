@@ -125,8 +125,13 @@ fn hint(sign: Sign, seen: &Seen, what: &str, ignorefile: &str) -> Hint {
         0 => String::new(),
         mebibytes => format!(" ({mebibytes} MiB)"),
     };
+    // Names are for terminals here.
+    let first = match seen.first.contains(char::is_control) {
+        true => seen.first.escape_debug().to_string(),
+        false => seen.first.clone(),
+    };
     Hint {
-        message: format!("`{}` {is} part of {what}{size}", seen.first),
+        message: format!("`{first}` {is} part of {what}{size}"),
         hint: format!("leave it out with a line `{pattern}` in {ignorefile}: {why}"),
     }
 }

@@ -185,6 +185,12 @@ fn what_seldom_belongs_in_a_context_is_told_once() {
 }
 
 #[test]
+fn a_name_in_a_hint_cannot_act_on_a_terminal() {
+    let hints = signs(&[("a\u{1b}[2J\n/.env", Kind::File, 1)]);
+    assert_eq!(hints, ["`a\\u{1b}[2J\\n/.env` is part of the context `.`"]);
+}
+
+#[test]
 fn much_is_told_and_a_little_is_not() {
     assert!(signs(&[("a", Kind::File, MUCH), ("target", Kind::File, 0)]).is_empty());
     let much = signs(&[("a", Kind::File, MUCH), ("b", Kind::File, 1 << 20)]);

@@ -12,6 +12,7 @@ use hoist_model::image::ImageIdentity;
 use hoist_model::inputs::{BuildInputs, Decision, EarlierBuild, Force, Unsettled};
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::Trouble;
+use hoist_model::survey::Hint;
 use hoist_model::unit::BuildUnit;
 
 use crate::backend::BuildRequest;
@@ -73,8 +74,10 @@ impl Memory {
         };
         let glance = Glance::take(context, cache, request, &unit.added_labels);
         let glance = unless_stopped(context, async { Ok::<_, Halt>(glance.await) }).await?;
+        let hints = glance.hints(request, unit);
         let wanted = forced(request).is_empty() && glance.may_be_known(&self.engine);
         if !wanted && !glance.is_whole() {
+            warn(context, hints);
             return Ok(Looked::Build(Outlook::Reading(glance)));
         }
         let examined = glance.read();
@@ -91,7 +94,10 @@ impl Memory {
         tell(context, step, request, examined.inputs.clone(), decision);
         Ok(match (image, record) {
             (Some(image), Some(record)) => Looked::There(image, record.earlier()),
-            _ => Looked::Build(Outlook::Told(Some(examined))),
+            _ => {
+                warn(context, hints);
+                Looked::Build(Outlook::Told(Some(examined)))
+            }
         })
     }
 
@@ -142,6 +148,15 @@ impl Outlook {
         let decision = unknown(request, &examined);
         tell(context, step, request, examined.inputs.clone(), decision);
         Some(examined)
+    }
+}
+
+/// Says what of the contexts is worth a hint, once for all builds that share one.
+fn warn(context: &UnitContext, hints: Vec<Hint>) {
+    for Hint { message, hint } in hints {
+        if context.made.tell_once(&message) {
+            context.warn(message, Some(hint));
+        }
     }
 }
 

@@ -574,3 +574,28 @@ async fn only_steps_of_the_run_are_explained() {
     let unknown = book.explain("lint").unwrap_err().to_string();
     assert!(unknown.contains("no step `lint`"), "{unknown}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_seldom_belongs_in_a_context_is_told_once_and_not_where_nothing_is_built() {
+    let warnings = |run: &Run| -> Vec<(String, Option<String>)> {
+        let warning = |event: &EventKind| match event {
+            EventKind::Warning { message, hint, .. } => Some((message.clone(), hint.clone())),
+            _ => None,
+        };
+        run.events.iter().filter_map(warning).collect()
+    };
+    let mut bench = Bench::new();
+    bench.stage.file(".env", "KEY=1");
+    let first = bench.expect(Ending::Passed, "nothing is known").await;
+    let [(message, hint)] = warnings(&first).try_into().unwrap();
+    assert_eq!(message, "`.env` is part of the context `.`");
+    let hint = hint.unwrap();
+    assert!(hint.contains("`**/.env` in .dockerignore"), "{hint}");
+    // Another build of the same context, in the same run.
+    bench.change(|unit| unit.target = Some("other".into()));
+    let second = bench.expect(Ending::Passed, "another target").await;
+    assert_eq!(warnings(&second), []);
+    bench.stage.context.made = Arc::default();
+    let third = bench.expect(Ending::Cached, "a later run").await;
+    assert_eq!(warnings(&third), []);
+}
