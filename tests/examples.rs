@@ -35,6 +35,36 @@ fn attempts_are_made_until_the_data_is_there() {
 
 /// The lesson of examples/results: two formats, a broken test, its past.
 #[test]
+fn a_schema_is_tried_in_a_database_beside_the_test() {
+    if !engine("examples::a_schema_is_tried_in_a_database_beside_the_test") {
+        return;
+    }
+    let project = Project::example("database").variable("DB_PASSWORD", "a-password-for-tests");
+    project.hoist(&["run"]).expect(0).says("4 tests passed");
+    let log = project.hoist(&["logs", "schema", "--service", "db"]);
+    let log = log.expect(0).stdout;
+    assert!(log.contains("ready to accept connections"), "{log}");
+    project.change("schema.sql", "CHECK (stock >= 0)", "");
+    let ended = project.hoist(&["run"]).expect(1);
+    ended.says("more than there is cannot be bought");
+    project.change(
+        "pipeline.toml",
+        "pg_isready -h 127.0.0.1 -U postgres -d shop",
+        "false",
+    );
+    project.change(
+        "pipeline.toml",
+        "tmpfs =",
+        "healthcheck.retries = 2\ntmpfs =",
+    );
+    let ended = project.hoist(&["run"]).expect(4);
+    ended.says("service db is not healthy");
+    for run in project.runs() {
+        assert_eq!(left_of(&run), "");
+    }
+}
+
+#[test]
 fn results_are_read_listed_and_followed() {
     if !engine("examples::results_are_read_listed_and_followed") {
         return;

@@ -4,3 +4,4 @@ mod build;
 mod push;
 mod run;
 mod scan;
+mod services;

@@ -13,6 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{join_all, try_join_all};
@@ -29,7 +30,7 @@ use crate::images;
 use crate::release::secrets;
 use crate::store;
 use crate::unit::halt::{Halt, unless_stopped};
-use live::Live;
+use live::{End, Live};
 
 /// The services beside one attempt at a step.
 pub(super) struct Services<'a> {
@@ -115,6 +116,30 @@ impl<'a> Services<'a> {
         reach(Stage::Started);
         ready::wait(context, &live).await?;
         reach(Stage::Ready);
+        self.stay(&live, stages).await
+    }
+
+    /// Waits for the others to be ready. One that ends meanwhile is why, should they not become it.
+    async fn stay(&self, live: &Live, stages: &Stages<'_>) -> Result<(), Halt> {
+        let everyone = async {
+            for stage in stages.values() {
+                let ready = |stage: &Stage| *stage == Stage::Ready;
+                let _ = stage.subscribe().wait_for(ready).await;
+            }
+        };
+        let mut everyone = pin!(everyone);
+        let backend = self.context.backend.as_ref();
+        tokio::select! {
+            biased;
+            () = &mut everyone => return Ok(()),
+            _ = life::exit(backend, &live.container) => {}
+        }
+        if let Some(End { words, .. }) = live.end(self.context).await {
+            live.drained().await;
+            let message = format!("{words} before the step could start");
+            return Err(live.failure(message).into());
+        }
+        everyone.await;
         Ok(())
     }
 
@@ -132,7 +157,12 @@ impl<'a> Services<'a> {
         if secret {
             self.litter.volume(&volume);
             let made = backend.create_volume(&volume, &ground.names.labels).await;
-            made.map_err(|error| Halt::surroundings(failed("no volume for its secrets"), &error))?;
+            made.map_err(|error| {
+                Halt::surroundings(
+                    failed("the volume of its secrets could not be created"),
+                    &error,
+                )
+            })?;
             spec.mounts.push(secrets::mount(&volume, true));
         }
         let filled = async {
@@ -180,16 +210,16 @@ impl<'a> Services<'a> {
         })
     }
 
-    /// Says when one of them ends while the step runs; the step is not stopped for it, since it may
-    /// have meant to end it. Never ends itself.
+    /// Says when one of them ends while the step runs; the step is not stopped for it, so that it
+    /// can tell what it made of that. Never ends itself.
     pub(super) async fn watch(&self) -> Infallible {
         let backend = self.context.backend.as_ref();
         let all = self.all();
         let watched = all.iter().map(|live| async {
             // Where that cannot be told, the end of the step tells more.
             let _ = life::exit(backend, &live.container).await;
-            if let Some(end) = live.end(self.context).await {
-                let message = format!("service {} {end} while the step ran", live.name);
+            if let Some(End { words, .. }) = live.end(self.context).await {
+                let message = format!("service {} {words} while the step ran", live.name);
                 self.context.warn(message, None);
             }
         });
@@ -197,20 +227,22 @@ impl<'a> Services<'a> {
         pending().await
     }
 
-    /// What a step's ending is worth. A command that failed, or was stopped, beside a service that
-    /// had ended has failed for that.
+    /// What a step's ending is worth beside services that had ended. A command that failed has failed
+    /// for that; one that passed has passed only beside those that ended well, which it may have
+    /// asked them to.
     pub(super) async fn judge(&self, ending: Ending) -> Ending {
-        let how = match &ending {
-            Ending::Failed(FailureReason::Exit { code }) => format!("which then ended with {code}"),
-            Ending::Cancelled(_) => "which was stopped".to_owned(),
-            Ending::Passed | Ending::Cached | Ending::Failed(_) | Ending::Skipped(_) => {
-                return ending;
-            }
+        let (how, passed) = match &ending {
+            Ending::Passed => ("ended with 0".to_owned(), true),
+            Ending::Failed(FailureReason::Exit { code }) => (format!("ended with {code}"), false),
+            Ending::Cancelled(_) => ("was stopped".to_owned(), false),
+            Ending::Cached | Ending::Failed(_) | Ending::Skipped(_) => return ending,
         };
         for live in self.all() {
-            if let Some(end) = live.end(self.context).await {
+            if let Some(End { words, well }) = live.end(self.context).await
+                && !(well && passed)
+            {
                 live.drained().await;
-                let message = format!("{end} while the step ran, {how}");
+                let message = format!("{words} while the step ran, which then {how}");
                 return Ending::Failed(live.failure(message));
             }
         }

@@ -19,6 +19,14 @@ const FLUSH: Duration = Duration::from_millis(250);
 /// How long the end of the output of one that ended may stay away.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How a service ended.
+pub(super) struct End {
+    /// In words that follow its name.
+    pub(super) words: String,
+    /// By itself and well, as one that was asked to end does.
+    pub(super) well: bool,
+}
+
 /// A service that has a container.
 pub(super) struct Live {
     pub(super) name: String,
@@ -55,12 +63,14 @@ impl Live {
         }
     }
 
-    /// How it ended, in words that follow its name; nothing while it runs, or where the engine does
-    /// not say.
-    pub(super) async fn end(&self, context: &UnitContext) -> Option<String> {
+    /// How it ended; nothing while it runs, or where the engine does not say.
+    pub(super) async fn end(&self, context: &UnitContext) -> Option<End> {
         match context.backend.inspect_container(&self.container).await {
             Ok(Some(info)) => end_of(&info),
-            Ok(None) => Some("was removed by someone else".to_owned()),
+            Ok(None) => Some(End {
+                words: "was removed by someone else".to_owned(),
+                well: false,
+            }),
             Err(_) => None,
         }
     }
@@ -98,16 +108,18 @@ impl Live {
     }
 }
 
-/// How a container ended, in words; nothing while it runs.
-pub(super) fn end_of(info: &ContainerInfo) -> Option<String> {
+/// How a container ended; nothing while it runs.
+pub(super) fn end_of(info: &ContainerInfo) -> Option<End> {
     let code = info.exit_code;
-    match info.status.as_str() {
-        "exited" | "dead" if info.oom_killed => {
-            Some(format!("ran out of memory and exited with code {code}"))
-        }
-        "exited" | "dead" => Some(format!("exited with code {code}")),
-        _ => None,
-    }
+    let memory = if info.oom_killed {
+        "ran out of memory and "
+    } else {
+        ""
+    };
+    matches!(info.status.as_str(), "exited" | "dead").then(|| End {
+        words: format!("{memory}exited with code {code}"),
+        well: code == 0 && !info.oom_killed,
+    })
 }
 
 async fn drain(

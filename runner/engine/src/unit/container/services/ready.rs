@@ -23,7 +23,9 @@ pub(super) async fn wait(context: &UnitContext, live: &Live) -> Result<(), Halt>
         let info = look(context, live).await?;
         if let Some(end) = end_of(&info) {
             live.drained().await;
-            return Err(live.failure(format!("{end} before it was ready")).into());
+            return Err(live
+                .failure(format!("{} before it was ready", end.words))
+                .into());
         }
         let Some(health) = &info.health else {
             hint(context, live);

@@ -217,6 +217,22 @@ async fn one_that_ends_before_it_is_ready_fails_the_step_with_its_last_lines() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_ends_while_others_are_waited_for_is_what_failed() {
+    let mut app = service("app");
+    needs(&mut app, "db", Condition::ServiceHealthy);
+    let stage = run(beside([service("db"), app]));
+    let dies = Program::exits(1)
+        .takes(10 * SECOND)
+        .health(SECOND, HealthStatus::Healthy);
+    program(&stage, "db", dies);
+    program(&stage, "app", healthy_after(50));
+    let (name, message, ..) = of_service(stage.execute().await);
+    assert_eq!(name, "db");
+    assert_eq!(message, "exited with code 1 before the step could start");
+    stage.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_never_becomes_healthy_is_told_with_its_probe() {
     let stage = run(beside([service("db"), service("other")]));
     let sick = Program::forever().health(9 * SECOND, HealthStatus::Unhealthy);
@@ -243,37 +259,32 @@ async fn one_that_cannot_start_is_the_service_s_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_that_fails_beside_a_dead_service_names_it() {
-    let dies = || {
-        Program::exits(139)
+async fn a_step_beside_a_dead_service_names_it() {
+    for (code, service_code) in [(1, 139), (0, 139), (1, 0), (0, 0)] {
+        let stage = run(beside([service("db")]));
+        let dies = Program::exits(service_code)
             .takes(5 * SECOND)
             .prints("panic: index\n")
-    };
-    for (code, said) in [(1, true), (0, false)] {
-        let stage = run(beside([service("db")]));
-        program(
-            &stage,
-            "db",
-            dies().health(Duration::ZERO, HealthStatus::Healthy),
-        );
+            .health(Duration::ZERO, HealthStatus::Healthy);
+        program(&stage, "db", dies);
         let step = move |spec: &ContainerSpec| spec.command == Some(container().command.argv());
         stage
             .engine
             .program(step, Program::exits(code).takes(20 * SECOND));
         let ending = stage.execute().await;
         let warnings = stage.said().warnings().join("; ");
-        let ended = "service db exited with code 139 while the step ran";
-        assert!(warnings.contains(ended), "{warnings}");
-        if said {
+        let ended = format!("exited with code {service_code} while the step ran");
+        assert!(
+            warnings.contains(&format!("service db {ended}")),
+            "{warnings}"
+        );
+        if (code, service_code) == (0, 0) {
+            assert_eq!(ending, Ending::Passed);
+        } else {
             let (name, message, _, tail) = of_service(ending);
             assert_eq!(name, "db");
-            assert_eq!(
-                message,
-                "exited with code 139 while the step ran, which then ended with 1"
-            );
+            assert_eq!(message, format!("{ended}, which then ended with {code}"));
             assert_eq!(tail, "panic: index");
-        } else {
-            assert_eq!(ending, Ending::Passed);
         }
         stage.assert_clean();
     }
