@@ -288,6 +288,16 @@ healthcheck.test = "redis-cli ping"
         .collect();
     assert_eq!(others.split_whitespace().count(), 2, "{others}");
 
+    // Old engines ask the host's resolver for those who have no way out, and so let words out.
+    let resolvers = docker(
+        &[
+            &["inspect", "--format", "{{.HostConfig.Dns}}"],
+            ids.as_slice(),
+        ]
+        .concat(),
+    );
+    assert_eq!(resolvers, "[127.0.0.1]\n[127.0.0.1]");
+
     let world = "1.1.1.1:53 1.1.1.1:443 deb.debian.org:80";
     let targets = format!("cache:6379 {host}{others}{world}");
     let sealed = tries("sealed", "", &targets, listener.port);
@@ -389,6 +399,34 @@ healthcheck.test = "redis-cli ping"
             let said = project.hoist(&service).expect(0).stdout;
             assert!(said.contains("Ready to accept"), "{said}");
         }
+    }
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+}
+
+#[test]
+fn each_cell_has_services_by_its_own_values() {
+    if !engine("kinds::services::each_cell_has_services_by_its_own_values") {
+        return;
+    }
+    let pipeline = r#"name = "kind-services"
+[steps.it]
+image = "redis:7-bookworm"
+source = false
+matrix.release = ["7-bookworm"]
+matrix.word = ["one", "two"]
+run = 'test "$(redis-cli -h cache CONFIG GET appendfilename | tail -n 1)" = "$MATRIX_WORD"'
+[steps.it.services.cache]
+image = "redis:${matrix.release}"
+environment = { WORD = "${matrix.word}" }
+command = ["sh", "-c", 'exec redis-server --protected-mode no --appendfilename "$WORD"']
+healthcheck.test = "redis-cli ping"
+"#;
+    let project = Project::new(pipeline);
+    project.hoist(&["run"]).expect(0).says("2 steps");
+    for word in ["one", "two"] {
+        let cell = format!("it[release=7-bookworm,word={word}]");
+        let said = project.hoist(&["logs", &cell, "--service", "cache"]);
+        assert!(said.expect(0).stdout.contains("Ready to accept"));
     }
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
 }

@@ -115,3 +115,39 @@ async fn no_half_container_is_left_of_a_network_that_is_missing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn with_local_names_only_containers_of_the_network_are_found() {
+    on_engine("local-names", &[BASE], async |bed| {
+        let engine = &bed.engine;
+        let network = engine.create_network(&spec(&bed, 15)).await.unwrap();
+        let endpoint = |alias: &str| Endpoint {
+            network: network.clone(),
+            aliases: vec![alias.to_owned()],
+            address: None,
+        };
+        let mut server = bed.shell("sleep 60");
+        server.network = Attachment::Networks(vec![endpoint("web")]);
+        server.local_names = true;
+        let id = engine.create_container(&server).await.unwrap();
+        engine.start_container(&id).await.unwrap();
+        let mut client = bed.shell(
+            "getent hosts web > /dev/null && echo found; date +%s; \
+             getent hosts deb.debian.org || echo not found; date +%s",
+        );
+        client.network = Attachment::Networks(vec![endpoint("client")]);
+        client.local_names = true;
+        let ran = bed.run(&client).await;
+        let text = ran.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let ["found", before, "not found", after] = lines.as_slice() else {
+            panic!("{text}")
+        };
+        let took = after.parse::<i64>().unwrap() - before.parse::<i64>().unwrap();
+        assert!(
+            took < 8,
+            "it took {took} s to learn that there is no such name"
+        );
+    })
+    .await;
+}
