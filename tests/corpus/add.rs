@@ -73,15 +73,19 @@ ADD packed.tar.gz /etc/
 WORKDIR /x
 ADD packed.tar.gz .
 ");
-    copy_unpacks_nothing: archives("FROM scratch\nCOPY plain.tar packed.tar.gz /x/\n");
-    archives_in_a_folder_stay: archives("FROM scratch\nADD dir /x/\nADD dir/ /y\nADD . /z/\n");
     files_and_folders: archives("FROM scratch
 ADD no.tar /name
 ADD no.tar dir /folder/
 ADD --chown=8:9 dir /owned/
 ADD [\"no.tar\", \"/array/\"]
+ADD dir/ /y
+ADD . /z/
 ");
-    an_owner_for_an_archive: archives("FROM scratch\nADD --chown=8:9 plain.tar /x/\n");
-    a_link_to_an_archive: archives("FROM scratch\nADD link /x/\n").link("link", "plain.tar");
+    archives_in_other_ways: archives("FROM scratch
+COPY plain.tar packed.tar.gz /copied/
+ADD --chown=8:9 plain.tar /owned/
+ADD link /linked/
+")
+        .link("link", "plain.tar");
     half_an_archive: archives("FROM scratch\nADD half.tar /x/\n").file("half.tar", &archive()[..1800]).fails("unexpected EOF");
 }

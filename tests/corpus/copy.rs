@@ -71,12 +71,16 @@ COPY a.tx? /one
 ");
     globs_that_are_escaped: case("FROM scratch\nCOPY a[[]1].txt b\\*.txt /x/\n")
         .files(&["a[1].txt", "b*.txt", "bb.txt", "a1.txt"]);
-    a_glob_that_matches_nothing: tree("FROM scratch\nCOPY a.txt *.nothing /x/\n");
-    only_a_glob_that_matches_nothing: tree("FROM scratch\nCOPY *.nothing /x/\n");
+    globs_that_match_nothing: tree("FROM scratch\nCOPY a.txt *.nothing /x/\nCOPY *.nothing /y/\n");
     a_file_that_is_not_there: tree("FROM scratch\nCOPY missing /x/\n").fails("missing");
-    out_of_the_context: tree("FROM scratch\nCOPY ../a.txt ../../dir/a.txt /x/\n");
-    out_of_the_image: tree("FROM scratch\nCOPY a.txt /x/../../../y/\n");
-    several_to_no_folder: tree("FROM scratch\nCOPY a.txt b.txt /x\n");
+    out_of_the_context_and_the_image: tree("FROM scratch
+COPY ../a.txt ../../dir/a.txt /x/
+COPY a.txt /x/../../../y/
+");
+    what_older_builders_refuse: tree("FROM scratch
+COPY a.txt b.txt /x
+COPY --chown=noone a.txt /y
+");
     the_array_form: case("FROM scratch
 COPY [\"two words\", \"three more words/\", \"/some where/\"]
 COPY [\"*.txt\", \"/globs/\"]
@@ -89,7 +93,6 @@ COPY --chown=nobody:daemon dir/ /names/
 COPY --chown=nobody a.txt /its-group/
 COPY --chown=0:7 a.txt /etc/passwd
 ");
-    an_owner_that_is_unknown: tree("FROM BASE\nCOPY --chown=noone a.txt /\n");
     relative_to_the_working_directory: tree("FROM scratch
 WORKDIR /one
 COPY a.txt .

@@ -32,16 +32,11 @@ COPY --from=look /times /times
         .files(&["one", "two", "dir/three"])
         .time("one", 1_500_000_000, 1)
         .time("two", 1_500_000_000, 999_999_999);
-    owners_of_the_context: case("FROM scratch\nCOPY . /x/\n")
-        .files(&["file", "dir/file"])
+    owners_and_attributes: case("FROM scratch\nCOPY . /x/\n")
+        .files(&["file", "dir/file", "ping"])
         .owner("file", 1000)
-        .owner("dir", 1001);
-    attributes: case("FROM scratch\nCOPY . /x/\n")
-        .files(&["file", "dir/file"])
-        .attribute("file", "user.hoist", b"kept?")
-        .attribute("dir", "user.hoist", b"kept?");
-    capabilities: case("FROM scratch\nCOPY . /x/\n")
-        .file("ping", "x")
-        .mode("ping", 0o755)
+        .owner("dir", 1001)
+        .attribute("file", "user.hoist", b"not kept")
+        .attribute("dir", "user.hoist", b"not kept")
         .attribute("ping", "security.capability", CAP_NET_RAW);
 }

@@ -53,16 +53,17 @@ COPY a /a
         .files(&["a", "web/a", "web/etc/b"])
         .option(&["--build-context", "base=web"], "contexts = { base = \"web\" }")
         .takes_modern("further contexts");
-    no_network: case("FROM BASE\nRUN ls /sys/class/net > /seen; touch -d @1100000000 /seen\n")
-        .option(&["--network", "none"], "network = \"none\"");
-    hosts: case("FROM BASE\nRUN cat /etc/hosts > /seen; touch -d @1100000000 /seen\n")
+    networks_and_hosts: case("FROM BASE
+RUN ls /sys/class/net > /nets; cat /etc/hosts > /hosts; touch -d @1100000000 /nets /hosts
+")
+        .option(&["--network", "none"], "network = \"none\"")
         .option(&["--add-host", "db:10.0.0.2", "--add-host", "web:10.0.0.3"], "extra_hosts = [\"db:10.0.0.2\", \"web:10.0.0.3\"]");
-    shared_memory: case("FROM BASE\nRUN stat -f -c '%s %b' /dev/shm > /seen; touch -d @1100000000 /seen\n")
-        .option(&["--shm-size", "32m"], "shm_size = \"32m\"")
-        .takes_modern("shm_size");
-    bounds: case("FROM BASE\nRUN (ulimit -Sn; ulimit -Hn) > /seen; touch -d @1100000000 /seen\n")
+    bounds: case("FROM BASE
+RUN (ulimit -Sn; ulimit -Hn; stat -f -c '%s %b' /dev/shm) > /seen; touch -d @1100000000 /seen
+")
         .option(&["--ulimit", "nofile=123:456"], "ulimits.nofile = { soft = 123, hard = 456 }")
-        .takes_modern("ulimits");
+        .option(&["--shm-size", "32m"], "shm_size = \"32m\"")
+        .takes_modern("ulimits and shm_size");
     another_platform: case("FROM scratch
 ARG TARGETPLATFORM
 COPY a /a
