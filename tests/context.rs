@@ -180,6 +180,16 @@ fn the_step_must_be_clear() {
         .says("there is no step `webiste`")
         .says("did you mean `website`?");
     two.hoist(&["context", "ls", "website"]).expect(0);
+    let cells = Project::new(
+        "name = \"cells\"\n[steps.image]\nmatrix.v = [\"1\", \"2\"]\n[steps.image.build]\nargs = { V = \"${matrix.v}\" }\n",
+    )
+    .file("Dockerfile", "FROM scratch\n");
+    cells
+        .hoist(&["context", "ls", "image"])
+        .expect(2)
+        .says("`image` is more than one step: it has a matrix")
+        .says("name one of image[v=1], image[v=2]");
+    cells.hoist(&["context", "ls", "image[v=2]"]).expect(0);
 }
 
 #[test]

@@ -76,10 +76,15 @@ fn choose<'a>(plan: &'a Plan, named: Option<&str>) -> Result<&'a PlannedStep, Cl
     };
     // The words for a step that is not there are those of every command.
     project::select(plan, &[named.to_owned()])?;
+    let cell = format!("{named}[");
+    let has_cells = names.iter().any(|name| name.starts_with(&cell));
     sent.into_iter()
         .find(|step| step.id == StepId::from(named))
         .ok_or_else(|| {
-            let what = format!("`{named}` is sent nothing of the project");
+            let what = match has_cells {
+                true => format!("`{named}` is more than one step: it has a matrix"),
+                false => format!("`{named}` is sent nothing of the project"),
+            };
             CliError::usage(Trouble::new(what).hint(hint))
         })
 }
