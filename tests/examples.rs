@@ -33,6 +33,24 @@ fn attempts_are_made_until_the_data_is_there() {
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
 }
 
+/// The lesson of examples/stops: out of time, its results kept, and cleared up.
+#[test]
+fn a_step_out_of_time_leaves_its_results() {
+    if !engine("examples::a_step_out_of_time_leaves_its_results") {
+        return;
+    }
+    let project = Project::example("stops");
+    let ended = project.hoist(&["--progress", "plain", "run", "--fail-fast"]);
+    let ended = ended.expect(1).says("requests").says("tidy | cleared up");
+    assert!(ended.last().ends_with(": load"), "{}", ended.stderr);
+    let run = project.runs().pop().unwrap();
+    let results = project.read(&format!(
+        ".hoist/runs/{run}/artifacts/load/results/results.txt"
+    ));
+    assert!(results.ends_with(" requests\n"), "{results}");
+    assert_eq!(left_of(&run), "");
+}
+
 /// The lesson of examples/results: two formats, a broken test, its past.
 #[test]
 fn a_schema_is_tried_in_a_database_beside_the_test() {

@@ -38,4 +38,6 @@ mod results;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod stops;
+#[cfg(test)]
 mod tidy;

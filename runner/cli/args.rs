@@ -157,7 +157,8 @@ pub(crate) struct Run {
     /// Stop everything at the first failure.
     #[arg(long, env = "HOIST_FAIL_FAST", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) fail_fast: bool,
-    /// The longest that the run may take, such as 30m; exit code 124 after that.
+    /// The longest that the run may take, such as 30m, instead of the file's `timeout`; exit code
+    /// 124 after that.
     #[arg(long, value_name = "DURATION", env = "HOIST_TIMEOUT", value_parser = duration)]
     pub(crate) timeout: Option<std::time::Duration>,
     /// Build all images anew, each instruction again.

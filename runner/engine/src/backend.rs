@@ -195,6 +195,8 @@ pub struct ContainerSpec {
     pub logs: Logs,
     /// Grace that the engine gives on stop; its own default where absent.
     pub stop_grace_period: Option<Duration>,
+    /// The signal that asks it to end, such as `SIGINT`; the image's own where absent.
+    pub stop_signal: Option<String>,
 }
 
 /// Which networks a container is on.

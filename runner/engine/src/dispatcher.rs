@@ -8,6 +8,7 @@
 //! What holds, whatever comes in and in whatever order:
 //! - each step gets exactly one [`Effect::End`], and nothing begins its work after that;
 //! - a step is stopped at most once with each severity, and severity only rises;
+//! - a step that always runs is not stopped for another's failure, and may start after it;
 //! - the reason for stopping only rises, too;
 //! - [`Effect::Close`] or [`Effect::ExitNow`] comes once, after the last end, and nothing follows
 //!   but, after `Close`, what signals still ask for.
@@ -127,6 +128,8 @@ struct Step {
     id: StepId,
     retry: Retry,
     allow_failure: AllowFailure,
+    /// It runs however those before it ended.
+    always: bool,
     /// Attempts begun.
     attempts: u32,
     /// How severely its work was told to stop, while there is any.
@@ -166,6 +169,7 @@ impl Dispatcher {
             id: step.id.clone(),
             retry: step.retry.clone(),
             allow_failure: step.allow_failure.clone(),
+            always: step.always,
             attempts: 0,
             running: None,
             skip: step.skip.clone(),
@@ -262,15 +266,17 @@ impl Dispatcher {
     }
 
     fn step_ended(&mut self, ix: StepIx, ending: Ending, effects: &mut Effects) {
-        if self.stopping.is_none() && self.again(ix, &ending, effects) {
+        let told = self.steps.get(ix).and_then(|step| step.running);
+        let stopped = told.is_some_and(|told| told > Stop::No);
+        if !stopped && self.again(ix, &ending, effects) {
             return;
         }
         if !self.take_running(ix) {
             return;
         }
         let ending = match &self.stopping {
-            Some(reason) => while_stopping(ending, reason),
-            None => ending,
+            Some(reason) if stopped => while_stopping(ending, reason),
+            Some(_) | None => ending,
         };
         effects.end(ix, ending.clone());
         let Some(step) = self.steps.get(ix) else {
@@ -313,26 +319,55 @@ impl Dispatcher {
         true
     }
 
-    /// Stops what runs and takes back what has not started.
+    /// Stops what runs and takes back what has not started, but for the steps that always run where
+    /// another's failure is the reason.
     fn stop(&mut self, reason: CancelReason, severity: Stop, effects: &mut Effects) {
         if self.stopping.as_ref().is_none_or(|old| *old < reason) {
             self.stopping = Some(reason.clone());
             effects.0.push(Effect::Stopping { reason });
         }
+        let spared = matches!(self.stopping, Some(CancelReason::FailFast { .. }));
         for (ix, step) in self.steps.iter_mut().enumerate() {
             if let Some(told) = &mut step.running
                 && *told < severity
+                && !(spared && step.always)
             {
                 *told = severity;
                 effects.0.push(Effect::Stop { ix, stop: severity });
             }
         }
-        let Some(reason) = &self.stopping else { return };
-        let mut waiting = self.queue.drain();
-        waiting.extend(self.held.drain(..));
+        let Some(reason) = self.stopping.clone() else {
+            return;
+        };
+        let waiting = self.take_waiting(spared);
+        for ix in &waiting {
+            effects.end(*ix, Ending::Cancelled(reason.clone()));
+        }
+        if spared {
+            waiting.into_iter().for_each(|ix| self.lose(ix, effects));
+        }
+    }
+
+    /// Takes back what has not started, or of that only what does not always run.
+    fn take_waiting(&mut self, spared: bool) -> Vec<StepIx> {
+        let (queue, steps) = (&mut self.queue, &self.steps);
+        let stays = |ix: StepIx| spared && steps.get(ix).is_some_and(|step| step.always);
+        let queued = (0..steps.len()).filter(|ix| !stays(*ix) && queue.remove(*ix));
+        let mut waiting: Vec<StepIx> = queued.collect();
+        waiting.extend(self.held.iter().copied().filter(|ix| !stays(*ix)));
+        self.held.retain(|ix| stays(*ix));
         waiting.sort_unstable();
-        for ix in waiting {
-            effects.end(ix, Ending::Cancelled(reason.clone()));
+        waiting
+    }
+
+    /// A step is never to pass: ends what takes from it.
+    fn lose(&mut self, ix: StepIx, effects: &mut Effects) {
+        let Some(step) = self.steps.get(ix).map(|step| step.id.clone()) else {
+            return;
+        };
+        for lost in self.queue.end(ix, Outcome::Bad) {
+            let step = step.clone();
+            effects.end(lost, Ending::Skipped(SkipReason::NeedFailed { step }));
         }
     }
 

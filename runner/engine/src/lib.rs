@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod backend;
 pub mod context;
+mod countdown;
 pub mod dispatcher;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

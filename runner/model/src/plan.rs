@@ -15,6 +15,7 @@ mod matrix;
 mod reference;
 mod select;
 mod settings;
+mod signals;
 mod skip;
 mod surroundings;
 #[cfg(test)]
@@ -53,6 +54,14 @@ use crate::unit::{EnvironmentPlan, Unit};
 pub struct Plan {
     /// The project's name, from the file.
     pub name: String,
+    /// The longest that a run may take, where bounded.
+    #[serde(
+        rename = "timeout_ms",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "crate::millis::option"
+    )]
+    pub timeout: Option<Duration>,
     /// Every step, each after those that it needs.
     pub steps: Vec<PlannedStep>,
     /// Where deploys can go, those that no step names too.

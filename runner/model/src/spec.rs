@@ -46,6 +46,10 @@ pub struct PipelineSpec {
     /// The project's name: small letters, digits, `-` and `_`.
     #[schemars(required)]
     pub name: Option<At<String>>,
+    /// The longest that a whole run may take, such as `1h`; `--timeout` stands over it. As long as
+    /// its steps take if nothing is said.
+    #[schemars(with = "Option<String>")]
+    pub timeout: Option<At<Scalar>>,
     /// Values for `${NAME}` in the strings of this file. They may use `${env.NAME}`, `${git.sha}`
     /// and one another.
     pub vars: Option<Table>,

@@ -136,8 +136,36 @@ pub struct ContainerUnit {
     /// What lives beside it, in the order of their dependencies.
     #[serde(default)]
     pub services: Vec<StepService>,
+    /// How it is stopped before its end.
+    #[serde(default)]
+    pub stop: StopPlan,
     /// What is fetched from the stopped container.
     pub harvest: Harvest,
+}
+
+/// How a container is stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopPlan {
+    /// The signal that asks it to end, such as `SIGINT`; the image's own where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// Between that signal and the kill.
+    #[serde(rename = "grace_ms", with = "crate::millis")]
+    pub grace: Duration,
+}
+
+impl StopPlan {
+    /// The grace of a step that says nothing: Docker's and Compose's own.
+    pub const GRACE: Duration = Duration::from_secs(10);
+}
+
+impl Default for StopPlan {
+    fn default() -> Self {
+        Self {
+            signal: None,
+            grace: Self::GRACE,
+        }
+    }
 }
 
 /// A copy of the project, without what the ignore file leaves out.
@@ -246,6 +274,9 @@ pub struct StepService {
     /// at once.
     #[serde(rename = "stop_grace_period_ms", with = "crate::millis")]
     pub stop_grace_period: Duration,
+    /// The signal that asks it to end, such as `SIGINT`; the image's own where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
 }
 
 impl Harvest {

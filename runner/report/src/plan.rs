@@ -8,7 +8,7 @@ use std::fmt::Write;
 use hoist_model::attempts::{AllowFailure, Retry};
 use hoist_model::image::ImageSource;
 use hoist_model::plan::{Edge, Plan, PlannedStep};
-use hoist_model::unit::{Command, ContainerUnit, ReleaseUnit, Unit};
+use hoist_model::unit::{Command, ContainerUnit, ReleaseUnit, StopPlan, Unit};
 
 use crate::style::{BOLD, DIM, Paint, WARN};
 use crate::words;
@@ -24,6 +24,9 @@ pub fn text(plan: &Plan, colour: bool) -> String {
         plan.name,
         words::count(plan.steps.len(), "step")
     );
+    if let Some(timeout) = plan.timeout {
+        let _ = writeln!(out, "at most {}", words::duration(timeout));
+    }
     for step in &plan.steps {
         let head = paint.paint(BOLD, step.id.as_str());
         let _ = writeln!(out, "\n{head} ({})", step.kind.name());
@@ -154,6 +157,7 @@ fn container(unit: &ContainerUnit) -> Vec<String> {
     if !unit.secrets.is_empty() {
         out.push(format!("secrets {}", unit.secrets.join(", ")));
     }
+    out.extend(stop(unit));
     for service in &unit.services {
         let image = image(&service.image);
         out.push(format!("service {}: image {image}", service.name));
@@ -162,6 +166,17 @@ fn container(unit: &ContainerUnit) -> Vec<String> {
         }
     }
     out
+}
+
+/// How it is stopped, where the file says so.
+fn stop(unit: &ContainerUnit) -> Option<String> {
+    if unit.stop == StopPlan::default() {
+        return None;
+    }
+    let signal = unit.stop.signal.as_deref();
+    let signal = signal.unwrap_or("the image's stop signal");
+    let grace = words::duration(unit.stop.grace);
+    Some(format!("stopped by {signal}, killed after {grace}"))
 }
 
 fn release(unit: &ReleaseUnit) -> Vec<String> {

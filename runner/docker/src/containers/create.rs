@@ -41,6 +41,7 @@ pub(crate) fn body(spec: &ContainerSpec, several: bool) -> ContainerCreateBody {
         stop_timeout: spec
             .stop_grace_period
             .map(|grace| i64::from(whole_seconds(grace))),
+        stop_signal: spec.stop_signal.clone(),
         host_config: Some(host_config(spec)),
         networking_config: networking(spec, several),
         ..ContainerCreateBody::default()

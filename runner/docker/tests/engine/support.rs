@@ -158,6 +158,7 @@ impl Bed {
             restart: Restart::No,
             logs: Logs::Discard,
             stop_grace_period: None,
+            stop_signal: None,
         }
     }
 

@@ -439,6 +439,73 @@ fn a_step_that_always_runs_comes_after_failures_and_skips() {
 }
 
 #[test]
+fn fail_fast_spares_what_always_runs() {
+    let steps: [(&str, &[StepIx]); 5] = [
+        ("a", &[]),
+        ("slow", &[]),
+        ("watch", &[]),
+        ("report", &[0, 1]),
+        ("after", &[3]),
+    ];
+    let always = |steps: &mut [PlannedStep]| {
+        steps[2].always = true;
+        steps[3].always = true;
+    };
+    let mut run = changed(&steps, always);
+    let _ = run.handle(Input::Start);
+    let reason = CancelReason::FailFast { step: "a".into() };
+    assert_eq!(
+        run.handle(ended(0, exit(1))).0,
+        [
+            end(0, exit(1)),
+            stopping(reason.clone()),
+            stop(1, Stop::Grace),
+            cancelled(4, reason.clone()),
+        ]
+    );
+    let effects = run.handle(ended(1, exit(143))).0;
+    assert_eq!(effects, [cancelled(1, reason), start(3)]);
+    let effects = run.handle(ended(3, exit(2))).0;
+    assert_eq!(effects, [end(3, exit(2))], "its failure is its own");
+    let effects = run.handle(ended(2, Ending::Passed)).0;
+    assert_eq!(effects, [end(2, Ending::Passed), Effect::Close]);
+}
+
+#[test]
+fn what_always_runs_still_needs_what_it_takes_from_others() {
+    let steps: [(&str, &[StepIx]); 4] =
+        [("a", &[]), ("slow", &[]), ("image", &[1]), ("report", &[2])];
+    let mut run = changed(&steps, |steps| {
+        steps[3].always = true;
+        steps[3].needs[0].why = Edge::Reference;
+    });
+    let _ = run.handle(Input::Start);
+    let reason = CancelReason::FailFast { step: "a".into() };
+    let effects = run.handle(ended(0, exit(1))).0;
+    let ends = [cancelled(2, reason), skipped(3, "image")];
+    assert_eq!(effects[3..], ends);
+}
+
+#[test]
+fn a_signal_after_fail_fast_stops_what_always_runs_too() {
+    let steps: [(&str, &[StepIx]); 3] = [("a", &[]), ("watch", &[]), ("report", &[1])];
+    let mut run = changed(&steps, |steps| {
+        steps[1].always = true;
+        steps[2].always = true;
+    });
+    let _ = run.handle(Input::Start);
+    let _ = run.handle(ended(0, exit(1)));
+    assert_eq!(
+        run.handle(INT).0,
+        [
+            stopping(INTERRUPTED),
+            stop(1, Stop::Grace),
+            cancelled(2, INTERRUPTED),
+        ]
+    );
+}
+
+#[test]
 fn a_step_whose_condition_does_not_hold_is_skipped_with_what_needs_it() {
     let mut plan = plan(&[
         ("a", &[]),
@@ -589,16 +656,26 @@ struct Seen {
 }
 
 impl Seen {
+    /// Whether a step may go on: the run is not being stopped, or for a failure only and the step
+    /// always runs.
+    fn goes_on(&self, step: &PlannedStep) -> bool {
+        match &self.reason {
+            None => true,
+            Some(CancelReason::FailFast { .. }) => step.always,
+            Some(_) => false,
+        }
+    }
+
     fn take(&mut self, effects: &Effects) {
         for effect in &effects.0 {
             match effect {
                 Effect::Start { ix } => {
                     assert!(self.ends[*ix].is_none() && self.running.insert(*ix));
+                    let step = &self.steps[*ix];
                     assert!(
-                        self.reason.is_none(),
+                        self.goes_on(step),
                         "nothing starts while the run is stopped"
                     );
-                    let step = &self.steps[*ix];
                     assert_eq!(step.skip, None, "what is not to be run does not start");
                     let as_it_must = |need: &Need| match &self.ends[need.step] {
                         Some(ending) => {
@@ -622,13 +699,15 @@ impl Seen {
                     self.attempts[*ix] = 1;
                 }
                 Effect::Retry { ix, attempt, .. } => {
-                    assert!(self.running.contains(ix) && self.reason.is_none());
+                    assert!(self.running.contains(ix) && self.goes_on(&self.steps[*ix]));
                     self.attempts[*ix] += 1;
                     assert_eq!(self.attempts[*ix], *attempt);
                     assert!(*attempt <= self.steps[*ix].retry.max + 1);
                 }
                 Effect::Stop { ix, stop } => {
                     assert!(self.running.contains(ix) && self.told[*ix] < *stop);
+                    let spared = self.steps[*ix].always && self.goes_on(&self.steps[*ix]);
+                    assert!(!spared, "what always runs is not stopped for a failure");
                     self.told[*ix] = *stop;
                 }
                 Effect::End { ix, ending } => {

@@ -234,7 +234,8 @@ impl Backend for FakeBackend {
     async fn stop_container(&self, id: &str, grace: Duration) -> Result<(), BackendError> {
         self.called("stop_container", id).await?;
         let id = self.lock().id_of(id)?;
-        if self.signal(&id, "15") && !self.exits_within(&id, grace).await {
+        let signal = self.lock().stop_signal(&id);
+        if self.signal(&id, &signal) && !self.exits_within(&id, grace).await {
             self.signal(&id, "9");
             self.not_running(&id).await;
         }
@@ -482,6 +483,12 @@ impl State {
     fn find(&mut self, id: &str) -> Option<&mut FakeContainer> {
         let mut all = self.containers.values_mut();
         all.find(|container| container.id == id || container.name == id)
+    }
+
+    /// What an engine stops it by: an image of the fake names no signal.
+    fn stop_signal(&mut self, id: &str) -> String {
+        let signal = self.find(id).and_then(|it| it.spec.stop_signal.clone());
+        signal.unwrap_or_else(|| "15".to_owned())
     }
 
     fn id_of(&mut self, id: &str) -> Result<String, BackendError> {

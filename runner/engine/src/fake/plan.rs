@@ -23,6 +23,7 @@ pub fn plan(steps: &[(&str, &[StepIx])]) -> Plan {
         secrets: Default::default(),
         registries: Default::default(),
         reports: Reports::default(),
+        timeout: None,
         never_sent: Vec::new(),
     }
 }
@@ -70,6 +71,7 @@ pub fn container() -> Box<ContainerUnit> {
         source: None,
         image_archive: None,
         tool_data: None,
+        stop: Default::default(),
         services: Vec::new(),
         harvest: Harvest::default(),
     })

@@ -29,6 +29,7 @@ pub(crate) fn spec(name: &str) -> ContainerSpec {
         restart: hoist_model::unit::Restart::No,
         logs: Logs::Discard,
         stop_grace_period: None,
+        stop_signal: None,
     }
 }
 

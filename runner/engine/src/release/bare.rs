@@ -36,6 +36,7 @@ pub(crate) fn bare(name: &str, image: &str, labels: Labels) -> ContainerSpec {
         restart: Restart::No,
         logs: Logs::Discard,
         stop_grace_period: None,
+        stop_signal: None,
     }
 }
 

@@ -400,5 +400,6 @@ fn spec(
         restart: Restart::No,
         logs: Logs::Keep,
         stop_grace_period: Some(unit.stop_grace_period),
+        stop_signal: None,
     }
 }

@@ -11,13 +11,13 @@ use hoist_model::ids::RunId;
 use hoist_model::plan::Plan;
 use hoist_model::unit::{Limits, Unit};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::perform::Run;
 use super::{RunError, RunRequest, warning};
 use crate::backend::{Backend, Connector, EngineInfo, Labels};
 use crate::context::Made;
+use crate::countdown::Countdown;
 use crate::dispatcher::{Dispatcher, Policy};
 use crate::labels;
 use crate::owner::Owner;
@@ -70,9 +70,7 @@ pub(super) async fn open(mut request: RunRequest) -> Result<Run, RunError> {
         jobs: request.jobs,
         fail_fast: request.fail_fast,
     };
-    let deadline = request
-        .timeout
-        .and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = request.timeout.map(Countdown::new);
     Ok(Run {
         id,
         dispatcher: Dispatcher::new(&plan, policy),

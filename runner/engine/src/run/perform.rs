@@ -13,11 +13,12 @@ use hoist_model::reason::{Ending, FailureReason, Signal, Trouble};
 use hoist_model::unit::Unit;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Flow, RunRequest, warning};
 use crate::backend::{Backend, Labels, Login};
 use crate::context::{Made, Stop, UnitContext};
+use crate::countdown::Countdown;
 use crate::dispatcher::{Dispatcher, Effect, Input};
 use crate::labels;
 use crate::output::OutputWriter;
@@ -51,7 +52,7 @@ pub(super) struct Run {
     pub(super) tasks: JoinSet<Ending>,
     /// Something was stopped or went wrong, so that the engine may still be at work.
     pub(super) disturbed: bool,
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Option<Countdown>,
     /// Engines besides the one in use on which a step was begun.
     pub(super) engines: BTreeSet<String>,
     /// The last signal.
@@ -74,7 +75,6 @@ impl Run {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let deadline = self.deadline;
             let input = tokio::select! {
                 biased;
                 Some(signal) = self.request.signals.recv() => Input::Interrupt(signal),
@@ -90,7 +90,7 @@ impl Run {
                     }
                     Input::Start
                 }
-                () = at(deadline), if !timed_out => {
+                () = over(&mut self.deadline), if !timed_out => {
                     timed_out = true;
                     Input::RunTimedOut
                 }
@@ -264,9 +264,9 @@ fn surroundings(trouble: Trouble) -> Ending {
     Ending::Failed(FailureReason::Surroundings(trouble))
 }
 
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
+async fn over(deadline: &mut Option<Countdown>) {
+    match deadline {
+        Some(deadline) => deadline.over().await,
         None => pending().await,
     }
 }

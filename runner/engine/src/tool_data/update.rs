@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use hoist_model::reason::{FailureReason, Trouble};
-use hoist_model::unit::{Network, Security};
+use hoist_model::unit::{Network, Security, StopPlan};
 use jiff::Timestamp;
 
 use super::{Ready, Work};
@@ -242,6 +242,7 @@ async fn update(work: &Work<'_>, container: &str) -> Result<(), Halt> {
         Place {
             container: container.to_owned(),
             output,
+            grace: StopPlan::GRACE,
         },
         &ticket,
     )

@@ -15,14 +15,17 @@ use hoist_model::event::EventKind;
 use hoist_model::reason::{CancelReason, Ending, FailureReason, Trouble};
 use hoist_model::unit::Unit;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::execute;
 use crate::context::{Stop, UnitContext};
+use crate::countdown::Countdown;
 use crate::output::OutputWriter;
 use crate::recorder::panic_message;
 
-/// What a container's stop signal has before the kill, and a little for taking in what it left.
+/// What a unit has to stop, and to take in what is left, beyond the grace that is asked for.
+const MARGIN: Duration = Duration::from_secs(10);
+/// What a unit has to stop that asks for no grace of its own.
 const GRACE: Duration = Duration::from_secs(10 + 10);
 /// What a unit has to end once it was told to at once.
 const KILL: Duration = Duration::from_secs(30);
@@ -69,7 +72,7 @@ pub(crate) async fn attempt(mut context: UnitContext, pause: Duration) -> Ending
                     ),
                 },
                 stop = raised(&mut asked, bounds.told) => bounds.raise(stop),
-                () = at(bounds.next) => if !bounds.pass() {
+                () = bounds.next.over() => if !bounds.pass() {
                     break surroundings(
                         Trouble::new(format!("{id} did not end when it was told to"))
                             .hint("see whether the engine is well with `hoist doctor`"),
@@ -103,7 +106,7 @@ pub(crate) async fn attempt(mut context: UnitContext, pause: Duration) -> Ending
 /// When what comes next if the unit does not end.
 struct Bounds {
     told: Stop,
-    next: Option<Instant>,
+    next: Countdown,
     grace: Duration,
     timed_out: bool,
 }
@@ -112,7 +115,7 @@ impl Bounds {
     fn new(timeout: Duration, grace: Duration) -> Self {
         Self {
             told: Stop::No,
-            next: Instant::now().checked_add(timeout),
+            next: Countdown::new(timeout),
             grace,
             timed_out: false,
         }
@@ -127,7 +130,7 @@ impl Bounds {
             } else {
                 KILL
             };
-            self.next = Instant::now().checked_add(bound);
+            self.next = Countdown::new(bound);
         }
     }
 
@@ -154,7 +157,8 @@ fn grace(unit: &Unit) -> Duration {
         Unit::Container(unit) => {
             let services = unit.services.iter();
             let longest = services.map(|service| service.stop_grace_period).max();
-            GRACE.saturating_add(longest.unwrap_or_default())
+            let own = MARGIN.saturating_add(unit.stop.grace);
+            own.saturating_add(longest.unwrap_or_default())
         }
         Unit::Release(release) => {
             let stopping = release
@@ -203,13 +207,6 @@ async fn raised(asked: &mut watch::Receiver<Stop>, told: Stop) -> Stop {
         Ok(stop) => stop,
         // Nobody is left to say it.
         Err(_) => pending().await,
-    }
-}
-
-async fn at(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => sleep_until(instant).await,
-        None => pending().await,
     }
 }
 

@@ -166,6 +166,7 @@ fn plan(kind: StepKind, unit: Unit) -> Plan {
         secrets: BTreeMap::from([(SECRET.0.into(), SecretSource::Environment("TOKEN".into()))]),
         registries: BTreeMap::new(),
         reports: Reports::default(),
+        timeout: None,
         never_sent: vec!["never".into()],
     }
 }
@@ -186,6 +187,7 @@ pub(crate) fn container() -> ContainerUnit {
         source: None,
         image_archive: None,
         tool_data: None,
+        stop: Default::default(),
         services: Vec::new(),
         harvest: Harvest::default(),
     }

@@ -37,6 +37,7 @@ pub fn make(
 ) -> Result<Planned, Vec<Diagnostic>> {
     let mut cx = Cx::new(spec, surroundings);
     let name = cx.read_project_name();
+    let timeout = cx.some_time("timeout", spec.timeout.as_ref());
     cx.find_steps();
     cx.read_vars();
     cx.expand_matrices();
@@ -55,6 +56,7 @@ pub fn make(
     let environments = std::mem::take(&mut cx.environments);
     let mut plan = Plan {
         name,
+        timeout,
         steps,
         environments,
         secrets,
@@ -259,6 +261,8 @@ impl<'a> Cx<'a> {
             source,
             source_ignorefile,
             secrets,
+            stop_grace_period,
+            stop_signal,
             artifacts,
             services,
             build: _,
@@ -280,6 +284,8 @@ impl<'a> Cx<'a> {
             ("source", source.is_some()),
             ("source_ignorefile", source_ignorefile.is_some()),
             ("secrets", secrets.is_some()),
+            ("stop_grace_period", stop_grace_period.is_some()),
+            ("stop_signal", stop_signal.is_some()),
             ("artifacts", artifacts.is_some()),
             ("services", !services.is_empty()),
         ];

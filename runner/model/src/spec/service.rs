@@ -138,6 +138,9 @@ pub struct StepServiceSpec {
     /// nothing is said, since nothing of it is kept but its log.
     #[schemars(with = "Option<String>")]
     pub stop_grace_period: Option<At<Scalar>>,
+    /// The signal that asks it to end, such as `SIGINT`; the image's own if nothing is said, else
+    /// SIGTERM. It goes with a `stop_grace_period`.
+    pub stop_signal: Option<At<String>>,
 }
 
 /// The keys that a service has wherever it lives.

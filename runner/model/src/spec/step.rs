@@ -74,6 +74,13 @@ pub struct StepSpec {
     pub source_ignorefile: Option<At<String>>,
     /// Names of secrets, each a file under /run/secrets.
     pub secrets: Option<Vec<At<String>>>,
+    /// Grace between the stop signal and the kill, when the step is to stop before its end; `10s`
+    /// if nothing is said.
+    #[schemars(with = "Option<String>")]
+    pub stop_grace_period: Option<At<Scalar>>,
+    /// The signal that asks the command to end, such as `SIGINT`; the image's own if nothing is
+    /// said, else SIGTERM.
+    pub stop_signal: Option<At<String>>,
     /// What is kept of what the command leaves.
     pub artifacts: Option<Artifacts>,
     /// Services beside the step, such as a database, by the names at which it reaches them. They

@@ -262,7 +262,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "the engine's own logging is used",
     ),
     ("**.services.*", "init", "there is always an init process"),
-    ("**.services.*", "stop_signal", "the image's own is used"),
+    (
+        "steps.*.deploy.services.*",
+        "stop_signal",
+        "the image's own is used",
+    ),
     ("**.services.*", "gpus", "services run on processors only"),
     (
         "**.services.*.healthcheck",

@@ -14,7 +14,7 @@ use crate::results::TestFormat;
 use crate::spec::{Artifacts, At, CommandSpec, OneOrMany, StepSpec};
 use crate::text::Text;
 use crate::unit::{
-    Command, ContainerUnit, Harvest, Limits, Network, Security, SourceCopy, Tmpfs, Unit,
+    Command, ContainerUnit, Harvest, Limits, Network, Security, SourceCopy, StopPlan, Tmpfs, Unit,
 };
 
 /// Where the copy of the project goes.
@@ -45,6 +45,11 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
     let source = source(cx, spec, image.as_ref());
     let secrets = cx.secrets(spec.secrets.as_ref());
     let harvest = harvest(cx, spec.artifacts.as_ref(), &tmpfs);
+    let grace = cx.duration(spec.stop_grace_period.as_ref());
+    let stop = StopPlan {
+        signal: cx.signal(spec.stop_signal.as_ref()),
+        grace: grace.unwrap_or(StopPlan::GRACE),
+    };
     let services = beside::lower(cx, id, &spec.services);
     let mut relaxations = relaxations(network, &security, &limits);
     relaxations.extend(services.iter().flatten().flat_map(beside::relaxations));
@@ -63,6 +68,7 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
         image_archive: None,
         tool_data: None,
         services: services?,
+        stop,
         harvest,
     };
     let unit = Unit::Container(Box::new(unit));

@@ -176,6 +176,7 @@ fn plan(unit: ReleaseUnit) -> Plan {
         .into(),
         registries: BTreeMap::new(),
         reports: Reports::default(),
+        timeout: None,
         never_sent: Vec::new(),
     }
 }

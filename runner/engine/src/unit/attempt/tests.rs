@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hoist_model::reason::{CancelReason, Fallback};
 
+use tokio::time::Instant;
+
 use super::*;
 use crate::backend::{BackendError, BackendErrorKind};
 use crate::fake::bench::Bench;

@@ -17,8 +17,6 @@ use crate::output::OutputWriter;
 use crate::unit::halt::Halt;
 use crate::watch::{Fate, Ticket};
 
-/// Between the stop signal and the kill.
-const GRACE: Duration = Duration::from_secs(10);
 /// Between two looks at a container whose exit is waited for, in case the waiting stalls.
 const LOOK: Duration = Duration::from_secs(5);
 /// How many looks in a row may fail.
@@ -43,7 +41,11 @@ pub(crate) async fn live(
     ticket: &Ticket,
 ) -> Result<Exit, Halt> {
     let backend = context.backend.as_ref();
-    let Place { container, output } = place;
+    let Place {
+        container,
+        output,
+        grace,
+    } = place;
     if *context.stop.borrow() > Stop::No {
         return Err(Halt::Stopped);
     }
@@ -55,7 +57,7 @@ pub(crate) async fn live(
     let mut drained = None;
     {
         let mut exit = pin!(exit(backend, &container));
-        let mut stop = pin!(pass_on_stop(context, &container, &stopping));
+        let mut stop = pin!(pass_on_stop(context, &container, grace, &stopping));
         loop {
             tokio::select! {
                 // Whatever it says after its end is nothing to wait for here.
@@ -203,7 +205,12 @@ fn is_over(info: &ContainerInfo) -> bool {
 }
 
 /// Passes the word to stop on to the container, then the word to stop at once.
-async fn pass_on_stop(context: &UnitContext, container: &str, stopping: &AtomicBool) {
+async fn pass_on_stop(
+    context: &UnitContext,
+    container: &str,
+    grace: Duration,
+    stopping: &AtomicBool,
+) {
     let backend = context.backend.as_ref();
     let kill = async {
         context.stopped(Stop::Kill).await;
@@ -214,7 +221,7 @@ async fn pass_on_stop(context: &UnitContext, container: &str, stopping: &AtomicB
         context.stopped(Stop::Grace).await;
         stopping.store(true, Ordering::Relaxed);
         context.phase("stopping");
-        persist(|| backend.stop_container(container, GRACE)).await;
+        persist(|| backend.stop_container(container, grace)).await;
         std::future::pending::<()>().await;
     };
     tokio::select! {

@@ -5,6 +5,7 @@ mod send;
 mod volumes;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use hoist_model::ids::{RunId, StepId};
@@ -30,6 +31,8 @@ pub(crate) struct Place {
     pub(crate) container: String,
     /// Everything that it will print.
     pub(crate) output: BoxStream<'static, Result<Chunk, BackendError>>,
+    /// Between the stop signal and the kill.
+    pub(crate) grace: Duration,
 }
 
 /// What is common to the objects of one step.
@@ -122,7 +125,11 @@ pub(super) async fn make(
         }
     };
     let (output, ()) = tokio::try_join!(attached, filled)?;
-    Ok(Place { container, output })
+    Ok(Place {
+        container,
+        output,
+        grace: unit.stop.grace,
+    })
 }
 
 /// Creates a container of the step. Its name may be taken by what someone else put there.
@@ -175,6 +182,8 @@ fn spec(
         security: unit.security.clone(),
         limits: unit.limits.clone(),
         tmpfs: unit.tmpfs.clone(),
+        stop_grace_period: Some(unit.stop.grace),
+        stop_signal: unit.stop.signal.clone(),
         ..bare(names.prefix.clone(), &image.image.id, names.labels.clone())
     })
 }
@@ -209,6 +218,7 @@ pub(crate) fn bare(name: String, image: &str, labels: Labels) -> ContainerSpec {
         restart: Restart::No,
         logs: Logs::Discard,
         stop_grace_period: None,
+        stop_signal: None,
     }
 }
 

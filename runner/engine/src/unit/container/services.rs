@@ -308,6 +308,7 @@ fn spec(
         security: service.security.clone(),
         limits: service.limits.clone(),
         tmpfs: service.tmpfs.clone(),
+        stop_signal: service.stop_signal.clone(),
         healthcheck: Some(pace::paced(&service.healthcheck, two_paces)),
         ..place::bare(name, image, ground.names.labels.clone())
     })

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hoist_model::event::EventKind;
 use hoist_model::reason::{CancelReason, Ending, FailureReason, Trouble};
 use hoist_model::step::StepKind;
-use hoist_model::unit::Unit;
+use hoist_model::unit::{StopPlan, Unit};
 
 use crate::backend::{BackendError, BackendErrorKind};
 use crate::context::Stop;
@@ -281,5 +281,33 @@ async fn a_removal_that_fails_is_tried_again() {
     let busy = BackendError::new(BackendErrorKind::Engine, "device busy");
     stage.engine.fail_next("remove_container", busy);
     assert_eq!(stage.execute().await, Ending::Passed);
+    stage.assert_clean();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_is_stopped_as_it_asks_to_be() {
+    let mut unit = container();
+    unit.stop = StopPlan {
+        signal: Some("SIGINT".to_owned()),
+        grace: Duration::from_secs(45),
+    };
+    let stage = run(unit);
+    let deaf = Program {
+        on_stop: None,
+        ..Program::forever()
+    };
+    stage
+        .engine
+        .program(|spec| spec.stop_signal.as_deref() == Some("SIGINT"), deaf);
+    let start = tokio::time::Instant::now();
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        stage.stop.send(Stop::Grace).unwrap();
+    };
+    let (ending, ()) = tokio::join!(stage.execute(), stop);
+    let killed = FailureReason::Exit { code: 137 };
+    assert_eq!(ending, Ending::Failed(killed));
+    let took = start.elapsed().as_secs();
+    assert!((50..52).contains(&took), "{took}");
     stage.assert_clean();
 }

@@ -16,7 +16,7 @@ use crate::step::StepKind;
 use crate::step::lowered::Lowered;
 use crate::text::Text;
 use crate::unit::{
-    Command, ContainerUnit, Harvest, ImageArchive, Limits, Network, Security, ToolData,
+    Command, ContainerUnit, Harvest, ImageArchive, Limits, Network, Security, StopPlan, ToolData,
     ToolDataSource, Unit,
 };
 
@@ -166,6 +166,7 @@ fn container(
             file: ARCHIVE.into(),
         }),
         tool_data: database,
+        stop: StopPlan::default(),
         services: Vec::new(),
         harvest: Harvest {
             report: Some(REPORT.into()),

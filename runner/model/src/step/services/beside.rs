@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Home, Place, health};
+use crate::diag::Diagnostic;
 use crate::plan::Cx;
 use crate::spec::{At, HealthcheckSpec, StepServiceSpec};
 use crate::unit::{Healthcheck, Limits, StepService};
@@ -42,6 +43,16 @@ fn service<'n>(
     let common = super::lower(cx, place, &spec.keys(), Limits::SEALED, all);
     let healthcheck = healthcheck(cx, place, spec.healthcheck.as_ref());
     let grace = cx.duration(spec.stop_grace_period.as_ref());
+    let stop_signal = cx.signal(spec.stop_signal.as_ref());
+    if let Some(at) = &spec.stop_signal
+        && spec.stop_grace_period.is_none()
+    {
+        let fault = Diagnostic::error(
+            "`stop_signal` goes with a `stop_grace_period`",
+            at.span.clone(),
+        );
+        cx.fault(fault.help("without one, a service is killed when its step has ended"));
+    }
     Some(StepService {
         name: place.name.value.clone(),
         image: common.image?,
@@ -57,6 +68,7 @@ fn service<'n>(
         healthcheck: healthcheck?,
         depends_on: common.depends_on,
         stop_grace_period: grace.unwrap_or_default(),
+        stop_signal,
     })
 }
 

@@ -39,6 +39,7 @@ fn service(name: &str) -> StepService {
         healthcheck: Healthcheck::default(),
         depends_on: Vec::new(),
         stop_grace_period: Duration::ZERO,
+        stop_signal: None,
     }
 }
 
