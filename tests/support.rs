@@ -34,11 +34,13 @@ pub(crate) fn repository() -> PathBuf {
 /// A project in a temporary folder, gone with this value.
 pub(crate) struct Project {
     folder: TempDir,
+    /// The cache of a user who has no other project.
+    cache: TempDir,
     variables: BTreeMap<String, String>,
 }
 
 /// How a process ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ended {
     /// Its exit code; -1 if a signal ended it.
     pub code: i32,
@@ -84,12 +86,11 @@ impl Ended {
 impl Project {
     /// An empty one.
     pub(crate) fn empty() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("hoist-test-")
-            .tempdir()
-            .unwrap();
+        let [folder, cache] = ["hoist-test-", "hoist-test-cache-"]
+            .map(|prefix| tempfile::Builder::new().prefix(prefix).tempdir().unwrap());
         Self {
             folder,
+            cache,
             variables: BTreeMap::new(),
         }
     }
@@ -147,6 +148,7 @@ impl Project {
             .args(arguments)
             .current_dir(self.path())
             .env_clear()
+            .env("XDG_CACHE_HOME", self.cache.path())
             .stdin(Stdio::null());
         for name in KEPT {
             if let Some(value) = std::env::var_os(name) {

@@ -84,6 +84,18 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The user's own cache, as the XDG Base Directory Specification has it: relative paths count as
+    /// none.
+    pub(crate) fn cache(&self) -> Option<PathBuf> {
+        let set = |name: &str| self.environment.get(name).map(PathBuf::from);
+        let home = || set("HOME").map(|home| home.join(".cache"));
+        let caches = set("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+        let caches = caches.or_else(home).filter(|path| path.is_absolute())?;
+        Some(caches.join("hoist"))
+    }
+}
+
 /// The folder named, else the nearest upwards with a pipeline.toml, else this one.
 fn root(here: &Path, named: Option<&Path>) -> Result<PathBuf, CliError> {
     let Some(named) = named else {

@@ -38,6 +38,7 @@ pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
         secrets: Arc::new(secrets),
         reporters: reporters(&plan, options),
         root: options.root.clone(),
+        shared: options.cache(),
         jobs: args.jobs.map_or_else(jobs, usize::from),
         fail_fast: args.fail_fast,
         timeout: args.timeout.or(plan.timeout),

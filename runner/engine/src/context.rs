@@ -50,6 +50,8 @@ pub struct UnitContext {
     pub run: RunId,
     /// The project's root.
     pub root: PathBuf,
+    /// The user's own cache, shared by the projects and clones; absent, each clone has its own.
+    pub shared: Option<PathBuf>,
     /// The folder for this step's artifacts, `.hoist/runs/<run>/artifacts/<step>`; made on demand.
     pub artifacts: PathBuf,
     /// The run folder, to which artifact paths are relative.

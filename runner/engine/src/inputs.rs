@@ -87,8 +87,8 @@ impl Glance {
 
     /// Whether it must be known before the build begins what the files hold: else no build of the
     /// same inputs can be known, whatever they hold.
-    pub(crate) fn may_be_known(&self, engine: &str) -> bool {
-        self.unsettled.is_empty() && Record::any(&self.cache, &parts::digest(&self.rest), engine)
+    pub(crate) fn may_be_known(&self, place: &str) -> bool {
+        self.unsettled.is_empty() && Record::any(&self.cache, &parts::digest(&self.rest), place)
     }
 
     /// No file has to be read.

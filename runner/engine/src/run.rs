@@ -33,6 +33,9 @@ pub struct RunRequest {
     pub plan: Arc<Plan>,
     /// The project's root.
     pub root: PathBuf,
+    /// The user's own cache, shared by projects and clones. Absent, or where it can't be written to,
+    /// each clone knows its own builds only.
+    pub shared: Option<PathBuf>,
     /// The values of the secrets that the plan uses.
     pub secrets: Arc<Secrets>,
     /// Masks whatever is kept or shown; made from `secrets`, and more where the caller knows more.

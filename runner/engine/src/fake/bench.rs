@@ -46,6 +46,7 @@ impl Bench {
             connector: engine.connector(),
             ix,
             run,
+            shared: None,
             root: root.path().to_owned(),
             artifacts: run_folder.join("artifacts").join(step.slug()),
             run_folder,

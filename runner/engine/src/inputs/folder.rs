@@ -1,4 +1,5 @@
-//! `.hoist/cache`: what runs leave for later ones. Whatever is in it may be gone, broken or another
+//! What runs leave for later ones: in `.hoist/cache` what was seen of a clone's files, in the user's
+//! own cache what all clones may know. Whatever is in it may be gone, broken or another
 //! version's at any time; then it is made again. It refuses to follow links out of the project.
 
 use std::fs::{self, File};
@@ -50,24 +51,37 @@ impl Shelf {
 /// A project's cache.
 #[derive(Debug)]
 pub(crate) struct Cache {
+    /// In the project.
     path: PathBuf,
+    /// The user's own, or the project's where there is none.
+    shared: PathBuf,
     key: key::Key,
 }
 
 impl Cache {
-    /// Opens the cache, which is made where it is not there.
-    pub(crate) fn open(root: &Path) -> Result<Self, Trouble> {
+    /// Opens the cache, which is made where it is not there. `shared` is the user's own; where it
+    /// cannot be used, the project's stands in.
+    pub(crate) fn open(root: &Path, shared: Option<&Path>) -> Result<Self, Trouble> {
         let path = root.join(".hoist").join("cache");
-        let opened = || -> io::Result<key::Key> {
+        let opened = || -> io::Result<Self> {
             folder(&root.join(".hoist"))?;
             folder(&path)?;
             for shelf in Shelf::ALL {
                 folder(&path.join(shelf.name()))?;
             }
-            key::load(&path)
+            let users = shared.and_then(|shared| Some((open_shared(shared).ok()?, shared)));
+            let (key, shared) = match users {
+                Some((key, shared)) => (key, shared.to_owned()),
+                None => (key::load(&path)?, path.clone()),
+            };
+            Ok(Self {
+                path: path.clone(),
+                shared,
+                key,
+            })
         };
         match opened() {
-            Ok(key) => Ok(Self { path, key }),
+            Ok(cache) => Ok(cache),
             Err(error) => Err(Trouble::new("the cache of earlier builds cannot be used")
                 .cause(format!("{}: {error}", path.display()))),
         }
@@ -80,12 +94,20 @@ impl Cache {
 
     /// Where something is kept.
     pub(super) fn place(&self, shelf: Shelf, name: &str) -> PathBuf {
-        place(&self.path, shelf, name)
+        self.shelf(shelf).join(name)
+    }
+
+    fn shelf(&self, shelf: Shelf) -> PathBuf {
+        let cache = match shelf {
+            Shelf::Files | Shelf::Contexts => &self.path,
+            Shelf::Builds => &self.shared,
+        };
+        cache.join(shelf.name())
     }
 
     /// A file that [`Cache::put`] takes.
     pub(super) fn draft(&self, shelf: Shelf) -> io::Result<NamedTempFile> {
-        NamedTempFile::new_in(self.path.join(shelf.name()))
+        NamedTempFile::new_in(self.shelf(shelf))
     }
 
     /// Keeps a file whole, in place of what is there, and drops what is too old or too much.
@@ -93,7 +115,7 @@ impl Cache {
         draft.flush()?;
         draft.as_file().sync_all()?;
         draft.persist(self.place(shelf, name))?;
-        prune(&self.path.join(shelf.name()), shelf.budget());
+        prune(&self.shelf(shelf), shelf.budget());
         Ok(())
     }
 
@@ -111,13 +133,17 @@ impl Cache {
     }
 }
 
-/// Where the cache of a project keeps something, for readers, who make nothing.
-pub(super) fn kept(root: &Path, shelf: Shelf, name: &str) -> PathBuf {
-    place(&root.join(".hoist").join("cache"), shelf, name)
+/// Where the manifest of a context is kept, for readers, who make nothing.
+pub(super) fn manifest(root: &Path, name: &str) -> PathBuf {
+    let cache = root.join(".hoist").join("cache");
+    cache.join(Shelf::Contexts.name()).join(name)
 }
 
-fn place(cache: &Path, shelf: Shelf, name: &str) -> PathBuf {
-    cache.join(shelf.name()).join(name)
+/// Opens the user's own cache.
+fn open_shared(shared: &Path) -> io::Result<key::Key> {
+    fs::create_dir_all(shared)?;
+    folder(&shared.join(Shelf::Builds.name()))?;
+    key::load(shared)
 }
 
 /// Makes a folder. A project could bring a link along that makes a run write anywhere.
@@ -193,16 +219,38 @@ mod tests {
             let link = root.path().join(link);
             fs::create_dir_all(link.parent().unwrap()).unwrap();
             std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
-            let refused = Cache::open(root.path()).unwrap_err();
+            let refused = Cache::open(root.path(), None).unwrap_err();
             assert!(refused.cause.unwrap().contains("is not a folder"));
         }
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 
     #[test]
+    fn clones_share_what_was_built_and_its_key_and_nothing_of_their_files() {
+        let shared = tempfile::tempdir().unwrap();
+        let users = shared.path().join("caches/hoist");
+        let [one, two] = [(), ()].map(|()| {
+            let root = tempfile::tempdir().unwrap();
+            Cache::open(root.path(), Some(&users)).unwrap()
+        });
+        let same = |shelf| one.place(shelf, "a") == two.place(shelf, "a");
+        assert!(same(Shelf::Builds) && !same(Shelf::Files) && !same(Shelf::Contexts));
+        assert_eq!(one.key().hash("a", "b"), two.key().hash("a", "b"));
+    }
+
+    #[test]
+    fn the_projects_own_stands_in_for_a_users_cache_that_cannot_be_used() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::open(root.path(), Some(file.path())).unwrap();
+        let place = cache.place(Shelf::Builds, "a");
+        assert!(place.starts_with(root.path()));
+    }
+
+    #[test]
     fn what_is_used_counts_as_new() {
         let root = tempfile::tempdir().unwrap();
-        let cache = Cache::open(root.path()).unwrap();
+        let cache = Cache::open(root.path(), None).unwrap();
         assert!(!cache.touch(Shelf::Contexts, "a"));
         let folder = root.path().join(".hoist/cache/contexts");
         file(&folder, "a", 1, 10 * FRESH);

@@ -1,4 +1,4 @@
-//! Hashes with a key of the project's own, so that a digest tells nothing of a secret to those who
+//! Hashes with a key of the user's own, so that a digest tells nothing of a secret to those who
 //! see it. The key is never shown, sent or part of a context.
 
 use std::fmt;

@@ -9,7 +9,7 @@ use std::path::Path;
 use hoist_model::inputs::FileChange;
 
 use super::entry::{Content, Entry, array};
-use super::folder::{Cache, Shelf, kept};
+use super::folder::{self, Cache, Shelf};
 use super::list;
 
 /// What such a file begins with.
@@ -64,7 +64,7 @@ fn entries(root: &Path, digest: &str) -> io::Result<impl Iterator<Item = Entry>>
     if !plain {
         return Err(ErrorKind::InvalidInput.into());
     }
-    let mut file = File::open(kept(root, Shelf::Contexts, digest))?;
+    let mut file = File::open(folder::manifest(root, digest))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(&mut file)?;
     if hasher.finalize().to_hex().as_str() != digest {

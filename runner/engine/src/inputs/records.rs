@@ -1,5 +1,6 @@
 //! Which image was built of which inputs, on which engine and by which run: one small file for
-//! each, written whole, so that runs at the same time need not wait for each other.
+//! each, written whole, so that runs at the same time need not wait for each other. The clones of a
+//! project share them.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::{Cache, Shelf};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The digest of a build's inputs, in two halves: files are read for the second only, and need not
 /// be read at all before a build begins whose first half is not known.
@@ -35,8 +36,8 @@ pub(crate) struct Record {
     format: u32,
     /// Of its inputs.
     digest: String,
-    /// The engine's ID.
-    engine: String,
+    /// The engine's ID and the project's name.
+    place: String,
     /// What it made.
     pub(crate) image: ImageIdentity,
     /// The run that did it.
@@ -51,7 +52,7 @@ impl Record {
     /// A build done now.
     pub(crate) fn new(
         digest: &str,
-        engine: &str,
+        place: &str,
         image: ImageIdentity,
         run: RunId,
         step: StepId,
@@ -59,7 +60,7 @@ impl Record {
         Self {
             format: FORMAT,
             digest: digest.to_owned(),
-            engine: engine.to_owned(),
+            place: place.to_owned(),
             image,
             run,
             step,
@@ -67,20 +68,20 @@ impl Record {
         }
     }
 
-    /// The build of these inputs on that engine, if one is known.
-    pub(crate) fn find(cache: &Cache, digest: &str, engine: &str) -> Option<Self> {
-        let name = name(digest, engine);
+    /// The project's build of these inputs on that engine, if one is known.
+    pub(crate) fn find(cache: &Cache, digest: &str, place: &str) -> Option<Self> {
+        let name = name(digest, place);
         let text = std::fs::read(cache.place(Shelf::Builds, &name)).ok()?;
         let record: Self = serde_json::from_slice(&text).ok()?;
-        let fits = record.format == FORMAT && record.digest == digest && record.engine == engine;
+        let fits = record.format == FORMAT && record.digest == digest && record.place == place;
         cache.touch(Shelf::Builds, &name);
         fits.then_some(record)
     }
 
     /// Whether any build is known whose inputs are these but for its contexts. What cannot be read
     /// may well be known.
-    pub(super) fn any(cache: &Cache, rest: &str, engine: &str) -> bool {
-        let (begin, end) = (format!("{}-", half(rest)), of_engine(engine));
+    pub(super) fn any(cache: &Cache, rest: &str, place: &str) -> bool {
+        let (begin, end) = (format!("{}-", half(rest)), of_place(place));
         let Ok(mut records) = std::fs::read_dir(cache.place(Shelf::Builds, "")) else {
             return true;
         };
@@ -97,7 +98,7 @@ impl Record {
     pub(crate) fn keep(&self, cache: &Cache) -> io::Result<()> {
         let mut draft = cache.draft(Shelf::Builds)?;
         draft.write_all(&serde_json::to_vec(self)?)?;
-        cache.put(Shelf::Builds, &name(&self.digest, &self.engine), draft)
+        cache.put(Shelf::Builds, &name(&self.digest, &self.place), draft)
     }
 
     /// Where the image comes from.
@@ -109,13 +110,13 @@ impl Record {
     }
 }
 
-fn name(digest: &str, engine: &str) -> String {
-    format!("{digest}-{}", of_engine(engine))
+fn name(digest: &str, place: &str) -> String {
+    format!("{digest}-{}", of_place(place))
 }
 
-fn of_engine(engine: &str) -> String {
-    let engine = blake3::hash(engine.as_bytes()).to_hex();
-    format!("{}.json", engine.chars().take(16).collect::<String>())
+fn of_place(place: &str) -> String {
+    let place = blake3::hash(place.as_bytes()).to_hex();
+    format!("{}.json", place.chars().take(16).collect::<String>())
 }
 
 /// 160 bits of a digest.

@@ -201,6 +201,7 @@ impl Run {
             ix,
             run: self.id,
             root: request.root.clone(),
+            shared: request.shared.clone(),
             attempt,
             artifacts: self.folder.artifacts(ix, attempt),
             run_folder: self.folder.path().to_owned(),

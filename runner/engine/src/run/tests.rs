@@ -39,6 +39,7 @@ fn bench_of(plan: Plan) -> Bench {
     let request = RunRequest {
         plan: Arc::new(plan),
         root: root.path().to_owned(),
+        shared: None,
         secrets: Arc::new(Secrets::default()),
         redactor: Redactor::default(),
         jobs: 4,

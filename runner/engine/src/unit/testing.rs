@@ -81,6 +81,7 @@ impl Stage {
             attempt: 1,
             ix: 0,
             run,
+            shared: None,
             root: folder.path().to_owned(),
             artifacts: run_folder.join("artifacts/unit"),
             run_folder,

@@ -67,6 +67,7 @@ impl Deploy {
             plan: Arc::new(plan),
             ix: 0,
             run,
+            shared: None,
             root: PathBuf::new(),
             artifacts: PathBuf::new(),
             run_folder: PathBuf::new(),

@@ -23,8 +23,8 @@ use crate::unit::halt::{Halt, unless_stopped};
 /// What earlier builds of the project are known by.
 pub(super) struct Memory {
     cache: Result<Arc<Cache>, Trouble>,
-    /// The engine's ID.
-    engine: String,
+    /// The engine's ID and the project's name: an image has the labels of one project.
+    place: String,
 }
 
 /// What a look at a build came to.
@@ -47,10 +47,10 @@ impl Memory {
     pub(super) async fn open(context: &UnitContext) -> Result<Self, Halt> {
         let info = context.backend.info().await;
         let info = info.map_err(|error| Halt::surroundings("the engine is not known", &error))?;
-        let cache = Cache::open(&context.root);
+        let cache = Cache::open(&context.root, context.shared.as_deref());
         Ok(Self {
             cache: cache.map(Arc::new),
-            engine: info.id,
+            place: format!("{} {}", info.id, context.plan.name),
         })
     }
 
@@ -75,7 +75,7 @@ impl Memory {
         let glance = Glance::take(context, cache, request, &unit.added_labels);
         let glance = unless_stopped(context, async { Ok::<_, Halt>(glance.await) }).await?;
         let hints = glance.hints(request, unit);
-        let wanted = forced(request).is_empty() && glance.may_be_known(&self.engine);
+        let wanted = forced(request).is_empty() && glance.may_be_known(&self.place);
         if !wanted && !glance.is_whole() {
             warn(context, hints);
             return Ok(Looked::Build(Outlook::Reading(glance)));
@@ -83,7 +83,7 @@ impl Memory {
         let examined = glance.read();
         let examined = unless_stopped(context, async { Ok::<_, Halt>(examined.await) }).await?;
         let record = examined.inputs.digest.as_ref().filter(|_| wanted);
-        let record = record.and_then(|digest| Record::find(cache, digest, &self.engine));
+        let record = record.and_then(|digest| Record::find(cache, digest, &self.place));
         let (decision, image) = match &record {
             None => (unknown(request, &examined), None),
             Some(record) => match find(context, record).await? {
@@ -123,7 +123,7 @@ impl Memory {
             return;
         }
         let (run, step) = (context.run, step.id.clone());
-        let record = Record::new(&digest, &self.engine, image.clone(), run, step);
+        let record = Record::new(&digest, &self.place, image.clone(), run, step);
         if let Err(error) = record.keep(cache) {
             let message = format!("the build cannot be remembered: {error}");
             let hint = "free space on the project's disk; the next run builds again";
