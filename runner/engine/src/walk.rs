@@ -39,6 +39,8 @@ pub struct TarOptions {
     pub extra: Vec<ExtraFile>,
     /// Bytes of plain files that may be sent.
     pub max_bytes: u64,
+    /// Refuse links that no build may have: see [`buildable_link`].
+    pub buildable: bool,
     /// Where to look how far it is and what went wrong. A copy may be kept.
     pub tally: Tally,
 }
@@ -50,6 +52,7 @@ impl Default for TarOptions {
             owner: Owner::ROOT,
             extra: Vec::new(),
             max_bytes: MAX_BYTES,
+            buildable: false,
             tally: Tally::default(),
         }
     }

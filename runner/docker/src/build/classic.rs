@@ -38,6 +38,7 @@ pub(super) async fn build(
         Arc::clone(&request.context.ignore),
         TarOptions {
             extra: vec![dockerfile],
+            buildable: true,
             tally: tally.clone(),
             ..TarOptions::default()
         },

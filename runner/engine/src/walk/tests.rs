@@ -152,6 +152,28 @@ async fn links_stay_links_and_are_never_followed() {
 }
 
 #[tokio::test]
+async fn a_build_gets_no_link_that_leads_out_or_in_a_circle() {
+    for (name, target, why) in [
+        ("leaves", "../outside", "out of"),
+        ("round", "round", "circle"),
+    ] {
+        let folder = folder(&["real/file"]);
+        symlink("real/file", folder.path().join("inside")).unwrap();
+        let sent = || {
+            let options = TarOptions {
+                buildable: true,
+                ..TarOptions::default()
+            };
+            bytes(tar_stream(folder.path(), ignore(""), options))
+        };
+        sent().await.unwrap();
+        symlink(target, folder.path().join(name)).unwrap();
+        let refused = sent().await.unwrap_err().to_string();
+        assert!(refused.contains(name) && refused.contains(why), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn pipes_and_sockets_are_left_out() {
     let folder = folder(&["file"]);
     let pipe = folder.path().join("pipe");

@@ -14,7 +14,9 @@ use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
 
 use super::pieces::{Halt, Pieces};
-use super::visit::{Found, Kind, Visit, changed, leads_out, slashed, unreadable, visit};
+use super::visit::{
+    Found, Kind, Visit, buildable_link, changed, leads_out, slashed, unreadable, visit,
+};
 use super::{ExtraFile, Owner, TarOptions};
 
 /// Writes the whole tar but its end.
@@ -70,7 +72,10 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, found: &Found<'_>) -> Result<(), Halt> {
-        let target = found.link()?;
+        let target = match self.options.buildable {
+            true => buildable_link(found)?,
+            false => found.link()?,
+        };
         if leads_out(found.path, &target) {
             self.options.tally.leads_out(found.shown);
         }
