@@ -43,3 +43,5 @@ mod secrets;
 mod stops;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod watch;

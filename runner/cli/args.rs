@@ -95,6 +95,8 @@ pub(crate) enum When {
 pub(crate) enum Command {
     /// Run the pipeline, or some steps and what they need.
     Run(Run),
+    /// Run again whenever a file changes that the steps are sent.
+    Watch(Watch),
     /// Check the file; needs no engine.
     Validate,
     /// Show what would be run; needs no engine.
@@ -170,6 +172,19 @@ pub(crate) struct Run {
     /// Show the plan and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Arguments of `watch`: those of `run`, and its own.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist watch\n  hoist watch unit\n  hoist watch --skip \"deploy-*\" --no-clear"
+)]
+pub(crate) struct Watch {
+    #[command(flatten)]
+    pub(crate) run: Run,
+    /// Leave what earlier runs showed on the screen.
+    #[arg(long, env = "HOIST_NO_CLEAR", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_clear: bool,
 }
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {

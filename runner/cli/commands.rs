@@ -14,6 +14,7 @@ mod run;
 mod schema;
 mod tests;
 mod validate;
+mod watch;
 
 use std::io::Write;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub(crate) type Outcome = Result<Verdict, CliError>;
 pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
     match command {
         Command::Run(args) => run::execute(&args, options).await,
+        Command::Watch(args) => watch::execute(&args, options).await,
         Command::Validate => validate::execute(options),
         Command::Plan(args) => plan::execute(&args, options),
         Command::Context(args) => context::execute(&args, options),

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use hoist_engine::run::{ReaperCommand, RunRequest};
+use hoist_engine::run::{ReaperCommand, RunRequest, RunSummary};
 use hoist_engine::secrets::Secrets;
 use hoist_model::glob;
 use hoist_model::plan::Plan;
@@ -25,15 +25,35 @@ use crate::terminal::WithoutEcho;
 pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
     let project = project::read(options)?;
     say(&project.warnings);
-    let mut plan = project::choose(&project.plan, &args.selection)?;
-    build_anew(&mut plan, args)?;
+    let plan = chosen(&project.plan, args)?;
     if args.dry_run {
         print(&hoist_report::plan::text(&plan, options.colour_out))?;
         return Ok(Verdict::Passed);
     }
+    let request = request(plan, project.git.sha, args, options, signals()?)?;
+    let _echo = (options.progress == Progress::Tty).then(WithoutEcho::start);
+    let summary = go(request).await?;
+    Ok(summary.verdict)
+}
+
+/// The part of the plan that is asked for, as it is asked for.
+pub(super) fn chosen(plan: &Plan, args: &args::Run) -> Result<Plan, CliError> {
+    let mut plan = project::choose(plan, &args.selection)?;
+    build_anew(&mut plan, args)?;
+    Ok(plan)
+}
+
+/// What the engine is asked for. Secrets are read here.
+pub(super) fn request(
+    plan: Plan,
+    commit: Option<String>,
+    args: &args::Run,
+    options: &Options,
+    signals: mpsc::Receiver<Signal>,
+) -> Result<RunRequest, CliError> {
     let secrets = Secrets::read(&plan, &options.root, &options.environment)
         .map_err(CliError::configuration)?;
-    let request = RunRequest {
+    Ok(RunRequest {
         redactor: secrets.redactor(),
         secrets: Arc::new(secrets),
         reporters: reporters(&plan, options),
@@ -45,18 +65,20 @@ pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
         plan: Arc::new(plan),
         connector: connector(options),
         engine: None,
-        signals: signals()?,
+        signals,
         reaper: reaper(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: project.git.sha.clone(),
-    };
-    let _echo = (options.progress == Progress::Tty).then(WithoutEcho::start);
-    let summary = hoist_engine::run::run(request).await.map_err(|error| {
+        commit,
+    })
+}
+
+/// Runs it.
+pub(super) async fn go(request: RunRequest) -> Result<RunSummary, CliError> {
+    hoist_engine::run::run(request).await.map_err(|error| {
         let mut said = CliError::trouble(error.trouble());
         said.verdict = error.verdict();
         said
-    })?;
-    Ok(summary.verdict)
+    })
 }
 
 /// Makes the builds that are to be done anew take nothing from earlier ones.
@@ -119,7 +141,7 @@ fn reporters(plan: &Plan, options: &Options) -> Vec<Box<dyn Reporter>> {
 }
 
 /// The signals that stop a run, from now on; without this they would end the process at once.
-fn signals() -> Result<mpsc::Receiver<Signal>, CliError> {
+pub(super) fn signals() -> Result<mpsc::Receiver<Signal>, CliError> {
     let (send, receive) = mpsc::channel(8);
     let kinds = [
         (SignalKind::interrupt(), Signal::Interrupt),

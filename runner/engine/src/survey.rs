@@ -42,6 +42,37 @@ pub fn survey(
     step: &PlannedStep,
     left_out: bool,
 ) -> Result<Survey, Trouble> {
+    let mut looks = LOOKS;
+    let mut folders = Vec::new();
+    for (role, path, folder) in sent(root, plan, step)? {
+        let looks = left_out.then_some(&mut looks);
+        folders.push(look(role, path, &folder, looks)?);
+    }
+    Ok(Survey {
+        step: step.id.clone(),
+        folders,
+    })
+}
+
+/// The folders that the step would be sent, and what is left out of each.
+///
+/// # Errors
+/// What would end a run before anything is sent, in the same words.
+pub fn folders(
+    root: &Path,
+    plan: &Plan,
+    step: &PlannedStep,
+) -> Result<Vec<ContextFolder>, Trouble> {
+    let sent = sent(root, plan, step)?.into_iter();
+    Ok(sent.map(|(_, _, folder)| folder).collect())
+}
+
+/// Each folder with what it is to the step and its path in the file.
+fn sent(
+    root: &Path,
+    plan: &Plan,
+    step: &PlannedStep,
+) -> Result<Vec<(Role, String, ContextFolder)>, Trouble> {
     let never = &plan.never_sent;
     let mut sent = Vec::new();
     match &step.unit {
@@ -61,16 +92,7 @@ pub fn survey(
         }
         Unit::Push(_) | Unit::Release(_) => {}
     }
-    let mut looks = LOOKS;
-    let mut folders = Vec::with_capacity(sent.len());
-    for (role, path, folder) in sent {
-        let looks = left_out.then_some(&mut looks);
-        folders.push(look(role, path, &folder, looks)?);
-    }
-    Ok(Survey {
-        step: step.id.clone(),
-        folders,
-    })
+    Ok(sent)
 }
 
 fn look(
