@@ -77,7 +77,7 @@ impl Interest {
         if self.files.contains(path) {
             return true;
         }
-        if self.is_never(path) || path.file_name().is_some_and(|name| is_scratch(name)) {
+        if self.is_never(path) || path.file_name().is_some_and(is_scratch) {
             return false;
         }
         self.folders.iter().any(|folder| {
