@@ -199,6 +199,20 @@ fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
         ended.stderr
     );
     assert!(answers(port) && web() == first);
+    // Both were built, since both are sent that file, but only one has it.
+    let why = |step: &str| project.hoist(&["explain", step]).expect(0).stdout;
+    let (test_image, image) = (why("test-image"), why("image"));
+    assert!(image.contains("changed  tests/test_store.py"), "{image}");
+    let copied = "the first instruction that was not cached: [test";
+    assert!(
+        test_image.contains(copied) && !image.contains("not cached:"),
+        "{test_image}{image}"
+    );
+    let sent = project.hoist(&["context", "ls", "image"]).expect(0).stdout;
+    assert!(
+        sent.contains("shop/store.py") && !sent.contains("README.md"),
+        "{sent}"
+    );
     let project = project.file("tests/test_store.py", test_file);
 
     // A planted key: exit 3.
