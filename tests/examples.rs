@@ -238,3 +238,21 @@ fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
     assert_eq!(docker(&["volume", "ls", "-q", "--filter", filter]), "");
     assert_eq!(docker(&["network", "ls", "-q", "--filter", filter]), "");
 }
+
+/// The lesson of examples/artifacts: files of one step in the containers of two others.
+#[test]
+fn artifacts_are_handed_on() {
+    if !engine("examples::artifacts_are_handed_on") {
+        return;
+    }
+    let project = Project::example("artifacts");
+    let ended = project.hoist(&["--progress", "plain", "run"]).expect(0);
+    ended.says("steps.html: OK").says("order.html is there");
+    project.change("make-site.sh", "sha256sum", "echo");
+    project.change("make-site.sh", ">../checksums.txt", "");
+    let ended = project.hoist(&["run"]).expect(2);
+    ended.says("there is no artifact `checksums` of the step `site`");
+    for run in project.runs() {
+        assert_eq!(left_of(&run), "");
+    }
+}

@@ -36,6 +36,8 @@ mod kinds;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod passing;
+#[cfg(test)]
 mod results;
 #[cfg(test)]
 mod secrets;

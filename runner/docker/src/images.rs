@@ -36,6 +36,13 @@ impl DockerBackend {
         ))
     }
 
+    pub(crate) async fn image_config_working_dir(&self, image: &str) -> Result<String> {
+        let image = names::image(image)?;
+        let found = call::within(LOOK, self.docker.inspect_image(image)).await?;
+        let folder = found.config.and_then(|config| config.working_dir);
+        Ok(folder.unwrap_or_default())
+    }
+
     pub(crate) async fn image_pull(
         &self,
         reference: &str,

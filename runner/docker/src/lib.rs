@@ -64,6 +64,10 @@ impl Backend for DockerBackend {
         self.image_config_user(image).await
     }
 
+    async fn image_working_dir(&self, image: &str) -> Result<String> {
+        self.image_config_working_dir(image).await
+    }
+
     async fn pull_image(
         &self,
         reference: &str,

@@ -42,6 +42,8 @@ pub struct Unpacked {
     pub left_out: Vec<String>,
     /// The bound was reached: the rest of the archive was not even looked at.
     pub cut: Option<String>,
+    /// The archive is one of a folder, not of a single file.
+    pub folder: bool,
     /// Files in which a secret was masked.
     pub masked: u64,
     unnamed: u64,
@@ -198,7 +200,7 @@ fn each(
             continue;
         }
         match harmless(&entry.path_bytes(), folder) {
-            Some(path) if path.as_os_str().is_empty() => {}
+            Some(path) if path.as_os_str().is_empty() => taken.folder = true,
             Some(path) => visit(&path, &mut entry, taken)?,
             None => taken.leave_out(&shown, "has a name that leads elsewhere"),
         }

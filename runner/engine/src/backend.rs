@@ -496,6 +496,11 @@ pub trait Backend: Send + Sync {
     async fn image_user(&self, _image: &str) -> Result<Option<String>, BackendError> {
         Ok(None)
     }
+    /// The folder in which an image's containers start, as `WORKDIR` has it; empty where it names
+    /// none.
+    async fn image_working_dir(&self, _image: &str) -> Result<String, BackendError> {
+        Ok(String::new())
+    }
     /// Pulls an image. `progress` gets lines for people.
     async fn pull_image(
         &self,

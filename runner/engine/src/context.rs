@@ -9,6 +9,7 @@ use hoist_model::event::EventKind;
 use hoist_model::ids::{RunId, StepId, StepIx};
 use hoist_model::image::ImageIdentity;
 use hoist_model::plan::{Plan, PlannedStep};
+use hoist_model::results::Artifact;
 use hoist_model::text::{StepValue, Text};
 use tokio::sync::watch;
 
@@ -143,6 +144,8 @@ pub struct MadeByStep {
     pub platforms: BTreeMap<String, ImageIdentity>,
     /// `repository@sha256:...` of what it pushed.
     pub digest: Option<String>,
+    /// What its last attempt left, by name.
+    pub artifacts: BTreeMap<String, Artifact>,
 }
 
 impl Made {
@@ -161,6 +164,18 @@ impl Made {
     /// Remembers what a step pushed.
     pub fn digest(&self, step: &StepId, digest: String) {
         self.change(step, |made| made.digest = Some(digest));
+    }
+
+    /// Remembers an artifact that a step left.
+    pub fn keep(&self, step: &StepId, artifact: Artifact) {
+        self.change(step, |made| {
+            made.artifacts.insert(artifact.name.clone(), artifact);
+        });
+    }
+
+    /// Forgets the artifacts that a step left.
+    pub fn keep_nothing(&self, step: &StepId) {
+        self.change(step, |made| made.artifacts.clear());
     }
 
     /// Whether this is the first that people are told of something.
@@ -187,6 +202,7 @@ impl Made {
             match value {
                 StepValue::Image => made.image.map(|image| image.id),
                 StepValue::Digest => made.digest,
+                StepValue::Artifact(_) => None,
             }
         })
     }

@@ -6,6 +6,7 @@
 //! process's environment, and to match on step kinds: it sees units only.
 
 pub mod archive;
+pub(crate) mod artifacts;
 pub mod backend;
 pub mod context;
 mod countdown;

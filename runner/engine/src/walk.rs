@@ -77,7 +77,8 @@ impl Owner {
         for_all: false,
     };
 
-    fn mode(self, mode: u32) -> u32 {
+    /// Permissions of what is this owner's.
+    pub(crate) fn mode(self, mode: u32) -> u32 {
         let execute = if mode & 0o111 == 0 { 0 } else { 0o111 };
         if self.for_all {
             mode | 0o666 | execute

@@ -12,7 +12,7 @@ use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
 use crate::inputs::{BuildInputs, Decision, EarlierBuild};
 use crate::reason::{CancelReason, Ending, FailureReason, Verdict};
-use crate::results::{Artifact, Finding, TestCase};
+use crate::results::{Artifact, Finding, GivenInput, TestCase};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,6 +106,13 @@ pub enum EventKind {
         step: StepId,
         /// What.
         artifact: Artifact,
+    },
+    /// What an earlier step left was put into a step's container.
+    InputGiven {
+        /// Which step has it.
+        step: StepId,
+        /// What, and where.
+        input: GivenInput,
     },
     /// What a build is made of is known, and whether it is to run.
     BuildInputs {

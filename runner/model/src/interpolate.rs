@@ -231,6 +231,10 @@ impl<'t> Parser<'t> {
                 self.take(|c| !matches!(c, ']' | '{' | '}'));
                 self.eat("]");
             }
+            // What it keeps may be named like steps are.
+            if self.eat(".artifacts.") {
+                self.take(|c| word(c) || c == '-');
+            }
         }
         self.take(|c| word(c) || c == '.');
         self.text.get(from..self.at).unwrap_or_default()

@@ -9,6 +9,7 @@ mod edges;
 mod environments;
 mod files;
 mod images;
+mod inputs;
 mod labels;
 mod make;
 mod matrix;
@@ -17,6 +18,7 @@ mod select;
 mod settings;
 mod signals;
 mod skip;
+mod step_values;
 mod surroundings;
 #[cfg(test)]
 mod tests;
@@ -40,6 +42,7 @@ pub use when::When;
 
 pub(crate) use cx::Cx;
 pub(crate) use files::{is_within, join};
+pub(crate) use inputs::Inside;
 pub(crate) use reference::Reference;
 pub(crate) use settings::{Tools, TrivyDb};
 

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::StepId;
+
 pub use format::{MAX_BYTES, MAX_CASES, MAX_NAME, MAX_TEXT, TestFormat, Unreadable};
 pub use history::{History, Past, PastCounts, TestKey};
 pub use list::{Counts, Listed, TestState, list};
@@ -189,4 +191,19 @@ pub struct Artifact {
     pub files: u64,
     /// Bytes in them.
     pub bytes: u64,
+    /// `blake3:` and the digest of the names, contents and execute bits in it; empty in runs of
+    /// before it was kept.
+    #[serde(default)]
+    pub digest: String,
+}
+
+/// An artifact of an earlier step that was put into a step's container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenInput {
+    /// Where it went, an absolute path.
+    pub target: String,
+    /// The step that kept it.
+    pub from: StepId,
+    /// What it was.
+    pub artifact: Artifact,
 }

@@ -13,7 +13,7 @@ use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
 use crate::inputs::EarlierBuild;
 use crate::reason::{CancelReason, Ending, FailureReason, Verdict};
-use crate::results::{Artifact, Finding, TestCase, attempts};
+use crate::results::{Artifact, Finding, GivenInput, TestCase, attempts};
 
 /// A run, as far as its events tell.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -89,6 +89,9 @@ pub struct StepState {
     pub findings: Vec<Finding>,
     /// What was kept of it.
     pub artifacts: Vec<Artifact>,
+    /// What it was given of what earlier steps left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<GivenInput>,
     /// The image that it built.
     pub image: Option<ImageIdentity>,
     /// The build that made the image, if that was in an earlier run.
@@ -141,6 +144,7 @@ impl StepState {
             tests_of: 0,
             findings: Vec::new(),
             artifacts: Vec::new(),
+            inputs: Vec::new(),
             image: None,
             earlier: None,
             pushed: Vec::new(),
@@ -218,6 +222,7 @@ impl RunState {
                 s.status = StepStatus::Running { attempt: *attempt };
                 s.started.get_or_insert(event.elapsed);
                 s.image = None;
+                s.inputs.clear();
                 s.tests_are_of(*attempt);
             }),
             EventKind::AttemptFailed { step, reason, .. } => {
@@ -244,6 +249,9 @@ impl RunState {
             }
             EventKind::ArtifactKept { step, artifact } => {
                 self.with(step, |s| s.artifacts.push(artifact.clone()));
+            }
+            EventKind::InputGiven { step, input } => {
+                self.with(step, |s| s.inputs.push(input.clone()));
             }
             // The first is the step's own; those after it are for other platforms.
             EventKind::ImageBuilt {

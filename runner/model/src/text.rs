@@ -26,13 +26,15 @@ pub enum Piece {
 }
 
 /// What can be asked of a step in a reference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepValue {
     /// `${steps.ID.image}` of a build: a name by which the engine finds the image.
     Image,
     /// `${steps.ID.digest}` of a push: `repository@sha256:...`.
     Digest,
+    /// `${steps.ID.artifacts.NAME}` of a run: what it left under that name. It has no text.
+    Artifact(String),
 }
 
 impl Text {
@@ -51,23 +53,23 @@ impl Text {
     /// The text with each reference replaced by what `lookup` gives; `None` as soon as it gives none.
     pub fn resolve<S: AsRef<str>>(
         &self,
-        mut lookup: impl FnMut(&StepId, StepValue) -> Option<S>,
+        mut lookup: impl FnMut(&StepId, &StepValue) -> Option<S>,
     ) -> Option<String> {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => out.push_str(text),
-                Piece::Step { step, value } => out.push_str(lookup(step, *value)?.as_ref()),
+                Piece::Step { step, value } => out.push_str(lookup(step, value)?.as_ref()),
             }
         }
         Some(out)
     }
 
     /// The steps that this text refers to, in order, with repeats.
-    pub fn references(&self) -> impl Iterator<Item = (&StepId, StepValue)> {
+    pub fn references(&self) -> impl Iterator<Item = (&StepId, &StepValue)> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Literal(_) => None,
-            Piece::Step { step, value } => Some((step, *value)),
+            Piece::Step { step, value } => Some((step, value)),
         })
     }
 }
@@ -78,16 +80,20 @@ impl std::fmt::Display for Text {
         for piece in &self.0 {
             match piece {
                 Piece::Literal(text) => f.write_str(text)?,
-                Piece::Step {
-                    step,
-                    value: StepValue::Image,
-                } => write!(f, "${{steps.{step}.image}}")?,
-                Piece::Step {
-                    step,
-                    value: StepValue::Digest,
-                } => write!(f, "${{steps.{step}.digest}}")?,
+                Piece::Step { step, value } => write!(f, "${{steps.{step}.{value}}}")?,
             }
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Display for StepValue {
+    /// As a reference has it after the step's name.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Image => f.write_str("image"),
+            Self::Digest => f.write_str("digest"),
+            Self::Artifact(name) => write!(f, "artifacts.{name}"),
+        }
     }
 }

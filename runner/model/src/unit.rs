@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::StepId;
 use crate::image::ImageSource;
 use crate::results::TestFormat;
 use crate::text::Text;
@@ -129,6 +130,9 @@ pub struct ContainerUnit {
     pub secrets: Vec<String>,
     /// What is put into the container before it starts.
     pub source: Option<SourceCopy>,
+    /// What earlier steps left, put there after the copy of the project.
+    #[serde(default)]
+    pub inputs: Vec<Input>,
     /// The archive of an image, laid down as a file before the start.
     pub image_archive: Option<ImageArchive>,
     /// Data of a tool that is kept between runs and mounted read-only.
@@ -175,6 +179,19 @@ pub struct SourceCopy {
     pub ignorefile: Option<String>,
     /// Where the copy goes and the command starts: an absolute path.
     pub target: String,
+}
+
+/// An artifact of an earlier step in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Where it goes: an absolute path, or one under the image's own working directory. A folder's
+    /// content goes into the folder of that name, a single file gets the name itself, or goes into
+    /// it where it ends with `/`.
+    pub target: String,
+    /// The step that keeps it.
+    pub step: StepId,
+    /// Its name there.
+    pub artifact: String,
 }
 
 /// The archive of an image as a file in a volume, as `docker save` writes it.

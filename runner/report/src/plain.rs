@@ -152,6 +152,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
             | EventKind::TestsFound { .. }
             | EventKind::FindingsFound { .. }
             | EventKind::ArtifactKept { .. }
+            | EventKind::InputGiven { .. }
             | EventKind::BuildInputs { .. }
             | EventKind::ImageBuilt { .. }
             | EventKind::ImagePushed { .. }

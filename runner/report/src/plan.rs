@@ -158,6 +158,10 @@ fn container(unit: &ContainerUnit) -> Vec<String> {
         out.push(format!("secrets {}", unit.secrets.join(", ")));
     }
     out.extend(stop(unit));
+    for input in &unit.inputs {
+        let what = format!("given {} of {}", input.artifact, input.step);
+        out.push(format!("{what} at {}", input.target));
+    }
     for service in &unit.services {
         let image = image(&service.image);
         out.push(format!("service {}: image {image}", service.name));

@@ -90,6 +90,14 @@ impl Block<'_> {
         for note in &step.warnings {
             self.warning(Some(step), note);
         }
+        if self.options.verbose {
+            for line in words::passed_on(step) {
+                self.line(
+                    DIM,
+                    &clean(format!("  {}: {line}", step.id()).as_bytes(), false),
+                );
+            }
+        }
         match step.ending() {
             Some(Ending::Failed(reason)) => self.failed(step, reason),
             Some(Ending::Passed | Ending::Cached)

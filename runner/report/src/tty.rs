@@ -262,6 +262,7 @@ impl Reporter for Tty {
             | EventKind::TestsFound { .. }
             | EventKind::FindingsFound { .. }
             | EventKind::ArtifactKept { .. }
+            | EventKind::InputGiven { .. }
             | EventKind::BuildInputs { .. }
             | EventKind::ImageBuilt { .. }
             | EventKind::ImagePushed { .. }

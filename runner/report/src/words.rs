@@ -279,6 +279,24 @@ pub fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// What a step was given by others and keeps for them.
+pub(crate) fn passed_on(step: &StepState) -> Vec<String> {
+    let digest = |digest: &str| {
+        let (name, hex) = digest.split_once(':').unwrap_or(("", digest));
+        format!("{name}:{}", hex.chars().take(12).collect::<String>())
+    };
+    let given = step.inputs.iter().map(|input| {
+        let (name, from) = (&input.artifact.name, &input.from);
+        let digest = digest(&input.artifact.digest);
+        format!("given {name} of {from} at {}, {digest}", input.target)
+    });
+    let kept = step.artifacts.iter().map(|kept| {
+        let files = count(usize::try_from(kept.files).unwrap_or(usize::MAX), "file");
+        format!("kept {}, {files}, {}", kept.name, digest(&kept.digest))
+    });
+    given.chain(kept).collect()
+}
+
 /// What a step brought home, in a few words, most telling first; empty if nothing.
 #[must_use]
 pub fn results(step: &StepState) -> Vec<String> {

@@ -69,6 +69,7 @@ pub fn container() -> Box<ContainerUnit> {
         tmpfs: Vec::new(),
         secrets: Vec::new(),
         source: None,
+        inputs: Vec::new(),
         image_archive: None,
         tool_data: None,
         stop: Default::default(),

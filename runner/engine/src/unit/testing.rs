@@ -186,6 +186,7 @@ pub(crate) fn container() -> ContainerUnit {
         tmpfs: Vec::new(),
         secrets: Vec::new(),
         source: None,
+        inputs: Vec::new(),
         image_archive: None,
         tool_data: None,
         stop: Default::default(),

@@ -118,7 +118,7 @@ impl<'a> Cx<'a> {
             return false;
         };
         text.references().any(|(step, value)| {
-            value == StepValue::Digest && self.by_cell.get(step.as_str()) == Some(&push)
+            *value == StepValue::Digest && self.by_cell.get(step.as_str()) == Some(&push)
         })
     }
 

@@ -264,6 +264,7 @@ impl<'a> Cx<'a> {
             stop_grace_period,
             stop_signal,
             artifacts,
+            inputs,
             services,
             build: _,
             scan: _,
@@ -287,6 +288,7 @@ impl<'a> Cx<'a> {
             ("stop_grace_period", stop_grace_period.is_some()),
             ("stop_signal", stop_signal.is_some()),
             ("artifacts", artifacts.is_some()),
+            ("inputs", inputs.is_some()),
             ("services", !services.is_empty()),
         ];
         let kind = step.kind.map_or("", KindKey::name);

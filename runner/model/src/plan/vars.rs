@@ -2,13 +2,12 @@
 
 use std::ops::Range;
 
-use super::cx::{Cx, EdgeAt, KindKey, Matrix};
-use super::{Edge, Git};
+use super::Git;
+use super::cx::{Cx, Matrix};
 use crate::diag::{Diagnostic, list, near};
-use crate::ids::StepId;
 use crate::interpolate::{Fault, Found, expand};
 use crate::spec::{At, inside};
-use crate::text::{StepValue, Text};
+use crate::text::Text;
 
 /// Variables of `[vars]` that refer to one another more deeply than this are refused.
 const DEPTH: usize = 100;
@@ -41,6 +40,8 @@ pub(crate) enum VarState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Steps {
     Allowed,
+    /// It has to be an artifact.
+    Artifact,
     /// With the reason.
     Refused(&'static str),
 }
@@ -315,103 +316,5 @@ impl<'a> Cx<'a> {
             .branch
             .clone()
             .or_else(|| named.next().cloned())
-    }
-
-    fn find_step(
-        &mut self,
-        rest: &str,
-        range: Range<usize>,
-        at: &At<impl AsRef<str>>,
-        steps: Steps,
-    ) -> Result<Found, Fault> {
-        let fault = |message: String| Fault::new(range.clone(), message);
-        // Values of a cell may have dots in them.
-        let cell = rest.find(']').map_or(0, |end| end + 1);
-        let split = rest.split_at_checked(cell).and_then(|(cell, rest)| {
-            let (id, value) = rest.split_once('.')?;
-            Some((format!("{cell}{id}"), value))
-        });
-        let Some((name, value)) = split else {
-            return Err(
-                fault(format!("`steps.{rest}` does not say what of the step")).help(format!(
-                    "write `${{steps.{rest}.image}}` for the image that it builds"
-                )),
-            );
-        };
-        let id = name.split('[').next().unwrap_or_default();
-        let to = match self.bind_one(&name) {
-            Ok(to) => to,
-            Err(none) => {
-                let missing = fault(none.message);
-                return Err(match (none.meant, none.help) {
-                    (Some(meant), _) => missing
-                        .help(format!("did you mean `{meant}`?"))
-                        .suggest(range.clone(), format!("steps.{meant}.{value}")),
-                    (None, Some(help)) => missing.help(help),
-                    (None, None) => missing,
-                });
-            }
-        };
-        let kind = self.steps.get(to).and_then(|step| step.kind);
-        let asked = match (value, kind) {
-            ("image", Some(KindKey::Build) | None) => StepValue::Image,
-            ("digest", Some(KindKey::Push) | None) => StepValue::Digest,
-            (_, Some(kind)) => return Err(wrong_value(fault, id, value, kind, &range)),
-            (_, None) => return Err(fault(format!("a step has no `{value}`"))),
-        };
-        if let Steps::Refused(reason) = steps {
-            return Err(fault("what a step makes cannot be used here".into()).help(reason));
-        }
-        if self.step_key() == id {
-            return Err(fault(format!("the step `{id}` refers to itself")));
-        }
-        if let Some(from) = self.current {
-            let span = inside(&self.spec.file.text, &at.span, at.as_str(), &range);
-            self.edges.push(EdgeAt {
-                from,
-                to,
-                why: Edge::Reference,
-                span,
-            });
-        }
-        Ok(Found::Step(StepId::from(self.name_of(to)), asked))
-    }
-}
-
-/// A value that a step of this kind does not have.
-fn wrong_value(
-    fault: impl Fn(String) -> Fault,
-    id: &str,
-    value: &str,
-    kind: KindKey,
-    range: &Range<usize>,
-) -> Fault {
-    let has = match kind {
-        KindKey::Build => Some("image"),
-        KindKey::Push => Some("digest"),
-        KindKey::Run | KindKey::Scan | KindKey::Deploy => None,
-    };
-    match (has, value) {
-        (Some(has), _) => fault(format!(
-            "the step `{id}` is a {}: it has no `{value}`",
-            kind.name()
-        ))
-        .help(format!("did you mean `steps.{id}.{has}`?"))
-        .suggest(range.clone(), format!("steps.{id}.{has}")),
-        (None, "image") => fault(format!(
-            "the step `{id}` is a {}: it builds no image",
-            kind.name()
-        ))
-        .help("refer to a step with `build`"),
-        (None, "digest") => fault(format!(
-            "the step `{id}` is a {}: it pushes no image",
-            kind.name()
-        ))
-        .help("refer to a step with `push`"),
-        (None, _) => fault(format!(
-            "the step `{id}` is a {}: it has no `{value}`",
-            kind.name()
-        ))
-        .help("only builds have something to refer to, `image`, and pushes, `digest`"),
     }
 }

@@ -83,6 +83,9 @@ pub struct StepSpec {
     pub stop_signal: Option<At<String>>,
     /// What is kept of what the command leaves.
     pub artifacts: Option<Artifacts>,
+    /// What earlier steps keep as artifacts, put into the container before the start: where to, and
+    /// which, such as `"dist/" = "${steps.build-js.artifacts.dist}"`.
+    pub inputs: Option<BTreeMap<At<String>, At<String>>>,
     /// Services beside the step, such as a database, by the names at which it reaches them. They
     /// are on a network of this step alone that has no way out.
     #[serde(default)]

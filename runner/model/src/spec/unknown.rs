@@ -61,11 +61,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("steps.*", "cache", "every step is run each time"),
     (
         "steps.*",
-        "inputs",
-        "a step sees the project's files and its `environment`",
-    ),
-    (
-        "steps.*",
         "outputs",
         "pass files on through an image, or keep them with `artifacts.paths`",
     ),

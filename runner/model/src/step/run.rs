@@ -8,7 +8,7 @@ use super::lowered::Lowered;
 use super::services::beside;
 use crate::diag::Diagnostic;
 use crate::image::ImageSource;
-use crate::plan::{Cx, is_within};
+use crate::plan::{Cx, Inside, is_within};
 use crate::quantity::show_size;
 use crate::results::TestFormat;
 use crate::spec::{Artifacts, At, CommandSpec, OneOrMany, StepSpec};
@@ -44,6 +44,16 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
     limits.shm_size = cx.size(spec.shm_size.as_ref());
     let source = source(cx, spec, image.as_ref());
     let secrets = cx.secrets(spec.secrets.as_ref());
+    let inputs = cx.inputs(
+        spec.inputs.as_ref(),
+        &Inside {
+            base: working_dir
+                .as_deref()
+                .or(source.as_ref().map(|source| source.target.as_str())),
+            read_only: security.read_only,
+            tmpfs: &tmpfs,
+        },
+    );
     let harvest = harvest(cx, spec.artifacts.as_ref(), &tmpfs);
     let grace = cx.duration(spec.stop_grace_period.as_ref());
     let stop = StopPlan {
@@ -65,6 +75,7 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
         tmpfs,
         secrets,
         source,
+        inputs,
         image_archive: None,
         tool_data: None,
         services: services?,

@@ -71,6 +71,7 @@ pub(super) fn args(
         let value = text.resolve(|step, value| match value {
             StepValue::Image => image(step),
             StepValue::Digest => context.made.get(step)?.digest,
+            StepValue::Artifact(_) => None,
         });
         let value = value.ok_or_else(|| {
             let trouble = Trouble::new(format!("the build argument `{name}` cannot be resolved"));
@@ -89,7 +90,7 @@ pub(super) fn bases(unit: &BuildUnit) -> Result<BTreeSet<&StepId>, Halt> {
         .args
         .values()
         .flat_map(Text::references)
-        .filter(|(_, value)| *value == StepValue::Image)
+        .filter(|(_, value)| **value == StepValue::Image)
         .map(|(base, _)| base)
         .collect();
     match referred.first() {

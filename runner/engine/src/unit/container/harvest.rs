@@ -12,6 +12,7 @@ use hoist_model::results::Artifact;
 use hoist_model::unit::ContainerUnit;
 
 use crate::archive::{self, Bounds, Unpacked};
+use crate::artifacts;
 use crate::backend::{BackendErrorKind, ByteStream};
 use crate::context::UnitContext;
 
@@ -30,6 +31,8 @@ pub(super) async fn gather(
     container: &str,
 ) -> Result<(), Trouble> {
     let harvest = &unit.harvest;
+    // What counts is what the last attempt left.
+    context.made.keep_nothing(&context.id());
     if harvest.paths.is_empty() && harvest.test_results().next().is_none() {
         return Ok(());
     }
@@ -82,16 +85,20 @@ async fn artifact(
     say_what_changed(context, &of, &taken);
     // A single file is shown by its own path.
     let kept = match taken.files.as_slice() {
-        [file] if !path.ends_with('/') && file.components().count() == 1 => to.join(file),
+        [file] if !taken.folder => to.join(file),
         _ => to,
     };
+    let digest = artifacts::digest(kept.clone()).await;
+    let digest = digest.map_err(|error| Trouble::new(what).cause(error.to_string()))?;
     let relative = kept.strip_prefix(&context.run_folder).unwrap_or(&kept);
     let artifact = Artifact {
         name: name.to_owned(),
         path: relative.to_string_lossy().into_owned(),
         files: u64::try_from(taken.files.len()).unwrap_or(u64::MAX),
         bytes: taken.bytes,
+        digest,
     };
+    context.made.keep(&context.id(), artifact.clone());
     context.events.send(EventKind::ArtifactKept {
         step: context.id(),
         artifact,

@@ -1,6 +1,7 @@
 //! Where a step runs: its container, created and filled but not started. What it may do is written
 //! here once; nothing here can ask for more than the plan says.
 
+mod inputs;
 mod send;
 mod volumes;
 
@@ -96,13 +97,15 @@ pub(super) async fn make(
             populate: false,
         });
     }
-    let volumes = Volumes::make(context, unit, image, names, litter).await?;
+    let inputs = inputs::of(context, unit, image).await?;
+    let volumes = Volumes::make(context, unit, image, &inputs, names, litter).await?;
     spec.mounts.extend(volumes.mounts());
     let direct = unit.source.as_ref().filter(|_| !volumes.hold_source());
+    let is_empty = volumes.is_empty() && direct.is_none() && inputs.is_empty();
 
     litter.container(&spec.name);
     let asked = async {
-        if volumes.is_empty() && direct.is_none() {
+        if is_empty {
             return Ok(None);
         }
         User::of(backend, unit, &image.image.id).await
@@ -114,15 +117,23 @@ pub(super) async fn make(
         output.map_err(|error| Halt::surroundings("the step's output cannot be read", &error))
     };
     let filled = async {
-        if volumes.is_empty() && direct.is_none() {
+        if is_empty {
             return Ok(());
         }
         let owner = user::owner(backend, user.as_ref(), &container).await?;
         volumes.fill(context, unit, owner).await?;
-        match direct {
-            Some(source) => send::source(context, source, owner, &container).await,
-            None => Ok(()),
+        if let Some(source) = direct {
+            send::source(context, source, owner, &container).await?;
         }
+        // Nothing can be put into a read-only root; there all of them go to volumes.
+        let to = match unit.security.read_only {
+            true => volumes.loader(),
+            false => &container,
+        };
+        for input in &inputs {
+            inputs::send(context, unit, input, owner, to).await?;
+        }
+        Ok(())
     };
     let (output, ()) = tokio::try_join!(attached, filled)?;
     Ok(Place {

@@ -1,5 +1,6 @@
 //! Steps in containers over an engine in memory.
 
+mod inputs;
 mod place;
 mod results;
 

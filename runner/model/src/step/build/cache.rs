@@ -171,8 +171,8 @@ fn registry(attributes: BTreeMap<String, Text>, way: Way) -> Result<BuildCache, 
 }
 
 fn check_reference(text: &Text, way: Way) -> Result<(), Wrong> {
-    let values: Vec<StepValue> = text.references().map(|(_, value)| value).collect();
-    if values.contains(&StepValue::Image) {
+    let values: Vec<&StepValue> = text.references().map(|(_, value)| value).collect();
+    if values.contains(&&StepValue::Image) {
         return Err((
             format!("`{text}` is in no registry"),
             "name what a push made of it: `${steps.NAME.digest}`".into(),

@@ -160,6 +160,7 @@ fn container(
         tmpfs: Vec::new(),
         secrets: Vec::new(),
         source: None,
+        inputs: Vec::new(),
         image_archive: Some(ImageArchive {
             image,
             folder: INPUT.into(),

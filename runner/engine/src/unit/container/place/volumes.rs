@@ -4,6 +4,7 @@
 
 use hoist_model::unit::{ContainerUnit, ImageArchive, SourceCopy};
 
+use super::inputs::Ready;
 use super::{Names, bare, send};
 use crate::backend::Mount;
 use crate::context::UnitContext;
@@ -30,6 +31,8 @@ struct Volume {
 enum Filling {
     /// Nothing: a folder that the step may write to.
     Folder,
+    /// What comes later, when its owner is known and the source is there.
+    Inputs,
     Source(SourceCopy),
     Secrets,
     Archive(ImageArchive),
@@ -41,10 +44,11 @@ impl Volumes {
         context: &UnitContext,
         unit: &ContainerUnit,
         image: &Resolved,
+        inputs: &[Ready],
         names: &Names,
         litter: &Litter,
     ) -> Result<Self, Halt> {
-        let all = wanted(unit, names);
+        let all = wanted(unit, inputs, names);
         let loader = names.of("loader");
         if all.is_empty() {
             return Ok(Self { all, loader });
@@ -70,6 +74,11 @@ impl Volumes {
 
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// The container through which they are filled.
+    pub(super) fn loader(&self) -> &str {
+        &self.loader
     }
 
     /// The source goes into one of them.
@@ -100,7 +109,7 @@ impl Volumes {
                     let secrets = vault::entries(&context.secrets, &unit.secrets, owner);
                     entries.extend(secrets.map_err(Halt::configuration)?);
                 }
-                Filling::Source(_) | Filling::Archive(_) => {}
+                Filling::Inputs | Filling::Source(_) | Filling::Archive(_) => {}
             }
         }
         if !entries.is_empty() {
@@ -115,7 +124,7 @@ impl Volumes {
                 Filling::Archive(archive) => {
                     send::archive(context, archive, owner, &self.loader).await?;
                 }
-                Filling::Folder | Filling::Secrets => {}
+                Filling::Folder | Filling::Inputs | Filling::Secrets => {}
             }
         }
         Ok(())
@@ -123,8 +132,8 @@ impl Volumes {
 }
 
 /// The volumes that a step needs: for secrets, for an image's archive, for the folder of a report,
-/// and, as nothing can be put into a read-only root, for the source and what is fetched.
-fn wanted(unit: &ContainerUnit, names: &Names) -> Vec<Volume> {
+/// and, as nothing can be put into a read-only root, for the source, inputs and what is fetched.
+fn wanted(unit: &ContainerUnit, inputs: &[Ready], names: &Names) -> Vec<Volume> {
     let volume = |what: &str, target: &str, read_only, filling| Volume {
         mount: Mount {
             volume: names.of(what),
@@ -155,6 +164,17 @@ fn wanted(unit: &ContainerUnit, names: &Names) -> Vec<Volume> {
             false,
             Filling::Source(source.clone()),
         ));
+    }
+    for input in inputs.iter().filter(|_| unit.security.read_only) {
+        let folder = input.folder();
+        if !covered.iter().any(|above| is_in(folder, above)) {
+            let what = format!("input-{}", covered.len());
+            let mut volume = volume(&what, folder, false, Filling::Inputs);
+            // What the image has there stays, as it would without `read_only`.
+            volume.mount.populate = true;
+            volumes.push(volume);
+            covered.push(folder.to_owned());
+        }
     }
     for folder in written(unit) {
         if !covered.iter().any(|above| is_in(&folder, above)) {

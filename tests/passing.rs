@@ -1,0 +1,81 @@
+//! What steps pass on to others, over a real engine.
+
+use crate::support::{Project, engine, left_of};
+
+#[test]
+fn artifacts_reach_the_next_step_as_its_users_own() {
+    if !engine("passing::artifacts_reach_the_next_step_as_its_users_own") {
+        return;
+    }
+    let project = Project::new(
+        r#"
+name = "passing"
+[steps.make]
+image = "debian:bookworm-slim"
+run = "mkdir -p /out/dist/sub && echo x >/out/dist/sub/x && printf '#!/bin/sh\necho ran' >/out/dist/go && chmod +x /out/dist/go && echo one >/out/note"
+artifacts.paths = { dist = "/out/dist/", note = "/out/note" }
+[steps.use]
+image = "debian:bookworm-slim"
+user = "1000:1000"
+run = "deep/er/go; cat deep/er/sub/x /opt/note; stat -c %u:%g deep deep/er deep/er/sub/x /opt/note | uniq; touch deep/new deep/er/new; ls -d /opt/*"
+[steps.use.inputs]
+"deep/er/" = "${steps.make.artifacts.dist}"
+"/opt/" = "${steps.make.artifacts.note}"
+[steps.locked]
+image = "debian:bookworm-slim"
+user = "1000:1000"
+read_only = true
+working_dir = "/srv"
+source = false
+run = "go/go; touch go/new; cat /etc/note; test -f /etc/passwd; ! touch /new"
+[steps.locked.inputs]
+"go" = "${steps.make.artifacts.dist}"
+"/etc/note" = "${steps.make.artifacts.note}"
+"#,
+    );
+    let ended = project
+        .hoist(&["--progress", "plain", "-v", "run"])
+        .expect(0);
+    let ended = ended
+        .says("use    | ran")
+        .says("use    | 1000:1000")
+        .says("use    | /opt/note")
+        .says("locked | ran")
+        .says("locked | one")
+        .says("use: given dist of make at /workspace/deep/er, blake3:");
+    assert_eq!(
+        ended.stderr.matches("1000:1000").count(),
+        1,
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+    let plan = project.hoist(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("given note of make at /opt/"), "{plan}");
+}
+
+#[test]
+fn an_artifact_that_was_not_left_fails_the_step_that_needs_it() {
+    if !engine("passing::an_artifact_that_was_not_left_fails_the_step_that_needs_it") {
+        return;
+    }
+    let project = Project::new(
+        r#"
+name = "passing"
+[steps.make]
+image = "debian:bookworm-slim"
+run = "true"
+artifacts.paths = { dist = "/out/dist/" }
+[steps.use]
+image = "debian:bookworm-slim"
+run = "echo started"
+inputs = { "dist/" = "${steps.make.artifacts.dist}" }
+"#,
+    );
+    let ended = project.hoist(&["--progress", "plain", "run"]).expect(2);
+    let ended = ended
+        .says("the artifact `dist` is missing")
+        .says("there is no artifact `dist` of the step `make`");
+    assert!(!ended.stderr.contains("use  | started"), "{}", ended.stderr);
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+}
