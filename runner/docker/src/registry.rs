@@ -103,7 +103,8 @@ struct Registry {
     /// Before the name of a manifest.
     manifests: String,
     credentials: Option<DockerCredentials>,
-    authorization: Option<HeaderValue>,
+    /// The challenge that was answered last, and the answer.
+    answered: Option<(String, Option<HeaderValue>)>,
 }
 
 impl Registry {
@@ -119,7 +120,7 @@ impl Registry {
             client: Client::builder(TokioExecutor::new()).build(connector),
             manifests: address(reference),
             credentials,
-            authorization: None,
+            answered: None,
         })
     }
 
@@ -161,14 +162,19 @@ impl Registry {
         ))
     }
 
-    /// A call, with a second try once the registry has said how it wants to know who calls.
+    /// A call, with a second try once the registry has said how it wants to know who calls. It may
+    /// say so again: what may read need not be what may write.
     async fn call(&mut self, method: Method, name: &str, body: Bytes) -> Result<Answer> {
         let url = format!("{}{name}", self.manifests);
         let mut answer = self.send(&method, &url, body.clone()).await?;
-        if answer.status == StatusCode::UNAUTHORIZED && self.authorization.is_none() {
+        if answer.status == StatusCode::UNAUTHORIZED {
             let challenge = answer.header(WWW_AUTHENTICATE.as_str());
-            self.authorization = self.authorize(&challenge).await?;
-            answer = self.send(&method, &url, body).await?;
+            let known = self.answered.as_ref().map(|(challenge, _)| challenge);
+            if known != Some(&challenge) {
+                let authorization = self.authorize(&challenge).await?;
+                self.answered = Some((challenge, authorization));
+                answer = self.send(&method, &url, body).await?;
+            }
         }
         if answer.status.is_success() {
             return Ok(answer);
@@ -205,6 +211,11 @@ impl Registry {
             .map(|(name, value)| format!("{name}={}", escaped(value)))
             .collect();
         let url = format!("{realm}?{}", query.join("&"));
+        let safe = url.starts_with("https://") || self.manifests.starts_with("http://");
+        if !safe {
+            let message = format!("{realm} would get the password in the clear");
+            return Err(registry_error(message));
+        }
         let request = Request::get(&url);
         let request = match self.basic() {
             Some(basic) => request.header(AUTHORIZATION, basic),
@@ -240,7 +251,7 @@ impl Registry {
         if *method == Method::PUT {
             request = request.header(CONTENT_TYPE, INDEX);
         }
-        if let Some(authorization) = &self.authorization {
+        if let Some((_, Some(authorization))) = &self.answered {
             request = request.header(AUTHORIZATION, authorization);
         }
         self.answer(request, body, url).await
@@ -347,46 +358,4 @@ fn registry_error(message: String) -> BackendError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn manifests_are_where_the_name_says() {
-        for (reference, expected) in [
-            (
-                "shop:1",
-                "https://registry-1.docker.io/v2/library/shop/manifests/",
-            ),
-            (
-                "me/shop",
-                "https://registry-1.docker.io/v2/me/shop/manifests/",
-            ),
-            (
-                "localhost:5000/a/b:1",
-                "http://localhost:5000/v2/a/b/manifests/",
-            ),
-            ("127.0.0.1:5000/a", "http://127.0.0.1:5000/v2/a/manifests/"),
-            ("ghcr.io/a/b:1", "https://ghcr.io/v2/a/b/manifests/"),
-        ] {
-            assert_eq!(address(reference), expected);
-        }
-    }
-
-    #[test]
-    fn challenges_are_read() {
-        let asked = parameters(
-            "realm=\"https://auth.example.com/token\", service=\"registry\",scope=\"repository:a/b:pull,push\"",
-        );
-        assert_eq!(asked["realm"], "https://auth.example.com/token");
-        assert_eq!(asked["scope"], "repository:a/b:pull,push");
-        assert_eq!(parameters("realm=plain,service=x")["service"], "x");
-        assert!(parameters("").is_empty());
-    }
-
-    #[test]
-    fn a_platform_may_have_a_variant() {
-        let platform = Platform::read("linux/arm/v7");
-        assert_eq!(platform.variant.as_deref(), Some("v7"));
-        assert_eq!(Platform::read("linux/amd64").variant, None);
-    }
-}
+mod tests;
