@@ -30,6 +30,8 @@ mod ends;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod gc;
+#[cfg(test)]
 mod junit;
 #[cfg(test)]
 mod kinds;

@@ -113,6 +113,8 @@ pub(crate) enum Command {
     Ps(Ps),
     /// Remove what hoist has deployed to an environment.
     Down(Down),
+    /// Remove what runs left behind and nobody uses: images, caches, run folders.
+    Gc(Gc),
     /// Write a pipeline.toml that fits the project.
     Init(Init),
     /// Look whether all is there that hoist needs.
@@ -355,6 +357,36 @@ pub(crate) struct Down {
     /// Remove its named volumes too, and the data in them.
     #[arg(long)]
     pub(crate) volumes: bool,
+}
+
+/// Arguments of `gc`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist gc --dry-run\n  hoist gc\n  hoist gc --keep 1 --max-size 10g\n  hoist gc --dry-run --all-projects"
+)]
+pub(crate) struct Gc {
+    /// Show what would go, and remove nothing; -v shows what would stay, too.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many of the newest stay, instead of what the file says.
+    #[arg(long, value_name = "N")]
+    pub(crate) keep: Option<u32>,
+    /// How long something may be unused, such as 72h, instead of what the file says.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) max_age: Option<std::time::Duration>,
+    /// What all of it may take, such as 20g, instead of what the file says.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_size: Option<u64>,
+    /// Look at the images and caches of other projects on the engine, too.
+    #[arg(long)]
+    pub(crate) all_projects: bool,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    hoist_model::quantity::size(text).map_err(|error| error.to_string())
 }
 
 /// Arguments of `init`.

@@ -5,6 +5,7 @@ mod context;
 mod doctor;
 mod down;
 mod explain;
+mod gc;
 mod init;
 mod logs;
 mod plan;
@@ -43,6 +44,7 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
         Command::Tests(args) => tests::execute(&args, options),
         Command::Ps(args) => ps::execute(&args, options).await,
         Command::Down(args) => down::execute(&args, options).await,
+        Command::Gc(args) => gc::execute(&args, options).await,
         Command::Init(args) => init::execute(&args, options),
         Command::Doctor(args) => doctor::execute(&args, options).await,
         Command::Schema => schema::execute(),

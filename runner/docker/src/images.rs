@@ -1,22 +1,28 @@
 //! Images: looking, names, and the ways in and out of the engine. It refuses to resolve anything
 //! that the engine does not know.
 
-use bollard::models::{CreateImageInfo, ImageInspect, PushImageInfo};
+use bollard::models::{CreateImageInfo, ImageInspect, ImageSummary, PushImageInfo};
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder,
-    TagImageOptionsBuilder,
+    CreateImageOptionsBuilder, ListImagesOptionsBuilder, PushImageOptionsBuilder,
+    RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
-use hoist_engine::backend::{BackendError, BackendErrorKind as Kind, ByteStream, Login};
+use hoist_engine::backend::{
+    BackendError, BackendErrorKind as Kind, ByteStream, ImageInfo, LabelFilter, Login,
+};
 use hoist_model::image::ImageIdentity;
 use tokio::sync::mpsc;
 
 use crate::DockerBackend;
 use crate::call::{self, CHANGE, IDLE, LOOK};
+use crate::containers::{has_all, label_filters};
 use crate::errors::Result;
 use crate::names;
 use crate::streams;
+
+/// What some engines list for an image without a name.
+const NAMELESS: &str = "<none>:<none>";
 
 impl DockerBackend {
     pub(crate) async fn image_inspect(&self, reference: &str) -> Result<Option<ImageIdentity>> {
@@ -84,6 +90,31 @@ impl DockerBackend {
         call::found(call::within(CHANGE, call).await).map(|_| ())
     }
 
+    pub(crate) async fn image_list(&self, labels: LabelFilter<'_>) -> Result<Vec<ImageInfo>> {
+        let options = ListImagesOptionsBuilder::default()
+            .filters(&label_filters(labels))
+            .shared_size(true)
+            .build();
+        let listed = call::within(CHANGE, self.docker.list_images(Some(options))).await?;
+        let listed = listed.into_iter().map(listed_image);
+        Ok(listed
+            .filter(|image| has_all(&image.labels, labels))
+            .collect())
+    }
+
+    pub(crate) async fn image_delete(&self, id: &str) -> Result<()> {
+        let id = names::image(id)?;
+        let found = call::within(LOOK, self.docker.inspect_image(id)).await;
+        let Some(image) = call::found(found)? else {
+            return Ok(());
+        };
+        // Forced, an engine would take the image from containers, too.
+        for tag in image.repo_tags.unwrap_or_default() {
+            self.image_untag(&tag).await?;
+        }
+        self.image_untag(id).await
+    }
+
     pub(crate) async fn image_export(&self, image: &str) -> Result<ByteStream> {
         let image = names::image(image)?;
         streams::opened(call::lively(IDLE, self.docker.export_image(image))).await
@@ -143,6 +174,25 @@ fn identity(image: ImageInspect) -> ImageIdentity {
             .size
             .and_then(|size| u64::try_from(size).ok())
             .unwrap_or_default(),
+    }
+}
+
+fn listed_image(image: ImageSummary) -> ImageInfo {
+    let own = match image.shared_size {
+        // Where the engine did not work it out.
+        ..0 => image.size,
+        shared => image.size.saturating_sub(shared),
+    };
+    ImageInfo {
+        id: image.id,
+        tags: image
+            .repo_tags
+            .into_iter()
+            .filter(|tag| tag != NAMELESS)
+            .collect(),
+        labels: image.labels.into_iter().collect(),
+        created: image.created,
+        bytes: u64::try_from(own).unwrap_or_default(),
     }
 }
 

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use hoist_engine::backend::{
     Backend, BuildError, BuildRequest, Built, ByteStream, Chunk, ContainerInfo, ContainerSpec,
-    EngineEvent, EngineInfo, LabelFilter, Labels, Login, NetworkInfo, NetworkSpec, VolumeInfo,
+    EngineEvent, EngineInfo, ImageInfo, LabelFilter, Labels, Login, NetworkInfo, NetworkSpec,
+    VolumeInfo,
 };
 use hoist_model::image::ImageIdentity;
 use hoist_model::unit::Restart;
@@ -31,6 +32,7 @@ mod names;
 mod networks;
 mod registry;
 mod streams;
+mod usage;
 mod volumes;
 
 pub use connect::{DockerConnector, Settings};
@@ -83,6 +85,14 @@ impl Backend for DockerBackend {
 
     async fn untag_image(&self, tag: &str) -> Result<()> {
         self.image_untag(tag).await
+    }
+
+    async fn list_images(&self, labels: LabelFilter<'_>) -> Result<Vec<ImageInfo>> {
+        self.image_list(labels).await
+    }
+
+    async fn delete_image(&self, id: &str) -> Result<()> {
+        self.image_delete(id).await
     }
 
     async fn export_image(&self, image: &str) -> Result<ByteStream> {
@@ -189,6 +199,10 @@ impl Backend for DockerBackend {
 
     async fn remove_volume(&self, name: &str) -> Result<()> {
         self.volume_remove(name).await
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>> {
+        self.volume_usage().await
     }
 
     async fn list_volumes(&self, labels: LabelFilter<'_>) -> Result<Vec<VolumeInfo>> {

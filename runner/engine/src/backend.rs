@@ -375,6 +375,21 @@ pub struct VolumeInfo {
     pub created_at: String,
 }
 
+/// An image in a listing.
+#[derive(Clone, Debug, Default)]
+pub struct ImageInfo {
+    /// The engine's ID.
+    pub id: String,
+    /// Its names.
+    pub tags: Vec<String>,
+    /// Labels.
+    pub labels: Labels,
+    /// When it was made, as it says itself, seconds since the epoch.
+    pub created: i64,
+    /// Bytes that no other image has, as far as the engine tells; else all of its bytes.
+    pub bytes: u64,
+}
+
 /// A login for a registry.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -513,6 +528,11 @@ pub trait Backend: Send + Sync {
     /// Takes a name from an image; the image itself stays if anything else holds it. Missing is
     /// fine.
     async fn untag_image(&self, tag: &str) -> Result<(), BackendError>;
+    /// All images with these labels.
+    async fn list_images(&self, labels: LabelFilter<'_>) -> Result<Vec<ImageInfo>, BackendError>;
+    /// Removes an image by its ID, with all of its names. Missing is fine;
+    /// [`BackendErrorKind::Conflict`] while a container or another image needs it.
+    async fn delete_image(&self, id: &str) -> Result<(), BackendError>;
     /// The image's archive, as `docker save` writes it.
     async fn export_image(&self, image: &str) -> Result<ByteStream, BackendError>;
     /// Pushes a tag to the registry in its name. Gives the digest by which the registry knows it.
@@ -591,6 +611,9 @@ pub trait Backend: Send + Sync {
     async fn inspect_volume(&self, name: &str) -> Result<Option<VolumeInfo>, BackendError>;
     /// Removes a volume. Missing is fine; [`BackendErrorKind::Conflict`] while in use.
     async fn remove_volume(&self, name: &str) -> Result<(), BackendError>;
+    /// The bytes that volumes take, by name, as far as the engine tells. It may look at every file of
+    /// them for that.
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, BackendError>;
     /// All volumes with these labels.
     async fn list_volumes(&self, labels: LabelFilter<'_>) -> Result<Vec<VolumeInfo>, BackendError>;
 

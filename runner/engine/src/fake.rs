@@ -143,6 +143,7 @@ struct State {
     next: u64,
     images: BTreeMap<String, ImageIdentity>,
     names: BTreeMap<String, String>,
+    image_labels: BTreeMap<String, Labels>,
     registry: BTreeMap<String, ImageIdentity>,
     containers: BTreeMap<String, FakeContainer>,
     volumes: BTreeMap<String, VolumeInfo>,
@@ -202,6 +203,7 @@ impl FakeBackend {
             next: 0,
             images: BTreeMap::new(),
             names: BTreeMap::new(),
+            image_labels: BTreeMap::new(),
             registry: BTreeMap::new(),
             containers: BTreeMap::new(),
             volumes: BTreeMap::new(),
@@ -239,6 +241,11 @@ impl FakeBackend {
         state.names.insert(name.to_owned(), image.id.clone());
         state.images.insert(image.id.clone(), image.clone());
         image
+    }
+
+    /// Gives an image labels.
+    pub fn label_image(&self, id: &str, labels: Labels) {
+        self.lock().image_labels.insert(id.to_owned(), labels);
     }
 
     /// Gives an image a name, whatever had it before.

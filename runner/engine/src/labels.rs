@@ -6,7 +6,7 @@ use crate::owner::Owner;
 /// The run that made the object and takes it away: a run ID.
 pub const RUN: &str = "dev.hoist.run";
 /// The project's name.
-pub const PROJECT: &str = "dev.hoist.project";
+pub const PROJECT: &str = hoist_model::plan::PROJECT_LABEL;
 /// The step's name.
 pub const STEP: &str = "dev.hoist.step";
 /// The process that answers for the object: see `owner`.
@@ -17,6 +17,8 @@ pub const EXPIRES: &str = "dev.hoist.expires";
 /// Data that hoist keeps between runs, such as a scanner's database: what it is.
 pub const KEPT: &str = "dev.hoist.kept";
 
+/// A volume that steps use as a cache: the cache's name.
+pub const CACHE: &str = "dev.hoist.cache";
 /// The environment of a deployed object. Deployed objects never carry [`RUN`].
 pub const ENVIRONMENT: &str = "dev.hoist.environment";
 /// The service of a deployed object.

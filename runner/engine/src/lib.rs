@@ -13,6 +13,7 @@ mod countdown;
 pub mod dispatcher;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod gc;
 pub mod images;
 pub mod inputs;
 mod labelled;

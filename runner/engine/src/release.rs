@@ -37,8 +37,8 @@ use uuid::Uuid;
 
 use crate::backend::{BackendError, BackendErrorKind};
 use crate::context::{Stop, UnitContext};
-use lock::Lock;
-use names::Place;
+pub(crate) use lock::Lock;
+pub(crate) use names::Place;
 use perform::{Failed, Failure, Performer, Progress};
 use plan::{Change, Program};
 use prepare::Prepared;

@@ -143,6 +143,9 @@ pub async fn run(request: RunRequest) -> Result<RunSummary, RunError> {
     if flow == Flow::Next {
         flow = close::close(&mut run).await;
     }
+    if flow == Flow::Next {
+        flow = close::collect(&mut run).await;
+    }
     let (flow, state) = match flow {
         Flow::Next => close::end(&mut run).await,
         Flow::Leave => close::leave(&mut run),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::gc::Tally;
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
 use crate::inputs::{BuildInputs, Decision, EarlierBuild};
@@ -168,6 +169,11 @@ pub enum EventKind {
         /// What to try.
         #[serde(default)]
         hint: Option<String>,
+    },
+    /// What earlier runs had left behind was removed.
+    Collected {
+        /// How much.
+        tally: Tally,
     },
     /// The run is being stopped.
     Stopping {

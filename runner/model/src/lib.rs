@@ -9,6 +9,7 @@ pub mod attempts;
 pub mod diag;
 pub mod dockerfile;
 pub mod event;
+pub mod gc;
 pub mod glob;
 mod graph;
 pub mod ids;

@@ -8,6 +8,7 @@ mod cx;
 mod edges;
 mod environments;
 mod files;
+mod gc;
 mod images;
 mod inputs;
 mod labels;
@@ -32,6 +33,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use labels::PROJECT_LABEL;
 pub use make::{Planned, make};
 pub use matrix::Cell;
 pub use select::{Selection, UnknownStep, choose, select};
@@ -47,6 +49,7 @@ pub(crate) use reference::Reference;
 pub(crate) use settings::{Tools, TrivyDb};
 
 use crate::attempts::{AllowFailure, Retry};
+use crate::gc::Policy;
 use crate::ids::{StepId, StepIx};
 use crate::reason::SkipReason;
 use crate::step::StepKind;
@@ -75,6 +78,9 @@ pub struct Plan {
     pub registries: BTreeMap<String, RegistryLogin>,
     /// Reports that a run writes, paths relative to the project's root.
     pub reports: Reports,
+    /// What goes of all that runs leave behind.
+    #[serde(default)]
+    pub gc: Policy,
     /// Files, relative to the project's root, that are never part of a context or a source copy:
     /// those of `[reports]` and `[secrets]`. `.hoist` is left out besides.
     pub never_sent: Vec<String>,

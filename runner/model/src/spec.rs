@@ -4,6 +4,7 @@
 
 mod attempts;
 mod build;
+mod gc;
 mod inside;
 mod keys;
 mod leaf;
@@ -21,6 +22,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use build::{BuildSpec, ExtraHostsSpec, UlimitBounds, UlimitSpec};
+pub use gc::GcSpec;
 pub use leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 pub use matrix::{Combination, MatrixSpec};
 pub use read::parse;
@@ -72,6 +74,8 @@ pub struct PipelineSpec {
     pub tools: Option<ToolsSpec>,
     /// Reports that a run writes, as paths relative to the project's root.
     pub reports: Option<ReportsSpec>,
+    /// What goes of all that runs leave behind, with `hoist gc`.
+    pub gc: Option<GcSpec>,
 
     /// The file itself.
     #[serde(skip)]

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{EventKind, ReleasedService, RunEvent, StepOutline};
+use crate::gc::Tally;
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
 use crate::inputs::EarlierBuild;
@@ -37,6 +38,9 @@ pub struct RunState {
     pub stopping: Option<CancelReason>,
     /// Warnings of no step.
     pub warnings: Vec<Note>,
+    /// What was removed of what earlier runs had left behind, if it was time for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected: Option<Tally>,
     /// Set by the last event.
     pub verdict: Option<Verdict>,
     /// Where each step stands in `steps`, as the fold found them.
@@ -291,6 +295,7 @@ impl RunState {
                     None => self.warnings.push(note),
                 }
             }
+            EventKind::Collected { tally } => self.collected = Some(tally.clone()),
             EventKind::Stopping { reason } => {
                 if self.stopping.as_ref().is_none_or(|old| old < reason) {
                     self.stopping = Some(reason.clone());

@@ -5,6 +5,7 @@
 pub mod context;
 pub mod diagnostics;
 pub mod explain;
+pub mod gc;
 pub mod jsonl;
 pub mod junit;
 pub mod lines;

@@ -158,6 +158,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
             | EventKind::ImagePushed { .. }
             | EventKind::ServiceReleased { .. }
             | EventKind::Warning { .. }
+            | EventKind::Collected { .. }
             | EventKind::Stopping { .. }
             | EventKind::RunEnded { .. }
             | EventKind::Unknown => {}

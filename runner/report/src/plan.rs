@@ -6,8 +6,10 @@ mod build;
 use std::fmt::Write;
 
 use hoist_model::attempts::{AllowFailure, Retry};
+use hoist_model::gc::Policy;
 use hoist_model::image::ImageSource;
 use hoist_model::plan::{Edge, Plan, PlannedStep};
+use hoist_model::quantity::show_duration;
 use hoist_model::unit::{Command, ContainerUnit, ReleaseUnit, StopPlan, Unit};
 
 use crate::style::{BOLD, DIM, Paint, WARN};
@@ -55,7 +57,24 @@ pub fn text(plan: &Plan, colour: bool) -> String {
             let _ = writeln!(out, "  {}", paint.paint(WARN, &format!("! {relaxation}")));
         }
     }
+    if let Some(line) = collection(&plan.gc) {
+        let _ = writeln!(out, "\n{}", paint.paint(DIM, &line));
+    }
     out
+}
+
+/// What a run removes at its end, if it does.
+fn collection(policy: &Policy) -> Option<String> {
+    let every = show_duration(policy.every?);
+    let size = policy
+        .max_size
+        .map(|most| format!(", or beyond {} in all", words::bytes(most)));
+    Some(format!(
+        "gc every {every}: what was not used for {}{}, but for the newest {}",
+        show_duration(policy.max_age),
+        size.unwrap_or_default(),
+        policy.keep
+    ))
 }
 
 /// What a failure of the step leads to, and of those before it.

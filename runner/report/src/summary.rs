@@ -9,7 +9,7 @@ use hoist_model::state::{Note, RunState, StepState, StepStatus};
 
 use crate::lines::clean;
 use crate::style::{BAD, BOLD, DIM, GOOD, Paint, WARN, fit};
-use crate::words;
+use crate::{gc, words};
 
 /// The most failing tests shown of one step.
 const TESTS: usize = 10;
@@ -50,6 +50,9 @@ pub fn render(state: &RunState, options: &Options) -> String {
     block.counts(state);
     for report in &options.reports {
         block.line(DIM, &format!("report {report}"));
+    }
+    if let Some(tally) = &state.collected {
+        block.line(DIM, &format!("gc     {}", gc::tally("removed", tally)));
     }
     block.verdict(state);
     block.out

@@ -268,6 +268,7 @@ impl Reporter for Tty {
             | EventKind::ImagePushed { .. }
             | EventKind::ServiceReleased { .. }
             | EventKind::Warning { .. }
+            | EventKind::Collected { .. }
             | EventKind::Stopping { .. }
             | EventKind::RunEnded { .. }
             | EventKind::Unknown => {}

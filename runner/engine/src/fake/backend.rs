@@ -16,8 +16,8 @@ use super::container::{FakeContainer, Upload, tar, untar};
 use super::{FakeBackend, State, Subscriber, has, identity};
 use crate::backend::{
     Attachment, Backend, BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, Built,
-    ByteStream, Chunk, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, LabelFilter, Labels,
-    Login, NetworkInfo, NetworkSpec, VolumeInfo,
+    ByteStream, Chunk, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, ImageInfo,
+    LabelFilter, Labels, Login, NetworkInfo, NetworkSpec, VolumeInfo,
 };
 
 #[async_trait]
@@ -59,6 +59,38 @@ impl Backend for FakeBackend {
     async fn untag_image(&self, tag: &str) -> Result<(), BackendError> {
         self.called("untag_image", tag).await?;
         self.lock().names.remove(tag);
+        Ok(())
+    }
+
+    async fn list_images(&self, labels: LabelFilter<'_>) -> Result<Vec<ImageInfo>, BackendError> {
+        self.called("list_images", "").await?;
+        let filter = owned(labels);
+        let state = self.lock();
+        let images = state.images.values().map(|image| ImageInfo {
+            id: image.id.clone(),
+            tags: state.names_of(&image.id),
+            labels: state
+                .image_labels
+                .get(&image.id)
+                .cloned()
+                .unwrap_or_default(),
+            created: 0,
+            bytes: image.size,
+        });
+        Ok(images.filter(|image| has(&image.labels, &filter)).collect())
+    }
+
+    async fn delete_image(&self, id: &str) -> Result<(), BackendError> {
+        self.called("delete_image", id).await?;
+        let used = self
+            .containers()
+            .iter()
+            .any(|container| container.image == id);
+        if used {
+            let message = format!("image {id} is in use");
+            return Err(BackendError::new(Kind::Conflict, message));
+        }
+        self.remove_image(id);
         Ok(())
     }
 
@@ -396,6 +428,12 @@ impl Backend for FakeBackend {
         Ok(())
     }
 
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, BackendError> {
+        self.called("volume_sizes", "").await?;
+        let volumes = self.volumes().into_iter();
+        Ok(volumes.map(|volume| (volume.name, 1)).collect())
+    }
+
     async fn list_volumes(&self, labels: LabelFilter<'_>) -> Result<Vec<VolumeInfo>, BackendError> {
         self.called("list_volumes", "").await?;
         let filter = owned(labels);
@@ -474,6 +512,11 @@ impl FakeBackend {
 }
 
 impl State {
+    fn names_of(&self, id: &str) -> Vec<String> {
+        let names = self.names.iter().filter(|(_, image)| *image == id);
+        names.map(|(name, _)| name.clone()).collect()
+    }
+
     fn image(&self, reference: &str) -> Option<ImageIdentity> {
         let id = self.names.get(reference).map_or(reference, String::as_str);
         self.images.get(id).cloned()

@@ -24,6 +24,7 @@ pub fn plan(steps: &[(&str, &[StepIx])]) -> Plan {
         registries: Default::default(),
         reports: Reports::default(),
         timeout: None,
+        gc: Default::default(),
         never_sent: Vec::new(),
     }
 }

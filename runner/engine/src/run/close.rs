@@ -5,7 +5,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hoist_model::event::EventKind;
+use hoist_model::gc::Tally;
 use hoist_model::ids::RunId;
+use hoist_model::reason::Trouble;
 use hoist_model::state::RunState;
 use tokio::time::timeout;
 
@@ -13,11 +16,14 @@ use super::perform::Run;
 use super::{Flow, warning};
 use crate::backend::{Backend, BackendError, Connector};
 use crate::dispatcher::Input;
+use crate::gc;
 use crate::labelled::remove_run;
 use crate::reaper::{Undo, undo};
 
 /// How long cleaning up may take. What is not done by then is the reaper's.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the collection of what earlier runs left may take.
+const COLLECTING: Duration = Duration::from_secs(20);
 /// How long a process that is to exit at once waits for its record.
 const HURRY: Duration = Duration::from_secs(1);
 
@@ -50,6 +56,58 @@ pub(super) async fn close(run: &mut Run) -> Flow {
         format!("cleaning up failed: {failure}"),
         Some(hint),
     ));
+    Flow::Next
+}
+
+/// Removes what earlier runs left behind, where the file says that it is time for that. A signal
+/// ends it, as does its bound in time; whatever comes of it, the run is what it is.
+pub(super) async fn collect(run: &mut Run) -> Flow {
+    let policy = run.request.plan.gc.clone();
+    let every = policy.every.filter(|_| run.interrupted.is_none());
+    if !every.is_some_and(|every| gc::is_due(&run.request.root, every)) {
+        return Flow::Next;
+    }
+    let (backend, plan) = (Arc::clone(&run.backend), Arc::clone(&run.request.plan));
+    let (root, id) = (run.request.root.clone(), run.id);
+    let collecting = async move {
+        let scope = gc::Scope {
+            backend: &backend,
+            root: &root,
+            plan: &plan,
+            all_projects: false,
+            own: Some(id),
+        };
+        let collection = gc::plan(&scope, &policy).await?;
+        Ok::<_, Trouble>(gc::remove(&scope, &collection).await)
+    };
+    let mut collecting = pin!(timeout(COLLECTING, collecting));
+    let collected = tokio::select! {
+        biased;
+        Some(signal) = run.request.signals.recv() => {
+            let left = run.handle(Input::Interrupt(signal)) == Some(Flow::Leave);
+            return if left { Flow::Leave } else { Flow::Next };
+        }
+        collected = &mut collecting => collected,
+    };
+    match collected {
+        Ok(Ok(gone)) => {
+            let removed = gone.iter().filter(|gone| gone.failure.is_none());
+            let tally = Tally::of(removed.map(|gone| &gone.item));
+            if !tally.kinds.is_empty() {
+                run.events.send(EventKind::Collected { tally });
+            }
+        }
+        Ok(Err(trouble)) => {
+            let message = format!(
+                "what earlier runs left could not be removed: {}",
+                trouble.what
+            );
+            run.events
+                .send(warning(message, Some("`hoist gc` says more")));
+        }
+        // The next time goes on with it.
+        Err(_) => {}
+    }
     Flow::Next
 }
 

@@ -168,6 +168,7 @@ fn plan(kind: StepKind, unit: Unit) -> Plan {
         registries: BTreeMap::new(),
         reports: Reports::default(),
         timeout: None,
+        gc: Default::default(),
         never_sent: vec!["never".into()],
     }
 }

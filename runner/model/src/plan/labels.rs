@@ -1,10 +1,13 @@
-//! Labels that every built image gets, by the names of the OCI image specification
-//! (opencontainers/image-spec, annotations.md). `created` is the commit's time, so that building a
-//! commit again gives the same image.
+//! Labels that every built image gets: its project, by which hoist knows what it built, and what the
+//! OCI image specification (opencontainers/image-spec, annotations.md) has names for. `created` is
+//! the commit's time, so that building a commit again gives the same image.
 
 use std::collections::BTreeMap;
 
 use super::Git;
+
+/// The label that names the project of whatever hoist makes.
+pub const PROJECT_LABEL: &str = "dev.hoist.project";
 
 /// What git knows, as labels.
 pub(super) fn of(git: &Git) -> BTreeMap<String, String> {

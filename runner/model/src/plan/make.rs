@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::attempts::Attempts;
 use super::cx::{Cx, FileIx, KindKey, Matrix, Step};
 use super::settings::Tools;
-use super::{Edge, Need, Plan, PlannedStep, Surroundings, When};
+use super::{Edge, Need, PROJECT_LABEL, Plan, PlannedStep, Surroundings, When};
 use crate::diag::Diagnostic;
 use crate::ids::StepId;
 use crate::spec::{At, PipelineSpec, StepSpec};
@@ -38,12 +38,17 @@ pub fn make(
     let mut cx = Cx::new(spec, surroundings);
     let name = cx.read_project_name();
     let timeout = cx.some_time("timeout", spec.timeout.as_ref());
+    let owner = name
+        .iter()
+        .map(|name| (PROJECT_LABEL.to_owned(), name.clone()));
+    cx.image_labels.extend(owner);
     cx.find_steps();
     cx.read_vars();
     cx.expand_matrices();
     let secrets = cx.read_secrets();
     let registries = cx.read_registries();
     let reports = cx.read_reports();
+    let gc = cx.read_gc();
     cx.read_environments();
     let drafts = cx.lower_steps();
     cx.add_gates(&drafts);
@@ -62,6 +67,7 @@ pub fn make(
         secrets,
         registries,
         reports,
+        gc,
         never_sent,
     };
     super::skip(&mut plan, |_| false);

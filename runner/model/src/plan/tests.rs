@@ -528,6 +528,7 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "[registries.r]",
         "[tools]",
         "[reports]",
+        "[gc]",
         "[[steps]]",
     ]);
     let key = prop::sample::select(vec![
@@ -587,6 +588,10 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "matrix.a",
         "matrix.include",
         "max_parallel",
+        "keep",
+        "max_age",
+        "max_size",
+        "every",
     ]);
     let value = prop::sample::select(vec![
         "\"\"",

@@ -190,6 +190,11 @@ impl Cx<'_> {
         Some(duration)
     }
 
+    /// A size of files in bytes.
+    pub(crate) fn size_on_disk(&mut self, at: Option<&At<impl AsRef<str>>>) -> Option<u64> {
+        at.and_then(|at| self.quantity(at, quantity::size))
+    }
+
     /// A size of memory in bytes.
     pub(crate) fn size(&mut self, at: Option<&At<impl AsRef<str>>>) -> Option<u64> {
         let at = at?;

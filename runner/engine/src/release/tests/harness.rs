@@ -178,6 +178,7 @@ fn plan(unit: ReleaseUnit) -> Plan {
         registries: BTreeMap::new(),
         reports: Reports::default(),
         timeout: None,
+        gc: Default::default(),
         never_sent: Vec::new(),
     }
 }

@@ -15,8 +15,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::backend::{
     Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, Built, ByteStream, Chunk,
-    Connector, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, LabelFilter, Labels, Login,
-    NetworkInfo, NetworkSpec, VolumeInfo,
+    Connector, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, ImageInfo, LabelFilter,
+    Labels, Login, NetworkInfo, NetworkSpec, VolumeInfo,
 };
 use crate::fake::FakeBackend;
 
@@ -205,6 +205,18 @@ impl Backend for Rig {
 
     async fn untag_image(&self, tag: &str) -> Result<(), BackendError> {
         self.call(self.engine.untag_image(tag)).await
+    }
+
+    async fn list_images(&self, labels: LabelFilter<'_>) -> Result<Vec<ImageInfo>, BackendError> {
+        self.call(self.engine.list_images(labels)).await
+    }
+
+    async fn delete_image(&self, id: &str) -> Result<(), BackendError> {
+        self.call(self.engine.delete_image(id)).await
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, BackendError> {
+        self.call(self.engine.volume_sizes()).await
     }
 
     async fn export_image(&self, image: &str) -> Result<ByteStream, BackendError> {

@@ -1,0 +1,24 @@
+//! What the file says of what runs leave behind: `[gc]`.
+
+use super::cx::Cx;
+use crate::gc::Policy;
+
+impl Cx<'_> {
+    pub(super) fn read_gc(&mut self) -> Policy {
+        let base = Policy::default();
+        let Some(spec) = &self.spec.gc else {
+            return base;
+        };
+        let keep = spec.keep.as_ref().map(|at| at.value);
+        Policy {
+            keep: keep.map_or(base.keep, |keep| {
+                usize::try_from(keep).unwrap_or(usize::MAX)
+            }),
+            max_age: self
+                .some_time("max_age", spec.max_age.as_ref())
+                .unwrap_or(base.max_age),
+            max_size: self.size_on_disk(spec.max_size.as_ref()),
+            every: self.some_time("every", spec.every.as_ref()),
+        }
+    }
+}
