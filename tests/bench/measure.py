@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HOIST = ROOT / "target" / "release" / "hoist"
+# What users get.
+PROFILE = "dist"
+HOIST = ROOT / "target" / PROFILE / "hoist"
 failed = []
 
 
