@@ -79,3 +79,63 @@ inputs = { "dist/" = "${steps.make.artifacts.dist}" }
     assert!(!ended.stderr.contains("use  | started"), "{}", ended.stderr);
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
 }
+
+#[test]
+fn outputs_are_read_by_steps_builds_and_services_and_hold_no_secret() {
+    if !engine("passing::outputs_are_read_by_steps_builds_and_services_and_hold_no_secret") {
+        return;
+    }
+    let project = Project::new(
+        r#"
+name = "passing"
+[secrets]
+token = { environment = "TOKEN" }
+[steps.make]
+image = "debian:bookworm-slim"
+secrets = ["token"]
+read_only = true
+run = "{ echo VERSION=0.9; echo VERSION=1.2; echo \"LEAK=$(cat /run/secrets/token)\"; echo nothing; } >/out/list"
+outputs = "/out/list"
+[steps.image.build]
+dockerfile_inline = """
+FROM debian:bookworm-slim
+ARG VERSION
+RUN echo $VERSION >/version
+"""
+args = { VERSION = "${steps.make.outputs.VERSION}" }
+[steps.use]
+image = "${steps.image.image}"
+run = "cat /version; echo \"leaked $LEAK\"; bash -c 'cat </dev/tcp/said/80' || sleep 1"
+environment = { LEAK = "v${steps.make.outputs.VERSION} ${steps.make.outputs.LEAK}" }
+[steps.use.services.said]
+image = "debian:bookworm-slim"
+environment = { VERSION = "${steps.make.outputs.VERSION}" }
+command = ["sh", "-c", "echo service $VERSION; sleep 60"]
+[steps.wrong]
+image = "debian:bookworm-slim"
+run = "echo started"
+environment = { V = "${steps.make.outputs.VERSIO}" }
+"#,
+    );
+    let project = project.variable("TOKEN", "a-token-for-tests");
+    let ended = project
+        .hoist(&["--progress", "plain", "-v", "run"])
+        .expect(2);
+    let ended = ended
+        .says("use   | 1.2")
+        .says("use   | leaked v1.2 ***")
+        .says("the output `LEAK` held a secret")
+        .says("some lines of /out/list are no outputs: line 4: it has no `=`")
+        .says("make: output VERSION=1.2")
+        .says("the step `make` left no output `VERSIO`")
+        .says("did you mean `VERSION`?");
+    assert!(
+        !ended.stderr.contains("wrong | started"),
+        "{}",
+        ended.stderr
+    );
+    let log = project.hoist(&["logs", "use", "--service", "said"]);
+    let log = log.expect(0).stdout;
+    assert!(log.contains("service 1.2"), "{log}");
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+}

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hoist_model::diag::{list, near};
 use hoist_model::event::EventKind;
 use hoist_model::ids::{RunId, StepId, StepIx};
 use hoist_model::image::ImageIdentity;
 use hoist_model::plan::{Plan, PlannedStep};
+use hoist_model::reason::Trouble;
 use hoist_model::results::Artifact;
 use hoist_model::text::{StepValue, Text};
 use tokio::sync::watch;
@@ -146,6 +148,8 @@ pub struct MadeByStep {
     pub digest: Option<String>,
     /// What its last attempt left, by name.
     pub artifacts: BTreeMap<String, Artifact>,
+    /// The outputs of its last attempt.
+    pub outputs: BTreeMap<String, String>,
 }
 
 impl Made {
@@ -173,9 +177,17 @@ impl Made {
         });
     }
 
-    /// Forgets the artifacts that a step left.
+    /// Remembers the outputs that a step left.
+    pub fn outputs(&self, step: &StepId, outputs: BTreeMap<String, String>) {
+        self.change(step, |made| made.outputs = outputs);
+    }
+
+    /// Forgets the artifacts and outputs that a step left.
     pub fn keep_nothing(&self, step: &StepId) {
-        self.change(step, |made| made.artifacts.clear());
+        self.change(step, |made| {
+            made.artifacts.clear();
+            made.outputs.clear();
+        });
     }
 
     /// Whether this is the first that people are told of something.
@@ -197,14 +209,46 @@ impl Made {
     /// Text with its references resolved; an image is named by the engine's ID.
     #[must_use]
     pub fn resolve(&self, text: &Text) -> Option<String> {
-        text.resolve(|step, value| {
-            let made = self.get(step)?;
-            match value {
-                StepValue::Image => made.image.map(|image| image.id),
-                StepValue::Digest => made.digest,
-                StepValue::Artifact(_) => None,
-            }
+        text.resolve(|step, value| match value {
+            StepValue::Image => self.get(step)?.image.map(|image| image.id),
+            value => self.value(step, value),
         })
+    }
+
+    /// What is asked of a step; an image has no name here.
+    pub(crate) fn value(&self, step: &StepId, value: &StepValue) -> Option<String> {
+        let mut made = self.get(step)?;
+        match value {
+            StepValue::Digest => made.digest,
+            StepValue::Output(key) => made.outputs.remove(key),
+            StepValue::Image | StepValue::Artifact(_) => None,
+        }
+    }
+
+    /// Why text cannot be resolved: what a step that it refers to did not make.
+    pub(crate) fn missing(&self, text: &Text) -> Trouble {
+        let outputs = text.references().find_map(|(step, value)| match value {
+            StepValue::Output(key) if self.value(step, value).is_none() => Some((step, key)),
+            _ => None,
+        });
+        let Some((step, key)) = outputs else {
+            return Trouble::new(format!("`{text}` cannot be resolved"))
+                .cause("a step that it refers to made nothing in this run");
+        };
+        let there = self.get(step).unwrap_or_default().outputs;
+        let there: Vec<&str> = there.keys().map(String::as_str).collect();
+        let trouble = Trouble::new(format!("the step `{step}` left no output `{key}`"));
+        let cause = match there.is_empty() {
+            true => "it left none at all".to_owned(),
+            false => format!("it left {}", list(&there)),
+        };
+        let hint = match near(key, there.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => {
+                format!("let its command write a line `{key}=...` to the file of its `outputs`")
+            }
+        };
+        trouble.cause(cause).hint(hint)
     }
 
     fn change(&self, step: &StepId, change: impl FnOnce(&mut MadeByStep)) {

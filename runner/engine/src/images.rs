@@ -86,12 +86,8 @@ pub async fn resolve(
 /// # Errors
 /// When a step that it refers to made nothing.
 pub fn text(context: &UnitContext, text: &Text) -> Result<String, FailureReason> {
-    context.made.resolve(text).ok_or_else(|| {
-        FailureReason::Configuration(
-            Trouble::new(format!("`{text}` cannot be resolved"))
-                .cause("a step that it refers to made nothing in this run"),
-        )
-    })
+    let resolved = context.made.resolve(text);
+    resolved.ok_or_else(|| FailureReason::Configuration(context.made.missing(text)))
 }
 
 async fn find(context: &UnitContext, name: &str) -> Result<ImageIdentity, FailureReason> {

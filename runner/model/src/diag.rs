@@ -185,7 +185,7 @@ pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
 }
 
 /// Names as a sentence has them: `` `a`, `b` and `c` ``.
-pub(crate) fn list(names: &[impl AsRef<str>]) -> String {
+pub fn list(names: &[impl AsRef<str>]) -> String {
     listed(names, "and")
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Log bytes are not events: they go to files, and live ones to reporters as [`Output`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -107,6 +108,13 @@ pub enum EventKind {
         step: StepId,
         /// What.
         artifact: Artifact,
+    },
+    /// A step left outputs.
+    OutputsFound {
+        /// Which.
+        step: StepId,
+        /// The values by their keys.
+        outputs: BTreeMap<String, String>,
     },
     /// What an earlier step left was put into a step's container.
     InputGiven {

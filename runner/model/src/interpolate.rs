@@ -232,7 +232,7 @@ impl<'t> Parser<'t> {
                 self.eat("]");
             }
             // What it keeps may be named like steps are.
-            if self.eat(".artifacts.") {
+            if self.eat(".artifacts.") || self.eat(".outputs.") {
                 self.take(|c| word(c) || c == '-');
             }
         }
@@ -304,6 +304,12 @@ impl Expansion<'_, '_> {
                 found => self.put(found, range),
             };
         };
+        if matches!(found, Found::Step(_, StepValue::Output(_))) {
+            let message =
+                format!("whether `{name}` is there is known only while the pipeline runs");
+            let fault = Fault::new(range, message);
+            return self.fail(Some(fault.help("let the step itself write a default")));
+        }
         let there = match &found {
             Found::Value(value) => !(then.colon && value.is_empty()),
             Found::Step(..) => true,

@@ -18,6 +18,7 @@ pub mod image;
 pub mod inputs;
 mod interpolate;
 mod millis;
+pub mod outputs;
 pub mod plan;
 pub mod quantity;
 pub mod reason;

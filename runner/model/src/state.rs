@@ -2,7 +2,7 @@
 //! nothing and panics at nothing: an event about a step that it does not know changes nothing. It
 //! is not resilient to events that arrive out of order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -93,6 +93,9 @@ pub struct StepState {
     pub findings: Vec<Finding>,
     /// What was kept of it.
     pub artifacts: Vec<Artifact>,
+    /// The outputs that its last attempt left.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
     /// What it was given of what earlier steps left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<GivenInput>,
@@ -148,6 +151,7 @@ impl StepState {
             tests_of: 0,
             findings: Vec::new(),
             artifacts: Vec::new(),
+            outputs: BTreeMap::new(),
             inputs: Vec::new(),
             image: None,
             earlier: None,
@@ -227,6 +231,7 @@ impl RunState {
                 s.started.get_or_insert(event.elapsed);
                 s.image = None;
                 s.inputs.clear();
+                s.outputs.clear();
                 s.tests_are_of(*attempt);
             }),
             EventKind::AttemptFailed { step, reason, .. } => {
@@ -253,6 +258,9 @@ impl RunState {
             }
             EventKind::ArtifactKept { step, artifact } => {
                 self.with(step, |s| s.artifacts.push(artifact.clone()));
+            }
+            EventKind::OutputsFound { step, outputs } => {
+                self.with(step, |s| s.outputs.clone_from(outputs));
             }
             EventKind::InputGiven { step, input } => {
                 self.with(step, |s| s.inputs.push(input.clone()));

@@ -35,6 +35,8 @@ pub enum StepValue {
     Digest,
     /// `${steps.ID.artifacts.NAME}` of a run: what it left under that name. It has no text.
     Artifact(String),
+    /// `${steps.ID.outputs.KEY}` of a run: the value that it gave that key.
+    Output(String),
 }
 
 impl Text {
@@ -94,6 +96,7 @@ impl std::fmt::Display for StepValue {
             Self::Image => f.write_str("image"),
             Self::Digest => f.write_str("digest"),
             Self::Artifact(name) => write!(f, "artifacts.{name}"),
+            Self::Output(key) => write!(f, "outputs.{key}"),
         }
     }
 }

@@ -251,6 +251,9 @@ pub struct Harvest {
     /// Patterns of files with the output of `go test -json`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub go_json: Vec<String>,
+    /// A file of `KEY=VALUE` lines, for later steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<String>,
     /// A file that the step kind reads itself, such as a scanner's report. Its folder is on disk and
     /// the step's user's to write to, whatever the root is.
     pub report: Option<String>,

@@ -153,6 +153,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
             | EventKind::FindingsFound { .. }
             | EventKind::ArtifactKept { .. }
             | EventKind::InputGiven { .. }
+            | EventKind::OutputsFound { .. }
             | EventKind::BuildInputs { .. }
             | EventKind::ImageBuilt { .. }
             | EventKind::ImagePushed { .. }

@@ -177,6 +177,9 @@ fn container(unit: &ContainerUnit) -> Vec<String> {
         out.push(format!("secrets {}", unit.secrets.join(", ")));
     }
     out.extend(stop(unit));
+    if let Some(path) = &unit.harvest.outputs {
+        out.push(format!("outputs from {path}"));
+    }
     for input in &unit.inputs {
         let what = format!("given {} of {}", input.artifact, input.step);
         out.push(format!("{what} at {}", input.target));

@@ -263,6 +263,7 @@ impl Reporter for Tty {
             | EventKind::FindingsFound { .. }
             | EventKind::ArtifactKept { .. }
             | EventKind::InputGiven { .. }
+            | EventKind::OutputsFound { .. }
             | EventKind::BuildInputs { .. }
             | EventKind::ImageBuilt { .. }
             | EventKind::ImagePushed { .. }

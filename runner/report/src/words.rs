@@ -294,7 +294,9 @@ pub(crate) fn passed_on(step: &StepState) -> Vec<String> {
         let files = count(usize::try_from(kept.files).unwrap_or(usize::MAX), "file");
         format!("kept {}, {files}, {}", kept.name, digest(&kept.digest))
     });
-    given.chain(kept).collect()
+    let outputs = step.outputs.iter();
+    let outputs = outputs.map(|(key, value)| format!("output {key}={value}"));
+    given.chain(kept).chain(outputs).collect()
 }
 
 /// What a step brought home, in a few words, most telling first; empty if nothing.

@@ -43,6 +43,12 @@ impl Cx<'_> {
             ] => return Some(ImageSource::Name(text)),
             _ => {}
         }
+        let is_output = |(_, value): (_, &StepValue)| matches!(value, StepValue::Output(_));
+        if text.references().any(is_output) {
+            let fault = Diagnostic::error("an output cannot name an image", at.span.clone());
+            self.fault(fault.help("which image is used has to be known before anything runs, so that its scans can be waited for"));
+            return None;
+        }
         let Some(name) = text.as_literal() else {
             let fault =
                 Diagnostic::error("a step's image cannot be a part of a name", at.span.clone());

@@ -271,6 +271,7 @@ impl<'a> Cx<'a> {
             stop_signal,
             artifacts,
             inputs,
+            outputs,
             services,
             build: _,
             scan: _,
@@ -295,6 +296,7 @@ impl<'a> Cx<'a> {
             ("stop_signal", stop_signal.is_some()),
             ("artifacts", artifacts.is_some()),
             ("inputs", inputs.is_some()),
+            ("outputs", outputs.is_some()),
             ("services", !services.is_empty()),
         ];
         let kind = step.kind.map_or("", KindKey::name);

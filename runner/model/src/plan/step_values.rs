@@ -9,6 +9,7 @@ use super::vars::Steps;
 use crate::diag::list;
 use crate::ids::StepId;
 use crate::interpolate::{Fault, Found};
+use crate::outputs::is_key;
 use crate::spec::{At, inside};
 use crate::text::StepValue;
 
@@ -63,11 +64,11 @@ impl Cx<'_> {
                     "give it to a run step: `inputs = {{ \"path/\" = \"${{steps.{name}.{value}}}\" }}`"
                 )));
             }
-            (Steps::Artifact, StepValue::Image | StepValue::Digest) => {
+            (Steps::Artifact, StepValue::Image | StepValue::Digest | StepValue::Output(_)) => {
                 let message = format!("`steps.{name}.{value}` is no artifact");
                 return Err(fault(message).help(NAME_ONE));
             }
-            (Steps::Allowed, StepValue::Image | StepValue::Digest)
+            (Steps::Allowed, StepValue::Image | StepValue::Digest | StepValue::Output(_))
             | (Steps::Artifact, StepValue::Artifact(_)) => {}
         }
         if self.step_key() == id {
@@ -108,6 +109,21 @@ impl Cx<'_> {
                     return Ok(StepValue::Artifact(name.to_owned()));
                 }
                 Err(self.no_artifact(id, name, &kept, range))
+            }
+            ("outputs", Some(KindKey::Run) | None) => {
+                let told = step.is_some_and(|step| step.spec.outputs.is_some());
+                if told && is_key(name) {
+                    return Ok(StepValue::Output(name.to_owned()));
+                }
+                Err(match (told, name) {
+                    (false, _) => fault(format!("the step `{id}` has no outputs"))
+                        .help("name the file that it writes them to: `outputs = \"/tmp/outputs\"`"),
+                    (true, "") => fault(format!("`steps.{id}.outputs` does not say which output"))
+                        .help(format!("write `${{steps.{id}.outputs.KEY}}`")),
+                    (true, _) => fault(format!("`{name}` cannot be the key of an output")).help(
+                        "keys are of letters, digits, `_` and `-`, and begin with a letter or `_`",
+                    ),
+                })
             }
             (_, Some(kind)) => Err(wrong_value(fault, id, value, kind, range)),
             (_, None) => Err(fault(format!("a step has no `{value}`"))),
@@ -171,6 +187,6 @@ fn wrong_value(
             "the step `{id}` is a {}: it has no `{value}`",
             kind.name()
         ))
-        .help("builds have `image`, pushes `digest`, and runs `artifacts.NAME`"),
+        .help("builds have `image`, pushes `digest`, and runs `artifacts.NAME` and `outputs.KEY`"),
     }
 }

@@ -83,6 +83,9 @@ pub struct StepSpec {
     pub stop_signal: Option<At<String>>,
     /// What is kept of what the command leaves.
     pub artifacts: Option<Artifacts>,
+    /// A file of the container that the command writes lines `KEY=VALUE` to, such as
+    /// `/tmp/outputs`. Later steps have them as `${steps.NAME.outputs.KEY}`.
+    pub outputs: Option<At<String>>,
     /// What earlier steps keep as artifacts, put into the container before the start: where to, and
     /// which, such as `"dist/" = "${steps.build-js.artifacts.dist}"`.
     pub inputs: Option<BTreeMap<At<String>, At<String>>>,

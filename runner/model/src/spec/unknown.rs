@@ -61,11 +61,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ("steps.*", "cache", "every step is run each time"),
     (
         "steps.*",
-        "outputs",
-        "pass files on through an image, or keep them with `artifacts.paths`",
-    ),
-    (
-        "steps.*",
         "volumes",
         "files of the project are copied in; see `source`",
     ),

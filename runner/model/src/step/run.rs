@@ -54,7 +54,8 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
             tmpfs: &tmpfs,
         },
     );
-    let harvest = harvest(cx, spec.artifacts.as_ref(), &tmpfs);
+    let mut harvest = harvest(cx, spec.artifacts.as_ref(), &tmpfs);
+    harvest.outputs = spec.outputs.as_ref().and_then(|at| outputs(cx, at, &tmpfs));
     let grace = cx.duration(spec.stop_grace_period.as_ref());
     let stop = StopPlan {
         signal: cx.signal(spec.stop_signal.as_ref()),
@@ -197,6 +198,18 @@ fn harvest(cx: &mut Cx<'_>, spec: Option<&Artifacts>, tmpfs: &[Tmpfs]) -> Harves
         }
     }
     harvest
+}
+
+/// The file that the command writes its outputs to.
+fn outputs(cx: &mut Cx<'_>, at: &At<String>, tmpfs: &[Tmpfs]) -> Option<String> {
+    let at = cx.literal_at(at)?;
+    let path = fetched(cx, &at, tmpfs)?;
+    if at.value.ends_with('/') {
+        let fault = Diagnostic::error("`outputs` names a file, not a folder", at.span.clone());
+        cx.fault(fault.suggest(at.span, format!("\"{path}\"")));
+        return None;
+    }
+    Some(path)
 }
 
 /// The patterns of files with test results in a format.

@@ -70,15 +70,9 @@ pub(super) fn args(
     for (name, text) in &unit.args {
         let value = text.resolve(|step, value| match value {
             StepValue::Image => image(step),
-            StepValue::Digest => context.made.get(step)?.digest,
-            StepValue::Artifact(_) => None,
+            value => context.made.value(step, value),
         });
-        let value = value.ok_or_else(|| {
-            let trouble = Trouble::new(format!("the build argument `{name}` cannot be resolved"));
-            Halt::configuration(
-                trouble.cause(format!("`{text}`: that step made nothing in this run")),
-            )
-        })?;
+        let value = value.ok_or_else(|| Halt::configuration(context.made.missing(text)))?;
         args.insert(name.clone(), value);
     }
     Ok(args)

@@ -1,6 +1,7 @@
 //! What a step leaves: artifacts, test results, a report. It is fetched from the ended container,
 //! whether the step did well or not. Nothing found there is trusted, see [`crate::archive`].
 
+mod outputs;
 mod results;
 
 use std::path::Path;
@@ -33,12 +34,16 @@ pub(super) async fn gather(
     let harvest = &unit.harvest;
     // What counts is what the last attempt left.
     context.made.keep_nothing(&context.id());
-    if harvest.paths.is_empty() && harvest.test_results().next().is_none() {
+    let is_empty = harvest.paths.is_empty() && harvest.outputs.is_none();
+    if is_empty && harvest.test_results().next().is_none() {
         return Ok(());
     }
     context.phase("fetching results");
     for (name, path) in &harvest.paths {
         artifact(context, container, name, path).await?;
+    }
+    if let Some(path) = &harvest.outputs {
+        outputs::gather(context, container, path).await?;
     }
     results::gather(context, container, harvest).await
 }

@@ -1,6 +1,7 @@
 //! Steps in containers over an engine in memory.
 
 mod inputs;
+mod outputs;
 mod place;
 mod results;
 

@@ -178,6 +178,15 @@ fn check_reference(text: &Text, way: Way) -> Result<(), Wrong> {
             "name what a push made of it: `${steps.NAME.digest}`".into(),
         ));
     }
+    if values
+        .iter()
+        .any(|value| matches!(value, StepValue::Output(_)))
+    {
+        return Err((
+            format!("`{text}` is known only while the pipeline runs"),
+            "name the cache itself".into(),
+        ));
+    }
     let fixed = (
         format!("a cache cannot be written to `{text}`"),
         "a digest follows from what is in it; name a tag".to_owned(),

@@ -192,7 +192,11 @@ fn written(unit: &ContainerUnit) -> Vec<String> {
     let harvest = &unit.harvest;
     let parent = |path: &String| path.rsplit_once('/').map(|(parent, _)| parent.to_owned());
     let results = harvest.test_results().map(|(_, pattern)| pattern);
-    let fetched = harvest.paths.values().chain(results);
+    let fetched = harvest
+        .paths
+        .values()
+        .chain(results)
+        .chain(&harvest.outputs);
     let mut folders: Vec<String> = fetched
         .filter(|_| unit.security.read_only)
         .chain(&harvest.report)
