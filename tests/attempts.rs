@@ -82,6 +82,7 @@ needs = ["more"]
 always = true
 image = "debian:bookworm-slim"
 run = "echo tidied"
+cache = false
 "#,
     );
     let ended = project.hoist(&["--progress", "plain", "run"]).expect(0);

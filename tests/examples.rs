@@ -51,6 +51,35 @@ fn a_step_out_of_time_leaves_its_results() {
     assert_eq!(left_of(&run), "");
 }
 
+/// The lesson of examples/caching: what passed is not run again until something changes.
+#[test]
+fn what_passed_is_not_run_again() {
+    if !engine("examples::what_passed_is_not_run_again") {
+        return;
+    }
+    let project = Project::example("caching");
+    project.hoist(&["run"]).expect(0).says("PASSED");
+    let ended = project.hoist(&["run"]).expect(0);
+    ended.says("report | ✓ cached, from run").says("(1 cached)");
+    let run = project.runs().pop().unwrap();
+    let report = project.read(&format!(
+        ".hoist/runs/{run}/artifacts/report/report/report.txt"
+    ));
+    assert_eq!(report, "prices: 7\n");
+    let log = project.hoist(&["logs", "report"]).expect(0).stdout;
+    assert_eq!(log, "adding up\n");
+    let project = project.file("prices.txt", "apple 3\npear 5\n");
+    project.hoist(&["run"]).expect(0).says("2 steps\n");
+    let why = project.hoist(&["explain", "report"]).expect(0).stdout;
+    assert!(why.contains("changed  prices.txt"), "{why}");
+    let why = project.hoist(&["explain", "clock"]).expect(0).stdout;
+    assert!(why.contains("`cache = false`"), "{why}");
+    project
+        .hoist(&["run", "--no-cache"])
+        .expect(0)
+        .says("2 steps\n");
+}
+
 /// The lesson of examples/results: two formats, a broken test, its past.
 #[test]
 fn a_schema_is_tried_in_a_database_beside_the_test() {

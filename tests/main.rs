@@ -12,6 +12,8 @@ mod bad_input;
 #[cfg(test)]
 mod builds_ends;
 #[cfg(test)]
+mod caching;
+#[cfg(test)]
 mod clones;
 #[cfg(test)]
 mod commands;

@@ -165,10 +165,10 @@ pub(crate) struct Run {
     /// 124 after that.
     #[arg(long, value_name = "DURATION", env = "HOIST_TIMEOUT", value_parser = duration)]
     pub(crate) timeout: Option<std::time::Duration>,
-    /// Build all images anew, each instruction again.
+    /// Do everything anew, each instruction of a build again: nothing is taken from earlier runs.
     #[arg(long, env = "HOIST_NO_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) no_cache: bool,
-    /// Build the images of these steps anew; `*` and `?` stand for any text and any character.
+    /// Do these steps anew; `*` and `?` stand for any text and any character.
     #[arg(long, value_name = "STEP")]
     pub(crate) no_cache_filter: Vec<String>,
     /// Show the plan and run nothing.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hoist_engine::run::{ReaperCommand, RunRequest, RunSummary};
 use hoist_engine::secrets::Secrets;
 use hoist_model::glob;
+use hoist_model::inputs::Force;
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Signal, Trouble, Verdict};
 use hoist_model::reporter::Reporter;
@@ -39,7 +40,7 @@ pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
 /// The part of the plan that is asked for, as it is asked for.
 pub(super) fn chosen(plan: &Plan, args: &args::Run) -> Result<Plan, CliError> {
     let mut plan = project::choose(plan, &args.selection)?;
-    build_anew(&mut plan, args)?;
+    do_anew(&mut plan, args)?;
     Ok(plan)
 }
 
@@ -81,27 +82,33 @@ pub(super) async fn go(request: RunRequest) -> Result<RunSummary, CliError> {
     })
 }
 
-/// Makes the builds that are to be done anew take nothing from earlier ones.
-fn build_anew(plan: &mut Plan, args: &args::Run) -> Result<(), CliError> {
+/// Makes the steps that are to be done anew take nothing from earlier runs.
+fn do_anew(plan: &mut Plan, args: &args::Run) -> Result<(), CliError> {
     let mut unknown: Vec<&String> = args.no_cache_filter.iter().collect();
     for step in &mut plan.steps {
-        let Unit::Build(unit) = &mut step.unit else {
-            continue;
-        };
         let named = |pattern: &&String| glob::matches(pattern, step.id.as_str());
-        if args.no_cache || args.no_cache_filter.iter().any(|pattern| named(&pattern)) {
-            unit.no_cache = true;
-            unit.no_cache_filter.clear();
+        let wanted = args.no_cache || args.no_cache_filter.iter().any(|pattern| named(&pattern));
+        match &mut step.unit {
+            Unit::Build(unit) if wanted => {
+                unit.no_cache = true;
+                unit.no_cache_filter.clear();
+            }
+            Unit::Container(unit) if wanted => {
+                unit.always_runs.get_or_insert(Force::NoCache);
+            }
+            Unit::Build(_) | Unit::Container(_) => {}
+            // They look what is there and trust no cache.
+            Unit::Push(_) | Unit::Release(_) => continue,
         }
         unknown.retain(|pattern| !named(pattern));
     }
     match unknown.first() {
         None => Ok(()),
         Some(pattern) => {
-            let trouble = Trouble::new(format!("no step that is run builds as `{pattern}`"));
-            Err(CliError::usage(
-                trouble.hint("--no-cache-filter names steps of kind `build`"),
-            ))
+            let trouble = Trouble::new(format!("no step like `{pattern}` that is run is cached"));
+            Err(CliError::usage(trouble.hint(
+                "--no-cache-filter names steps of the kinds `build`, `run` and `scan`",
+            )))
         }
     }
 }

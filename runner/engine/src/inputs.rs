@@ -1,11 +1,12 @@
-//! What a build is made of, told before anything is sent: the contexts by their contents, and all
-//! else that could make another image. The same inputs on the same engine make the same image, so a
-//! build whose inputs are known is not done again.
+//! What a step is made of, told before anything is sent or started: the folders by their contents,
+//! and all else that could make another image or another result. The same inputs on the same engine
+//! come to the same, so a step whose inputs are known is not done again.
 //!
 //! Times of files are no input, as they are none to builders' own caches. What cannot be told for
 //! certain is said to be unsettled; nothing is skipped then. It refuses to ask a registry.
 
 mod bases;
+mod container;
 mod entry;
 mod explain;
 mod folder;
@@ -23,85 +24,114 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join_all};
-use hoist_model::inputs::{BuildInputs, Input, Unsettled};
+use hoist_model::inputs::{Input, Part, StepInputs, Unsettled};
+use hoist_model::plan::PlannedStep;
 use hoist_model::reason::Trouble;
 use hoist_model::survey::Hint;
-use hoist_model::unit::BuildUnit;
+use hoist_model::unit::{BuildUnit, ContainerUnit};
 
 use crate::backend::{BuildRequest, ContextFolder};
 use crate::context::UnitContext;
+use crate::unit::halt::Halt;
 pub use explain::{ExplainError, explain};
-pub(crate) use folder::Cache;
-pub(crate) use records::Record;
+pub(crate) use folder::{Cache, Shelf};
+pub(crate) use records::{Outcome, Record};
 use survey::{Stop, Survey, Walked};
 
-/// The build's own context has no name.
-type Named<T> = Vec<(Option<String>, T)>;
-
-/// What a build is made of, as far as that can be told without reading files.
+/// What a step is made of, as far as that can be told without reading files.
 pub(crate) struct Glance {
     cache: Arc<Cache>,
-    /// All parts but the contexts.
+    /// Where steps of its kind are remembered.
+    shelf: Shelf,
+    /// All parts but the folders.
     rest: Vec<Input>,
     unsettled: Vec<Unsettled>,
-    contexts: Named<Walked>,
+    folders: Vec<(Part, Walked)>,
 }
 
-/// What a build is made of, as it was when the contexts were walked.
+/// What a step is made of, as it was when the folders were walked.
 pub(crate) struct Examined {
     /// The parts. There is a digest only if nothing is unsettled.
-    pub(crate) inputs: BuildInputs,
+    pub(crate) inputs: StepInputs,
     /// What could not be told.
     pub(crate) unsettled: Vec<Unsettled>,
-    contexts: Named<Survey>,
+    folders: Vec<Survey>,
 }
 
 impl Glance {
-    /// Walks the contexts and looks the base images up. In the request's arguments an image of a
-    /// step stands by its ID.
-    pub(crate) async fn take(
+    /// Walks the contexts of a build and looks the base images up. In the request's arguments an
+    /// image of a step stands by its ID.
+    pub(crate) async fn of_build(
         context: &UnitContext,
         cache: &Arc<Cache>,
         request: &BuildRequest,
         added_labels: &BTreeSet<String>,
     ) -> Self {
-        let (contexts, bases) = tokio::join!(walk(cache, request), bases::find(context, request));
-        let mut unsettled = bases.unsettled;
-        let contexts = contexts.unwrap_or_else(|trouble| {
-            unsettled.push(Unsettled::Trouble(trouble));
-            Vec::new()
-        });
+        let named = request.contexts.iter();
+        let named = named.map(|(name, folder)| (Part::NamedContext(name.clone()), folder.clone()));
+        let own = (Part::Context, request.context.clone());
+        let folders = std::iter::once(own).chain(named).collect();
+        let (folders, bases) = tokio::join!(walk(cache, folders), bases::find(context, request));
         let rest = parts::Parts {
             key: cache.key(),
             request,
             added_labels,
             bases: &bases.images,
         };
+        Self::new(cache, Shelf::Builds, rest.all(), bases.unsettled, folders)
+    }
+
+    /// Resolves the images of a container and walks what it gets.
+    pub(crate) async fn of_container(
+        context: &UnitContext,
+        cache: &Arc<Cache>,
+        step: &PlannedStep,
+        unit: &ContainerUnit,
+    ) -> Result<Self, Halt> {
+        let told = container::parts(context, cache.key(), step, unit).await?;
+        let folders = walk(cache, told.folders).await;
+        let (rest, unsettled) = (told.rest, told.unsettled);
+        Ok(Self::new(cache, Shelf::Steps, rest, unsettled, folders))
+    }
+
+    fn new(
+        cache: &Arc<Cache>,
+        shelf: Shelf,
+        rest: Vec<Input>,
+        mut unsettled: Vec<Unsettled>,
+        folders: Result<Vec<(Part, Walked)>, Trouble>,
+    ) -> Self {
+        let folders = folders.unwrap_or_else(|trouble| {
+            unsettled.push(Unsettled::Trouble(trouble));
+            Vec::new()
+        });
         Self {
             cache: Arc::clone(cache),
-            rest: rest.all(),
+            shelf,
+            rest,
             unsettled,
-            contexts,
+            folders,
         }
     }
 
-    /// Whether it must be known before the build begins what the files hold: else no build of the
-    /// same inputs can be known, whatever they hold.
+    /// Whether it must be known before the step begins what the files hold: else nothing of the same
+    /// inputs can be known, whatever they hold.
     pub(crate) fn may_be_known(&self, place: &str) -> bool {
-        self.unsettled.is_empty() && Record::any(&self.cache, &parts::digest(&self.rest), place)
+        let rest = parts::digest(&self.rest);
+        self.unsettled.is_empty() && records::any(&self.cache, self.shelf, &rest, place)
     }
 
     /// No file has to be read.
     pub(crate) fn is_whole(&self) -> bool {
-        !self.contexts.iter().any(|(_, walked)| walked.is_unread())
+        !self.folders.iter().any(|(_, walked)| walked.is_unread())
     }
 
     /// What people should know of the contexts of this request, which is the unit's.
     pub(crate) fn hints(&self, request: &BuildRequest, unit: &BuildUnit) -> Vec<Hint> {
-        let hints = self.contexts.iter().flat_map(|(name, walked)| {
-            let (folder, shown) = match name {
-                None => (Some(&request.context), &unit.context),
-                Some(name) => (request.contexts.get(name), name),
+        let hints = self.folders.iter().flat_map(|(part, walked)| {
+            let (folder, shown) = match part {
+                Part::NamedContext(name) => (request.contexts.get(name), name),
+                _ => (Some(&request.context), &unit.context),
             };
             let ignorefile = folder.and_then(|folder| folder.ignore.name());
             let what = format!("the context `{shown}`");
@@ -113,42 +143,42 @@ impl Glance {
     /// Reads the files that have to be read.
     pub(crate) async fn read(self) -> Examined {
         let (mut unsettled, cache) = (self.unsettled, self.cache);
-        let contexts = self.contexts.into_iter().map(|(name, walked)| {
+        let folders = self.folders.into_iter().map(|(part, walked)| {
             let cache = Arc::clone(&cache);
-            async move { (name, blocking(move |stop| walked.read(&cache, stop)).await) }
+            async move { (part, blocking(move |stop| walked.read(&cache, stop)).await) }
         });
         let (mut parts, mut surveys) = (Vec::new(), Vec::new());
-        for (name, survey) in join_all(contexts).await {
+        for (part, survey) in join_all(folders).await {
             match survey {
                 Ok(survey) => {
-                    parts.push(parts::context(name.clone(), &survey.digest));
-                    surveys.push((name, survey));
+                    parts.push(parts::folder(part, &survey.digest));
+                    surveys.push(survey);
                 }
                 Err(trouble) => unsettled.push(Unsettled::Trouble(trouble)),
             }
         }
         let digest = unsettled.is_empty().then(|| records::Digest {
             rest: parts::digest(&self.rest),
-            contexts: parts::digest(&parts),
+            folders: parts::digest(&parts),
         });
         parts.extend(self.rest);
         parts.sort_by(|left, right| left.part.cmp(&right.part));
         Examined {
-            inputs: BuildInputs {
+            inputs: StepInputs {
                 digest: digest.as_ref().map(ToString::to_string),
                 parts,
             },
             unsettled,
-            contexts: surveys,
+            folders: surveys,
         }
     }
 }
 
 impl Examined {
-    /// Whether nothing in the contexts was touched since they were walked.
+    /// Whether nothing in the folders was touched since they were walked.
     pub(crate) async fn hold(self) -> bool {
-        let contexts = self.contexts.into_iter();
-        let held = contexts.map(|(_, survey)| blocking(move |_| Ok(survey.holds())));
+        let folders = self.folders.into_iter();
+        let held = folders.map(|survey| blocking(move |_| Ok(survey.holds())));
         join_all(held)
             .await
             .into_iter()
@@ -156,16 +186,16 @@ impl Examined {
     }
 }
 
-/// All contexts, each walked by a thread of its own.
-async fn walk(cache: &Arc<Cache>, request: &BuildRequest) -> Result<Named<Walked>, Trouble> {
-    let named = request.contexts.iter();
-    let named = named.map(|(name, folder)| (Some(name.clone()), folder));
-    let all = std::iter::once((None, &request.context)).chain(named);
-    let all = all.map(|(name, folder): (_, &ContextFolder)| {
-        let (cache, folder) = (Arc::clone(cache), folder.clone());
+/// All folders, each walked by a thread of its own.
+async fn walk(
+    cache: &Arc<Cache>,
+    folders: Vec<(Part, ContextFolder)>,
+) -> Result<Vec<(Part, Walked)>, Trouble> {
+    let all = folders.into_iter().map(|(part, folder)| {
+        let cache = Arc::clone(cache);
         async move {
             let walked = blocking(move |stop| Walked::walk(&cache, &folder, stop)).await?;
-            Ok((name, walked))
+            Ok((part, walked))
         }
     });
     try_join_all(all).await

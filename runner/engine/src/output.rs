@@ -143,7 +143,13 @@ impl OutputWriter {
         self.forward().await;
     }
 
-    /// Ends the output: passes on all that is still held back, and completes the log.
+    /// What masks it.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.inner.redactor
+    }
+
+    /// Ends the output: passes on all that is still held back, and completes the log. Ending it once
+    /// more says the same.
     ///
     /// # Errors
     /// When the log is not whole because the disk refused it.

@@ -9,7 +9,7 @@
 //! keep the run from stopping its containers. The recorder refuses to decide anything: a reporter
 //! that fails or panics is said once and left out, and the run goes on.
 
-mod mask;
+pub(crate) mod mask;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use hoist_model::event::{EventKind, Output, RunEvent};
@@ -42,7 +42,12 @@ const WAITING: usize = 16;
 pub struct EventSender {
     to: mpsc::Sender<Message>,
     start: tokio::time::Instant,
+    /// Who else is told.
+    tap: Option<Tap>,
 }
+
+/// The facts that came by since it was put in; they are not masked yet.
+pub(crate) type Tap = Arc<Mutex<Vec<EventKind>>>;
 
 /// Where pieces of output go, with back-pressure.
 #[derive(Clone)]
@@ -72,12 +77,24 @@ impl EventSender {
     /// Sends a fact.
     pub fn send(&self, kind: EventKind) {
         let elapsed = self.start.elapsed();
+        if let Some(tap) = &self.tap {
+            let mut tap = tap.lock().unwrap_or_else(PoisonError::into_inner);
+            tap.push(kind.clone());
+        }
         // The recorder outlives all senders but those of a run that was abandoned.
         let _ = self.to.send(Message::Event {
             kind,
             at: Timestamp::now(),
             elapsed,
         });
+    }
+
+    /// The same, and what it sends from now on goes by the tap, too.
+    pub(crate) fn tapped(&self, tap: &Tap) -> Self {
+        Self {
+            tap: Some(Arc::clone(tap)),
+            ..self.clone()
+        }
     }
 
     /// Since the run's start.
@@ -103,6 +120,7 @@ pub(crate) fn queue() -> (EventSender, OutputLane, mpsc::Receiver<Message>) {
     let events = EventSender {
         to: to.clone(),
         start: tokio::time::Instant::now(),
+        tap: None,
     };
     (events, OutputLane { to, room }, from)
 }

@@ -7,14 +7,16 @@ mod folder;
 mod update;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hoist_model::reason::Trouble;
 use hoist_model::unit::{ContainerUnit, ToolData, ToolDataSource};
 use tokio::time::Instant;
 
-use crate::backend::{Backend, BackendError, BackendErrorKind, Labels, Mount, VolumeInfo};
+use crate::backend::{
+    Backend, BackendError, BackendErrorKind, ContextFolder, Labels, Mount, VolumeInfo,
+};
 use crate::context::UnitContext;
 use crate::labels;
 use crate::unit::container::{Litter, bare};
@@ -97,6 +99,29 @@ pub(crate) async fn ready(
     Ok(ready.volume)
 }
 
+/// The data of a folder of this machine.
+pub(crate) fn folder(context: &UnitContext, folder: &str) -> ContextFolder {
+    ContextFolder {
+        path: context.root.join(folder),
+        ignore: Arc::default(),
+    }
+}
+
+/// What identifies the data that a tool would be given now; `None` where it would be brought up to
+/// date first.
+pub(crate) async fn current(
+    context: &UnitContext,
+    data: &ToolData,
+) -> Result<Option<String>, Halt> {
+    match &data.source {
+        ToolDataSource::Folder(_) => Ok(None),
+        ToolDataSource::Update {
+            command,
+            environment,
+        } => update::current(context, data, command, environment).await,
+    }
+}
+
 impl Work<'_> {
     fn backend(&self) -> &dyn Backend {
         self.context.backend.as_ref()
@@ -165,10 +190,7 @@ impl Work<'_> {
 
     /// Volumes of the tool whose names begin so.
     async fn volumes(&self, prefix: &str) -> Result<Vec<VolumeInfo>, BackendError> {
-        let filter = [(labels::KEPT, Some(self.data.name.as_str()))];
-        let mut volumes = self.backend().list_volumes(&filter).await?;
-        volumes.retain(|volume| volume.name.starts_with(prefix));
-        Ok(volumes)
+        volumes(self.backend(), self.data, prefix).await
     }
 
     /// Removes the other volumes whose names begin so, unless someone uses them.
@@ -226,6 +248,17 @@ impl Work<'_> {
             unless_stopped(self.context, pause).await?;
         }
     }
+}
+
+async fn volumes(
+    backend: &dyn Backend,
+    data: &ToolData,
+    prefix: &str,
+) -> Result<Vec<VolumeInfo>, BackendError> {
+    let filter = [(labels::KEPT, Some(data.name.as_str()))];
+    let mut volumes = backend.list_volumes(&filter).await?;
+    volumes.retain(|volume| volume.name.starts_with(prefix));
+    Ok(volumes)
 }
 
 #[cfg(test)]

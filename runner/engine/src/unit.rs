@@ -12,6 +12,7 @@ pub(crate) mod attempt;
 pub mod build;
 pub mod container;
 pub(crate) mod halt;
+mod memory;
 mod names;
 pub(crate) mod progress;
 pub mod push;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::gc::Tally;
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
-use crate::inputs::{BuildInputs, Decision, EarlierBuild};
+use crate::inputs::{Decision, EarlierRun, StepInputs};
 use crate::reason::{CancelReason, Ending, FailureReason, Verdict};
 use crate::results::{Artifact, Finding, GivenInput, TestCase};
 
@@ -123,15 +123,15 @@ pub enum EventKind {
         /// What, and where.
         input: GivenInput,
     },
-    /// What a build is made of is known, and whether it is to run.
-    BuildInputs {
+    /// What a step is made of is known, and whether it is to run.
+    StepInputs {
         /// Which step.
         step: StepId,
-        /// What it is for, where the file names platforms.
+        /// What it is for, where a build names platforms.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<String>,
         /// What it is made of.
-        inputs: BuildInputs,
+        inputs: StepInputs,
         /// Whether it is to run, and why.
         decision: Decision,
     },
@@ -141,9 +141,9 @@ pub enum EventKind {
         step: StepId,
         /// The image.
         image: ImageIdentity,
-        /// The build that made it, if that was in an earlier run.
+        /// The run that built it, if that was an earlier one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        earlier: Option<EarlierBuild>,
+        earlier: Option<EarlierRun>,
         /// What it is for, where the file names platforms.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<String>,

@@ -1,5 +1,5 @@
-//! What a build is made of, part by part, why it ran or did not, and what changed between two of
-//! them. Digests come from the engine crate; here they are compared. No part holds a secret's
+//! What a step is made of, part by part, why it ran or did not, and what changed between two runs
+//! of it. Digests come from the engine crate; here they are compared. No part holds a secret's
 //! value, nor a digest from which one could be guessed.
 
 mod explanation;
@@ -15,20 +15,20 @@ use serde::{Deserialize, Serialize};
 use crate::ids::RunId;
 use crate::reason::Trouble;
 
-pub use explanation::{BuildExplanation, Changed, Explanation, FileChange, FileChanges};
+pub use explanation::{Changed, Explained, Explanation, FileChange, FileChanges};
 
-/// What a build is made of.
+/// What a build or a container is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuildInputs {
-    /// Of all parts together: builds with the same digest make the same image. Absent where a part
-    /// could not be told.
+pub struct StepInputs {
+    /// Of all parts together: what has the same digest comes to the same. Absent where a part could
+    /// not be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// In their order, each once.
     pub parts: Vec<Input>,
 }
 
-/// One part of what a build is made of.
+/// One part of what a step is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Which.
@@ -41,7 +41,7 @@ pub struct Input {
     pub shown: Option<String>,
 }
 
-/// What can be part of a build.
+/// What can be part of a step.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "part", content = "name", rename_all = "snake_case")]
 pub enum Part {
@@ -49,6 +49,22 @@ pub enum Part {
     Context,
     /// A further folder.
     NamedContext(String),
+    /// The copy of the project that a container gets.
+    Source,
+    /// What an earlier step left, by where a container gets it and what it is.
+    Given(String, String),
+    /// The image that a container runs on.
+    Image,
+    /// The image that is scanned.
+    Scanned,
+    /// The data of a tool.
+    Data(String),
+    /// What a container executes.
+    Command,
+    /// A variable of a container.
+    Variable(String),
+    /// A service beside the step: its image.
+    Service(String),
     /// The Dockerfile's text.
     Dockerfile,
     /// An image that is taken from, by the name that the Dockerfile gives it.
@@ -67,7 +83,7 @@ pub enum Part {
     Label(String),
     /// A way out.
     Network,
-    /// Anything else that the file says of the build: a bound, a host, a cache to fill.
+    /// Anything else that the file says of it: a bound, a host, a cache to fill.
     Option(String),
 }
 
@@ -77,6 +93,14 @@ impl fmt::Display for Part {
         match self {
             Self::Context => f.write_str("the context"),
             Self::NamedContext(name) => write!(f, "the context {name}"),
+            Self::Source => f.write_str("the source"),
+            Self::Given(target, what) => write!(f, "{what}, given as {target}"),
+            Self::Image => f.write_str("the step's image"),
+            Self::Scanned => f.write_str("the scanned image"),
+            Self::Data(title) => f.write_str(title),
+            Self::Command => f.write_str("the command"),
+            Self::Variable(name) => write!(f, "the variable {name}"),
+            Self::Service(name) => write!(f, "the image of the service {name}"),
             Self::Dockerfile => f.write_str("the Dockerfile"),
             Self::Base(name) => write!(f, "the image {name}"),
             Self::Argument(name) => write!(f, "the build argument {name}"),
@@ -91,32 +115,32 @@ impl fmt::Display for Part {
     }
 }
 
-/// Why a build ran, or did not.
+/// Why a step ran, or did not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// It did not: an earlier run made the image of these very inputs, and the engine still has it.
-    Reused(EarlierBuild),
-    /// It ran: no build of these inputs is known on this engine.
+    /// It did not: an earlier run did the same, and what it made is still there.
+    Reused(EarlierRun),
+    /// It ran: no earlier run of these inputs is known on this engine.
     New,
-    /// It ran: the engine no longer has the image.
-    ImageGone(EarlierBuild),
+    /// It ran: what an earlier run made of the same is no longer there.
+    Gone(EarlierRun),
     /// It ran: it is to run whatever is known.
     Forced(Vec<Force>),
     /// It ran: whether its inputs are the same cannot be told.
     Unsettled(Vec<Unsettled>),
 }
 
-/// A build of an earlier run.
+/// The run that did what was not done again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EarlierBuild {
+pub struct EarlierRun {
     /// The run.
     pub run: RunId,
-    /// When it was built.
+    /// When it had done it.
     pub at: Timestamp,
 }
 
-/// What makes a build run whatever is known.
+/// What makes a step run whatever is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Force {
@@ -126,6 +150,10 @@ pub enum Force {
     NoCache,
     /// `no_cache_filter`: some stages are to run again.
     NoCacheFilter,
+    /// It has a network, and `cache` does not say that it is the same each time.
+    Network,
+    /// `cache = false`.
+    Off,
 }
 
 /// What keeps inputs from being told.
@@ -150,6 +178,8 @@ pub enum Unsettled {
         /// As written.
         text: String,
     },
+    /// A tool's data is brought up to date first.
+    Data(String),
     /// Something could not be read or looked up.
     Trouble(Trouble),
 }
@@ -187,8 +217,8 @@ impl From<&Input> for Told {
     }
 }
 
-impl BuildInputs {
-    /// What is different from an earlier build, in the order of the parts.
+impl StepInputs {
+    /// What is different from an earlier run, in the order of the parts.
     #[must_use]
     pub fn changes_since(&self, before: &Self) -> Vec<PartChange> {
         let mut both: BTreeMap<&Part, (Option<&Input>, Option<&Input>)> = BTreeMap::new();

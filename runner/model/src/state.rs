@@ -12,7 +12,7 @@ use crate::event::{EventKind, ReleasedService, RunEvent, StepOutline};
 use crate::gc::Tally;
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
-use crate::inputs::EarlierBuild;
+use crate::inputs::{Decision, EarlierRun};
 use crate::reason::{CancelReason, Ending, FailureReason, Verdict};
 use crate::results::{Artifact, Finding, GivenInput, TestCase, attempts};
 
@@ -101,9 +101,9 @@ pub struct StepState {
     pub inputs: Vec<GivenInput>,
     /// The image that it built.
     pub image: Option<ImageIdentity>,
-    /// The build that made the image, if that was in an earlier run.
+    /// The run that did it, if that was an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub earlier: Option<EarlierBuild>,
+    pub earlier: Option<EarlierRun>,
     /// References pushed, with digests.
     pub pushed: Vec<(String, String)>,
     /// Services that it put in place.
@@ -232,6 +232,7 @@ impl RunState {
                 s.image = None;
                 s.inputs.clear();
                 s.outputs.clear();
+                s.earlier = None;
                 s.tests_are_of(*attempt);
             }),
             EventKind::AttemptFailed { step, reason, .. } => {
@@ -277,8 +278,14 @@ impl RunState {
                     s.earlier.clone_from(earlier);
                 }
             }),
-            // Too much to carry along: `explain` reads it where it stands.
-            EventKind::BuildInputs { .. } => {}
+            // The inputs are too much to carry along: `explain` reads them where they stand.
+            EventKind::StepInputs {
+                step,
+                platform: None,
+                decision: Decision::Reused(earlier),
+                ..
+            } => self.with(step, |s| s.earlier = Some(earlier.clone())),
+            EventKind::StepInputs { .. } => {}
             EventKind::ImagePushed {
                 step,
                 reference,

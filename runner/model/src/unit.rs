@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::StepId;
 use crate::image::ImageSource;
+use crate::inputs::Force;
 use crate::results::TestFormat;
 use crate::text::Text;
 
@@ -145,6 +146,10 @@ pub struct ContainerUnit {
     pub stop: StopPlan,
     /// What is fetched from the stopped container.
     pub harvest: Harvest,
+    /// Why it runs whatever is known; absent where what an earlier run of the same came to stands
+    /// for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub always_runs: Option<Force>,
 }
 
 /// How a container is stopped.

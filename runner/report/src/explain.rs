@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use hoist_model::ids::RunId;
 use hoist_model::inputs::{
-    BuildExplanation, Changed, Decision, Explanation, FileChange, FileChanges, Force, Part,
-    PartChange, Told, Unsettled,
+    Changed, Decision, Explained, Explanation, FileChange, FileChanges, Force, Part, PartChange,
+    Told, Unsettled,
 };
 use hoist_model::reason::Ending;
 use jiff::Timestamp;
@@ -30,25 +30,21 @@ pub fn text(explanation: &Explanation, colour: bool) -> String {
     let head = paint.paint(BOLD, explanation.step.as_str());
     let run = run(explanation.run, explanation.started_at);
     let _ = writeln!(out, "{head} in {run}: {ending}");
-    if explanation.kind != "build" {
-        let kind = &explanation.kind;
-        line(
-            &mut out,
-            1,
-            &format!(
-                "a step of kind `{kind}` runs each time: only builds are cached in this version"
-            ),
-        );
-    } else if explanation.builds.is_empty() {
-        line(&mut out, 1, nothing(explanation.ending.as_ref()));
+    let kind = explanation.kind.as_str();
+    if explanation.decisions.is_empty() {
+        let nothing = match kind {
+            "push" | "deploy" => format!("a {kind} is never cached: it looks what is there"),
+            _ => nothing(explanation.ending.as_ref()).to_owned(),
+        };
+        line(&mut out, 1, &nothing);
     }
-    for build in &explanation.builds {
-        about(&mut out, build, paint);
+    for explained in &explanation.decisions {
+        about(&mut out, kind, explained, paint);
     }
     out
 }
 
-/// Why there is nothing to say of a build.
+/// Why there is nothing to say of a step.
 fn nothing(ending: Option<&Ending>) -> &'static str {
     match ending {
         None => "its inputs were not looked at yet",
@@ -59,25 +55,25 @@ fn nothing(ending: Option<&Ending>) -> &'static str {
     }
 }
 
-fn about(out: &mut String, build: &BuildExplanation, paint: Paint) {
-    if let Some(platform) = &build.platform {
+fn about(out: &mut String, kind: &str, explained: &Explained, paint: Paint) {
+    if let Some(platform) = &explained.platform {
         line(out, 1, &paint.paint(BOLD, &format!("for {platform}")));
     }
-    let changes = build
+    let changes = explained
         .changed
         .as_ref()
         .filter(|changed| !changed.parts.is_empty());
-    for why in why(build) {
+    for why in why(kind, explained) {
         line(out, 1, &why);
     }
-    if let (Some(changed), false) = (changes, matches!(build.decision, Decision::Reused(_))) {
+    if let (Some(changed), false) = (changes, matches!(explained.decision, Decision::Reused(_))) {
         let since = run(changed.since, changed.started_at);
         line(out, 1, &format!("different since {since}:"));
         for part in &changed.parts {
             different(out, part, changed, paint);
         }
     }
-    if let Some(instruction) = &build.first_executed {
+    if let Some(instruction) = &explained.first_executed {
         let instruction = clean(instruction.as_bytes(), false);
         line(
             out,
@@ -85,46 +81,71 @@ fn about(out: &mut String, build: &BuildExplanation, paint: Paint) {
             &format!("the first instruction that was not cached: {instruction}"),
         );
     }
-    for hint in hints(&build.decision) {
+    for hint in hints(&explained.decision) {
         line(out, 1, &paint.paint(DIM, &format!("try: {hint}")));
     }
 }
 
-fn why(build: &BuildExplanation) -> Vec<String> {
-    let changed = build.changed.as_ref();
+fn why(kind: &str, explained: &Explained) -> Vec<String> {
+    let changed = explained.changed.as_ref();
     let same = changed.is_some_and(|changed| changed.parts.is_empty());
-    match &build.decision {
-        Decision::Reused(earlier) => vec![format!(
-            "not built: {} made the image of the same inputs, and the engine still has it",
-            run(earlier.run, Some(earlier.at))
-        )],
-        Decision::ImageGone(earlier) => vec![format!(
-            "built: {} made the image of the same inputs, but the engine no longer has it",
-            run(earlier.run, Some(earlier.at))
-        )],
-        Decision::New if same => vec![
-            "built: nothing is different, but no image of these inputs is known on this engine"
-                .to_owned(),
-        ],
-        Decision::New if changed.is_some() => vec!["built: its inputs changed".to_owned()],
-        Decision::New => vec!["built: no earlier run has an image of this step".to_owned()],
+    let builds = kind == "build";
+    let done = if builds { "built" } else { "ran" };
+    match &explained.decision {
+        Decision::Reused(earlier) => {
+            let run = run(earlier.run, Some(earlier.at));
+            vec![match builds {
+                true => format!(
+                    "not built: {run} made the image of the same inputs, and the engine still has it"
+                ),
+                false => format!("not run: {run} did the same and passed"),
+            }]
+        }
+        Decision::Gone(earlier) => {
+            let run = run(earlier.run, Some(earlier.at));
+            vec![match builds {
+                true => format!(
+                    "built: {run} made the image of the same inputs, but the engine no longer has it"
+                ),
+                false => format!("ran: {run} did the same, but what it left is no longer there"),
+            }]
+        }
+        Decision::New if same => {
+            let nothing = if builds { "no image" } else { "no run" };
+            let known = "of these inputs is known on this engine";
+            vec![format!(
+                "{done}: nothing is different, but {nothing} {known}"
+            )]
+        }
+        Decision::New if changed.is_some() => vec![format!("{done}: its inputs changed")],
+        Decision::New if builds => {
+            vec!["built: no earlier run has an image of this step".to_owned()]
+        }
+        Decision::New => vec!["ran: it passed in no earlier run".to_owned()],
         Decision::Forced(all) => all
             .iter()
-            .map(|force| format!("built: {}", forced(*force)))
+            .map(|force| format!("{done}: {}", forced(kind, *force)))
             .collect(),
         Decision::Unsettled(all) => {
-            let mut why = vec!["built: whether it is the same as before cannot be told".to_owned()];
+            let mut why = vec![format!(
+                "{done}: whether it is the same as before cannot be told"
+            )];
             why.extend(all.iter().map(|one| format!("  {}", unsettled(one))));
             why
         }
     }
 }
 
-fn forced(force: Force) -> &'static str {
+fn forced(kind: &str, force: Force) -> &'static str {
     match force {
         Force::Pull => "`pull` asks for newer base images each time",
-        Force::NoCache => "it was to run every instruction again (`no_cache` or --no-cache)",
+        Force::NoCache if kind == "build" => {
+            "it was to run every instruction again (`no_cache` or --no-cache)"
+        }
+        Force::NoCache => "it was to run whatever is known (--no-cache)",
         Force::NoCacheFilter => "`no_cache_filter` runs some stages again each time",
+        Force::Network => "a step with a network runs each time, unless it has `cache = true`",
+        Force::Off => "it has `cache = false`",
     }
 }
 
@@ -140,6 +161,7 @@ fn unsettled(unsettled: &Unsettled) -> String {
         Unsettled::Instruction { line, text } => {
             format!("line {line} takes from an image that only the builder can name: {text}")
         }
+        Unsettled::Data(title) => format!("{title} was to be brought up to date first"),
         Unsettled::Trouble(trouble) => match &trouble.cause {
             Some(cause) => format!("{}: {cause}", trouble.what),
             None => trouble.what.clone(),
@@ -156,6 +178,7 @@ fn hints(decision: &Decision) -> Vec<String> {
             "pin it as {image}@sha256:..., or `docker pull {image}`"
         )),
         Unsettled::ForeignBase { image, .. } => Some(format!("pin it as {image}@sha256:...")),
+        Unsettled::Data(_) => None,
         Unsettled::Address(_) => Some("pin it with ADD --checksum=sha256:...".to_owned()),
         Unsettled::Instruction { .. } => {
             Some("give the image a stage of its own: FROM takes variables".to_owned())
@@ -167,7 +190,7 @@ fn hints(decision: &Decision) -> Vec<String> {
 
 fn different(out: &mut String, part: &PartChange, changed: &Changed, paint: Paint) {
     let context = match &part.part {
-        Part::Context => Some(None),
+        Part::Context | Part::Source => Some(None),
         Part::NamedContext(name) => Some(Some(name)),
         _ => None,
     };
@@ -248,7 +271,7 @@ fn line(out: &mut String, depth: usize, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use hoist_model::inputs::EarlierBuild;
+    use hoist_model::inputs::EarlierRun;
     use hoist_model::reason::{FailureReason, SkipReason, Trouble};
 
     use super::*;
@@ -262,20 +285,20 @@ mod tests {
         "2026-01-02T03:04:05.678Z".parse().unwrap()
     }
 
-    fn explained(ending: Ending, builds: Vec<BuildExplanation>) -> String {
+    fn explained(ending: Ending, builds: Vec<Explained>) -> String {
         let explanation = Explanation {
             run: id(2),
             started_at: Some(at()),
             step: "image".into(),
             kind: "build".into(),
             ending: Some(ending),
-            builds,
+            decisions: builds,
         };
         text(&explanation, false)
     }
 
-    fn build(decision: Decision, changed: Option<Changed>) -> BuildExplanation {
-        BuildExplanation {
+    fn build(decision: Decision, changed: Option<Changed>) -> Explained {
+        Explained {
             platform: None,
             decision,
             first_executed: None,
@@ -306,7 +329,7 @@ mod tests {
 
     #[test]
     fn what_was_not_built_says_where_its_image_comes_from() {
-        let earlier = EarlierBuild {
+        let earlier = EarlierRun {
             run: id(1),
             at: at(),
         };

@@ -166,7 +166,7 @@ fn whole(step: &StepState) -> xml::TestCase {
         None => xml::TestCaseBuilder::skipped_with_cause(&name, "skipped", "did not end"),
     };
     if let Some(earlier) = &step.earlier {
-        case.set_system_out(&format!("cached, built by run {}", earlier.run));
+        case.set_system_out(&format!("cached, from run {}", earlier.run));
     }
     case.set_classname(&name);
     case.build()

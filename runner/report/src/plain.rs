@@ -154,7 +154,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
             | EventKind::ArtifactKept { .. }
             | EventKind::InputGiven { .. }
             | EventKind::OutputsFound { .. }
-            | EventKind::BuildInputs { .. }
+            | EventKind::StepInputs { .. }
             | EventKind::ImageBuilt { .. }
             | EventKind::ImagePushed { .. }
             | EventKind::ServiceReleased { .. }

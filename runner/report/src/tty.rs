@@ -264,7 +264,7 @@ impl Reporter for Tty {
             | EventKind::ArtifactKept { .. }
             | EventKind::InputGiven { .. }
             | EventKind::OutputsFound { .. }
-            | EventKind::BuildInputs { .. }
+            | EventKind::StepInputs { .. }
             | EventKind::ImageBuilt { .. }
             | EventKind::ImagePushed { .. }
             | EventKind::ServiceReleased { .. }

@@ -304,7 +304,12 @@ pub(crate) fn passed_on(step: &StepState) -> Vec<String> {
 pub fn results(step: &StepState) -> Vec<String> {
     let mut words = Vec::new();
     if let Some(earlier) = &step.earlier {
-        words.push(format!("built by run {}", earlier.run.short()));
+        let by = if step.outline.kind == "build" {
+            "built by"
+        } else {
+            "from"
+        };
+        words.push(format!("{by} run {}", earlier.run.short()));
     }
     if !step.tests.is_empty() {
         words.push(tests(&step.tests));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hoist_model::attempts::{AllowFailure, Retry};
 use hoist_model::ids::{StepId, StepIx};
 use hoist_model::image::ImageSource;
+use hoist_model::inputs::Force;
 use hoist_model::plan::{Edge, Need, Plan, PlannedStep, Reports};
 use hoist_model::step::StepKind;
 use hoist_model::text::Text;
@@ -76,5 +77,6 @@ pub fn container() -> Box<ContainerUnit> {
         stop: Default::default(),
         services: Vec::new(),
         harvest: Harvest::default(),
+        always_runs: Some(Force::Off),
     })
 }

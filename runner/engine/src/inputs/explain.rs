@@ -6,7 +6,7 @@ use std::path::Path;
 use hoist_model::event::EventKind;
 use hoist_model::ids::StepId;
 use hoist_model::inputs::{
-    BuildExplanation, BuildInputs, Changed, Decision, Explanation, FileChanges, Part, PartChange,
+    Changed, Decision, Explained, Explanation, FileChanges, Part, PartChange, StepInputs,
 };
 use hoist_model::reason::Trouble;
 use hoist_model::state::{RunState, StepState};
@@ -31,13 +31,13 @@ pub enum ExplainError {
 /// A run as far as one step goes.
 struct Told {
     state: RunState,
-    builds: Vec<Build>,
+    looks: Vec<Look>,
 }
 
-/// What a run says of one build.
-struct Build {
+/// What a run says of one build, or of the step's container.
+struct Look {
     platform: Option<String>,
-    inputs: BuildInputs,
+    inputs: StepInputs,
     decision: Decision,
     first_executed: Option<String>,
     made: bool,
@@ -59,14 +59,16 @@ pub fn explain(root: &Path, run: &StoredRun, step: &StepId) -> Result<Explanatio
     };
     let (kind, ending) = (found.outline.kind.clone(), found.ending().cloned());
     let earlier = earlier(root, run, step).map_err(ExplainError::Unreadable)?;
-    let builds = told.builds.into_iter().map(|build| {
+    let decisions = told.looks.into_iter().map(|look| {
         let before = earlier.iter().find_map(|(run, told)| {
-            let mut made = told.builds.iter().rev().filter(|other| other.made);
-            let before = made.find(|other| other.platform == build.platform);
+            let known = |other: &&Look| other.made && !other.inputs.parts.is_empty();
+            let mut made = told.looks.iter().rev().filter(known);
+            let before = made.find(|other| other.platform == look.platform);
             before.map(|before| (run, told, before))
         });
-        let changed = before.map(|(run, told, before)| {
-            let parts = build.inputs.changes_since(&before.inputs);
+        let looked_at = !look.inputs.parts.is_empty();
+        let changed = before.filter(|_| looked_at).map(|(run, told, before)| {
+            let parts = look.inputs.changes_since(&before.inputs);
             Changed {
                 since: run.id,
                 started_at: told.state.started_at,
@@ -74,11 +76,11 @@ pub fn explain(root: &Path, run: &StoredRun, step: &StepId) -> Result<Explanatio
                 parts,
             }
         });
-        BuildExplanation {
-            platform: build.platform,
-            decision: build.decision,
-            first_executed: build.first_executed,
-            made: build.made,
+        Explained {
+            platform: look.platform,
+            decision: look.decision,
+            first_executed: look.first_executed,
+            made: look.made,
             changed,
         }
     });
@@ -88,23 +90,23 @@ pub fn explain(root: &Path, run: &StoredRun, step: &StepId) -> Result<Explanatio
         step: step.clone(),
         kind,
         ending,
-        builds: builds.collect(),
+        decisions: decisions.collect(),
     })
 }
 
 fn read(run: &StoredRun, wanted: &StepId) -> Result<Told, Trouble> {
-    let (mut state, mut builds) = (RunState::default(), Vec::<Build>::new());
+    let (mut state, mut looks) = (RunState::default(), Vec::<Look>::new());
     for event in run.events()? {
         state.apply(&event);
         match event.kind {
             // Another attempt looks again.
-            EventKind::StepStarted { step, .. } if step == *wanted => builds.clear(),
-            EventKind::BuildInputs {
+            EventKind::StepStarted { step, .. } if step == *wanted => looks.clear(),
+            EventKind::StepInputs {
                 step,
                 platform,
                 inputs,
                 decision,
-            } if step == *wanted => builds.push(Build {
+            } if step == *wanted => looks.push(Look {
                 platform,
                 inputs,
                 decision,
@@ -117,19 +119,23 @@ fn read(run: &StoredRun, wanted: &StepId) -> Result<Told, Trouble> {
                 first_executed,
                 ..
             } if step == *wanted => {
-                let mut of_it = builds.iter_mut().filter(|build| build.platform == platform);
-                if let Some(build) = of_it.next_back() {
-                    build.first_executed = first_executed;
-                    build.made = true;
+                let mut of_it = looks.iter_mut().filter(|look| look.platform == platform);
+                if let Some(look) = of_it.next_back() {
+                    look.first_executed = first_executed;
+                    look.made = true;
                 }
+            }
+            EventKind::StepEnded { step, ending, .. } if step == *wanted => {
+                let good = ending.is_good();
+                looks.iter_mut().for_each(|look| look.made |= good);
             }
             _ => {}
         }
     }
-    Ok(Told { state, builds })
+    Ok(Told { state, looks })
 }
 
-/// The newest run before this one in which the step came to an image. A run that cannot be read is
+/// The newest run before this one in which the step did well. A run that cannot be read is
 /// passed over: it is not the one that was asked for.
 fn earlier(
     root: &Path,
@@ -140,7 +146,7 @@ fn earlier(
     let older = older.filter(|other| other.id < run.id);
     let mut told = older.filter_map(|other| {
         let told = read(&other, step).ok()?;
-        let made = told.builds.iter().any(|build| build.made);
+        let made = told.looks.iter().any(|look| look.made);
         let good = told.state.step(step).and_then(StepState::ending);
         (made && good.is_some_and(|ending| ending.is_good())).then_some((other, told))
     });
@@ -149,7 +155,7 @@ fn earlier(
 
 fn files(root: &Path, change: &PartChange) -> Option<FileChanges> {
     let context = match &change.part {
-        Part::Context => None,
+        Part::Context | Part::Source => None,
         Part::NamedContext(name) => Some(name.clone()),
         _ => return None,
     };

@@ -19,30 +19,33 @@ const FRESH: Duration = Duration::from_secs(24 * 3600);
 
 /// A kind of thing that is kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Shelf {
+pub(crate) enum Shelf {
     /// What was seen of a context's files, one file a context.
     Files,
     /// What contexts held, by their digests.
     Contexts,
     /// Which image was built of which inputs.
     Builds,
+    /// Which run did what a container of which inputs does. Run folders are the clone's own.
+    Steps,
 }
 
 impl Shelf {
-    const ALL: [Self; 3] = [Self::Files, Self::Contexts, Self::Builds];
+    const ALL: [Self; 4] = [Self::Files, Self::Contexts, Self::Builds, Self::Steps];
 
     fn name(self) -> &'static str {
         match self {
             Self::Files => "files",
             Self::Contexts => "contexts",
             Self::Builds => "builds",
+            Self::Steps => "steps",
         }
     }
 
     /// Bytes that may be kept.
     fn budget(self) -> u64 {
         match self {
-            Self::Files | Self::Contexts => 128 << 20,
+            Self::Files | Self::Contexts | Self::Steps => 128 << 20,
             Self::Builds => 8 << 20,
         }
     }
@@ -82,7 +85,7 @@ impl Cache {
         };
         match opened() {
             Ok(cache) => Ok(cache),
-            Err(error) => Err(Trouble::new("the cache of earlier builds cannot be used")
+            Err(error) => Err(Trouble::new("the cache of earlier runs cannot be used")
                 .cause(format!("{}: {error}", path.display()))),
         }
     }
@@ -99,7 +102,7 @@ impl Cache {
 
     fn shelf(&self, shelf: Shelf) -> PathBuf {
         let cache = match shelf {
-            Shelf::Files | Shelf::Contexts => &self.path,
+            Shelf::Files | Shelf::Contexts | Shelf::Steps => &self.path,
             Shelf::Builds => &self.shared,
         };
         cache.join(shelf.name())

@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use hoist_model::inputs::{Input, Part};
+
 /// The file that holds the key, readable by its owner alone.
 const FILE: &str = "key";
 const MODE: u32 = 0o600;
@@ -25,6 +27,26 @@ impl Key {
             hasher.update(part.as_bytes());
         }
         hasher.finalize().to_hex().to_string()
+    }
+}
+
+impl Key {
+    /// A part of which nobody is to see the content.
+    pub(super) fn hidden(&self, part: Part, text: &str) -> Input {
+        let digest = self.hash(&part.to_string(), text);
+        Input {
+            part,
+            digest,
+            shown: None,
+        }
+    }
+
+    /// A part with its content.
+    pub(super) fn shown(&self, part: Part, text: &str) -> Input {
+        Input {
+            shown: Some(text.to_owned()),
+            ..self.hidden(part, text)
+        }
     }
 }
 

@@ -15,10 +15,10 @@ use crate::backend::BuildRequest;
 /// Changes whenever what is hashed, or how it is built, does.
 const VERSION: &str = "hoist build 1";
 
-/// The part that a context is; the build's own has no name.
-pub(super) fn context(name: Option<String>, digest: &str) -> Input {
+/// The part that a folder is.
+pub(super) fn folder(part: Part, digest: &str) -> Input {
     Input {
-        part: name.map_or(Part::Context, Part::NamedContext),
+        part,
         digest: digest.to_owned(),
         shown: None,
     }
@@ -37,37 +37,40 @@ impl Parts<'_> {
     pub(super) fn all(&self) -> Vec<Input> {
         let request = self.request;
         let mut all = Vec::new();
-        all.push(self.hidden(Part::Dockerfile, &request.dockerfile));
+        all.push(self.key.hidden(Part::Dockerfile, &request.dockerfile));
         for (name, value) in &request.args {
             let part = Part::Argument(name.clone());
             all.push(match value.starts_with("sha256:") {
-                true => self.shown(part, value),
-                false => self.hidden(part, value),
+                true => self.key.shown(part, value),
+                false => self.key.hidden(part, value),
             });
         }
         for (name, value) in &request.secrets {
-            all.push(self.hidden(Part::Secret(name.clone()), value.expose_secret()));
+            all.push(
+                self.key
+                    .hidden(Part::Secret(name.clone()), value.expose_secret()),
+            );
         }
         all.extend(
             request
                 .ssh
                 .keys()
-                .map(|id| self.hidden(Part::Agent(id.clone()), id)),
+                .map(|id| self.key.hidden(Part::Agent(id.clone()), id)),
         );
         let bases = self.bases.iter();
-        all.extend(bases.map(|(name, id)| self.shown(Part::Base(name.clone()), id)));
+        all.extend(bases.map(|(name, id)| self.key.shown(Part::Base(name.clone()), id)));
         let exact = request.source_date_epoch.is_some();
         for (name, value) in &request.labels {
             if exact || !self.added_labels.contains(name) {
-                all.push(self.shown(Part::Label(name.clone()), value));
+                all.push(self.key.shown(Part::Label(name.clone()), value));
             }
         }
         let target = request.target.as_ref();
-        all.extend(target.map(|target| self.shown(Part::Target, target)));
+        all.extend(target.map(|target| self.key.shown(Part::Target, target)));
         let platform = request.platform.as_ref();
-        all.extend(platform.map(|platform| self.shown(Part::Platform, platform)));
+        all.extend(platform.map(|platform| self.key.shown(Part::Platform, platform)));
         all.extend(request.network.map(|network| {
-            self.shown(
+            self.key.shown(
                 Part::Network,
                 match network {
                     Network::None => "none",
@@ -76,7 +79,7 @@ impl Parts<'_> {
             )
         }));
         let options = self.options().into_iter();
-        all.extend(options.map(|(name, value)| self.shown(Part::Option(name), &value)));
+        all.extend(options.map(|(name, value)| self.key.shown(Part::Option(name), &value)));
         all
     }
 
@@ -108,22 +111,6 @@ impl Parts<'_> {
             add(&format!("cache_to.{number}"), value);
         }
         options
-    }
-
-    fn hidden(&self, part: Part, text: &str) -> Input {
-        let digest = self.key.hash(&part.to_string(), text);
-        Input {
-            part,
-            digest,
-            shown: None,
-        }
-    }
-
-    fn shown(&self, part: Part, text: &str) -> Input {
-        Input {
-            shown: Some(text.to_owned()),
-            ..self.hidden(part, text)
-        }
     }
 }
 

@@ -51,7 +51,10 @@ impl Log {
             self.attempt(|file| file.write_all(mark.as_bytes()));
         }
         self.flush();
-        self.error.take().map_or(Ok(()), Err)
+        match &self.error {
+            None => Ok(()),
+            Some(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        }
     }
 
     /// A log with a hole would mislead: after an error nothing more is written.

@@ -10,7 +10,7 @@ use serde_json::Value;
 const NAMES: [&str; 4] = ["event", "id", "needs", "step"];
 
 /// The event with every secret in its texts masked.
-pub(super) fn mask(kind: EventKind, redactor: &Redactor) -> EventKind {
+pub(crate) fn mask(kind: EventKind, redactor: &Redactor) -> EventKind {
     let Ok(original) = serde_json::to_value(&kind) else {
         return kind;
     };

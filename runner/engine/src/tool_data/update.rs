@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use hoist_model::reason::{FailureReason, Trouble};
-use hoist_model::unit::{Network, Security, StopPlan};
+use hoist_model::unit::{Network, Security, StopPlan, ToolData};
 use jiff::Timestamp;
 
-use super::{Ready, Work};
+use super::{Ready, Work, volumes};
 use crate::backend::{Attachment, BackendError, BackendErrorKind, ContainerSpec, VolumeInfo};
+use crate::context::UnitContext;
 use crate::unit::container::{Litter, Place, bare, live, owner_of};
 use crate::unit::halt::Halt;
 use crate::walk::entries::{Entry, tar_of};
@@ -27,7 +28,7 @@ pub(super) async fn ready(
     environment: &BTreeMap<String, String>,
     litter: &Litter,
 ) -> Result<Ready, Halt> {
-    let prefix = prefix(work, command, environment);
+    let prefix = prefix(work.data, command, environment);
     let lock = format!("{prefix}update");
     loop {
         let found = newest(work, &prefix, litter).await?;
@@ -94,7 +95,7 @@ pub(super) async fn ready(
 
 /// What the names of volumes begin with that are filled in this very way: data from elsewhere is
 /// other data.
-fn prefix(work: &Work<'_>, command: &[String], environment: &BTreeMap<String, String>) -> String {
+fn prefix(data: &ToolData, command: &[String], environment: &BTreeMap<String, String>) -> String {
     let mut hash = blake3::Hasher::new();
     let pairs = environment.iter().flat_map(|(name, value)| [name, value]);
     for text in command.iter().chain(pairs) {
@@ -102,11 +103,7 @@ fn prefix(work: &Work<'_>, command: &[String], environment: &BTreeMap<String, St
             .update(text.as_bytes());
     }
     let hash = hash.finalize().to_hex();
-    format!(
-        "hoist-{}-{}-",
-        work.data.name,
-        hash.get(..8).unwrap_or(&hash)
-    )
+    format!("hoist-{}-{}-", data.name, hash.get(..8).unwrap_or(&hash))
 }
 
 /// Goes on with older data where there is any.
@@ -140,16 +137,11 @@ async fn release(work: &Work<'_>, found: Option<Found>, litter: &Litter) {
 /// The newest volume that is whole, held.
 async fn newest(work: &Work<'_>, prefix: &str, litter: &Litter) -> Result<Option<Found>, Halt> {
     let listed = work.volumes(prefix).await;
-    let mut volumes = listed.map_err(|error| Halt::surroundings(work.failed(), &error))?;
-    volumes.sort_by(|a, b| {
-        created(b)
-            .cmp(&created(a))
-            .then_with(|| b.name.cmp(&a.name))
-    });
-    for volume in volumes {
+    let listed = listed.map_err(|error| Halt::surroundings(work.failed(), &error))?;
+    for volume in newest_first(listed) {
         let holder = work.hold(&volume.name, litter).await?;
         if work.is_whole(&holder).await? {
-            let seconds = age(work, &volume).await;
+            let seconds = age(work.context, &volume).await;
             return Ok(Some(Found {
                 ready: Ready {
                     volume: volume.name,
@@ -164,13 +156,40 @@ async fn newest(work: &Work<'_>, prefix: &str, litter: &Litter) -> Result<Option
     Ok(None)
 }
 
+fn newest_first(mut volumes: Vec<VolumeInfo>) -> Vec<VolumeInfo> {
+    volumes.sort_by(|a, b| {
+        created(b)
+            .cmp(&created(a))
+            .then_with(|| b.name.cmp(&a.name))
+    });
+    volumes
+}
+
+/// The newest volume, if it is new enough.
+pub(super) async fn current(
+    context: &UnitContext,
+    data: &ToolData,
+    command: &[String],
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<String>, Halt> {
+    let prefix = prefix(data, command, environment);
+    let listed = volumes(context.backend.as_ref(), data, &prefix).await;
+    let listed = listed
+        .map_err(|error| Halt::surroundings(format!("{} is not known", data.title), &error))?;
+    let Some(newest) = newest_first(listed).into_iter().next() else {
+        return Ok(None);
+    };
+    let fresh = age(context, &newest).await < data.max_age.as_secs();
+    Ok(fresh.then_some(newest.name))
+}
+
 fn created(volume: &VolumeInfo) -> Option<Timestamp> {
     volume.created_at.parse().ok()
 }
 
 /// Seconds since a volume was made, by the engine's clock where it tells it.
-async fn age(work: &Work<'_>, volume: &VolumeInfo) -> u64 {
-    let now = match work.backend().info().await {
+async fn age(context: &UnitContext, volume: &VolumeInfo) -> u64 {
+    let now = match context.backend.info().await {
         Ok(info) if info.time > 0 => info.time,
         _ => Timestamp::now().as_second(),
     };

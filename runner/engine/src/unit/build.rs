@@ -11,14 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use hoist_model::event::EventKind;
 use hoist_model::ids::StepId;
 use hoist_model::image::ImageIdentity;
-use hoist_model::inputs::EarlierBuild;
+use hoist_model::inputs::EarlierRun;
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason};
 use hoist_model::unit::BuildUnit;
 
-use reuse::{Looked, Memory};
+use reuse::Looked;
 
 use super::halt::{self, Halt, unless_stopped};
+use super::memory::Memory;
 use super::progress;
 use super::tags::{Borrowed, base_name};
 use crate::backend::{BuildError, BuildRequest, Built};
@@ -58,7 +59,8 @@ async fn attempt(
         if !own {
             request.tags.clear();
         }
-        let made = match memory.look(context, step, unit, &request).await? {
+        let subject = reuse::subject(context, &request);
+        let made = match reuse::look(&memory, context, &subject, unit, &request).await? {
             Looked::There(mut image, earlier) => {
                 reuse::name(context, &mut image, &request.tags).await?;
                 Made::earlier(image, earlier)
@@ -71,13 +73,13 @@ async fn attempt(
                     let name = name_of(context, step, base);
                     bases.contains_key(base).then_some(name)
                 })?;
-                let settle = outlook.settle(context, step, &request);
+                let settle = outlook.settle(context, &subject);
                 let settle = unless_stopped(context, async { Ok::<_, Halt>(settle.await) });
                 let (built, settled) = tokio::join!(build(context, named), settle);
                 let built = built?;
                 if let Some(examined) = settled? {
                     let image = &built.image;
-                    memory.keep(context, step, &request, examined, image).await;
+                    reuse::keep(&memory, context, &request, examined, image).await;
                 }
                 Made::now(built)
             }
@@ -90,12 +92,12 @@ async fn attempt(
 /// An image that a build came to.
 struct Made {
     image: ImageIdentity,
-    earlier: Option<EarlierBuild>,
+    earlier: Option<EarlierRun>,
     first_executed: Option<String>,
 }
 
 impl Made {
-    fn earlier(image: ImageIdentity, earlier: EarlierBuild) -> Self {
+    fn earlier(image: ImageIdentity, earlier: EarlierRun) -> Self {
         Self {
             image,
             earlier: Some(earlier),

@@ -3,9 +3,11 @@
 //! itself, which races with waiting, and to believe an exit that someone else brought about.
 
 mod harvest;
+mod kept;
 mod life;
 mod litter;
 mod place;
+mod reuse;
 mod services;
 mod user;
 
@@ -22,13 +24,15 @@ use hoist_model::unit::ContainerUnit;
 
 use crate::context::{Stop, UnitContext};
 use crate::images;
+use crate::recorder::Tap;
 use crate::unit::halt::{self, Halt, unless_stopped};
 use crate::walk::Owner;
 use life::Exit;
 pub(crate) use life::live;
 pub(crate) use litter::Litter;
 use place::Names;
-pub(crate) use place::{Place, bare, folder, leads_out};
+pub(crate) use place::{Place, bare, folder, kept as kept_artifact, leads_out};
+use reuse::Pending;
 use services::{Ground, Services, network};
 use user::User;
 
@@ -39,9 +43,18 @@ const OOM_NEWS: Duration = Duration::from_millis(200);
 
 /// Executes the unit.
 pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &ContainerUnit) -> Ending {
+    let tap = Tap::default();
+    let mut context = context.clone();
+    context.events = context.events.tapped(&tap);
+    let context = &context;
+    let mut pending = match reuse::look(context, step, unit).await {
+        Ok(None) => return Ending::Cached,
+        Ok(Some(pending)) => pending,
+        Err(halt) => return halt::ending(Err(halt)),
+    };
     let litter = Litter::default();
     let services = Services::of(context, unit, &litter);
-    let result = attempt(context, step, unit, &services, &litter).await;
+    let result = attempt(context, step, unit, &services, &mut pending, &litter).await;
     let ending = match result {
         Ok(ending) => Ok(services.judge(ending).await),
         halt => halt,
@@ -49,7 +62,9 @@ pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &Container
     services.stop().await;
     litter.clear(context).await;
     services.close().await;
-    halt::ending(ending)
+    let ending = halt::ending(ending);
+    pending.keep(context, &ending, &tap).await;
+    ending
 }
 
 async fn attempt(
@@ -57,6 +72,7 @@ async fn attempt(
     step: &PlannedStep,
     unit: &ContainerUnit,
     services: &Services<'_>,
+    pending: &mut Pending,
     litter: &Litter,
 ) -> Result<Ending, Halt> {
     let names = Names::new(context);
@@ -76,10 +92,13 @@ async fn attempt(
         services.up(ground),
     )?;
     let container = place.container.clone();
-    let exit = tokio::select! {
-        exit = life::live(context, place, &ticket) => exit,
-        never = services.watch() => match never {},
+    let lived = async {
+        tokio::select! {
+            exit = life::live(context, place, &ticket) => exit,
+            never = services.watch() => match never {},
+        }
     };
+    let (exit, ()) = tokio::join!(lived, pending.settle(context));
     let exit = exit.map_err(|halt| match halt {
         // What a step kind reads is the report of a tool that hoist brings.
         Halt::Failed(FailureReason::CannotStart { message, .. })

@@ -8,6 +8,7 @@ use hoist_model::attempts::{AllowFailure, Retry};
 use hoist_model::event::EventKind;
 use hoist_model::ids::{RunId, StepId};
 use hoist_model::image::ImageSource;
+use hoist_model::inputs::Force;
 use hoist_model::plan::{Plan, PlannedStep, Reports, SecretSource};
 use hoist_model::reason::Ending;
 use hoist_model::redact::Redactor;
@@ -193,6 +194,8 @@ pub(crate) fn container() -> ContainerUnit {
         stop: Default::default(),
         services: Vec::new(),
         harvest: Harvest::default(),
+        // Else a second run would not be one.
+        always_runs: Some(Force::Off),
     }
 }
 

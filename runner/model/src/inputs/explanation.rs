@@ -20,23 +20,24 @@ pub struct Explanation {
     pub kind: String,
     /// How it ended, if it has.
     pub ending: Option<Ending>,
-    /// One for each platform; none where the step is no build, or came to none.
-    pub builds: Vec<BuildExplanation>,
+    /// One for each platform of a build, else one; none where nothing is cached, or the step did not
+    /// come so far.
+    pub decisions: Vec<Explained>,
 }
 
-/// Why an image was built, or was not.
+/// Why something was done, or was not.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct BuildExplanation {
+pub struct Explained {
     /// What it is for, where the file names platforms.
     pub platform: Option<String>,
     /// Why.
     pub decision: Decision,
     /// The first instruction that the builder did not take from its cache, as it names it.
     pub first_executed: Option<String>,
-    /// An image was built, in this run or in the one that it was taken from.
+    /// It was done well, in this run or in the one that it was taken from.
     pub made: bool,
-    /// What is different from the last run before this one that had an image; absent where there is
-    /// none, or where nothing was built.
+    /// What is different from the last run before this one in which it was; absent where there is
+    /// none, or where the inputs were not looked at.
     pub changed: Option<Changed>,
 }
 
@@ -53,10 +54,10 @@ pub struct Changed {
     pub files: Vec<FileChanges>,
 }
 
-/// What is different in a context.
+/// What is different in a context or a source.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FileChanges {
-    /// The further context's name; absent for the build's own folder.
+    /// The further context's name; absent for the step's own folder.
     pub context: Option<String>,
     /// How many changed; absent where the lists are no longer kept.
     pub count: Option<usize>,

@@ -10,8 +10,8 @@ fn input(part: Part, digest: &str, shown: Option<&str>) -> Input {
     }
 }
 
-fn inputs(parts: Vec<Input>) -> BuildInputs {
-    BuildInputs {
+fn inputs(parts: Vec<Input>) -> StepInputs {
+    StepInputs {
         digest: Some("d".into()),
         parts,
     }
@@ -77,5 +77,5 @@ fn parts_are_read_as_they_are_written() {
          {\"part\":\"secret\",\"name\":\"token\",\"digest\":\"3\"},\
          {\"part\":\"option\",\"name\":\"shm_size\",\"digest\":\"4\",\"shown\":\"64\"}]}"
     );
-    assert_eq!(serde_json::from_str::<BuildInputs>(&text).unwrap(), all);
+    assert_eq!(serde_json::from_str::<StepInputs>(&text).unwrap(), all);
 }

@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::list::{TestState, list};
 use crate::glob;
 use crate::ids::{RunId, StepId};
-use crate::state::RunState;
+use crate::reason::Ending;
+use crate::state::{RunState, StepState};
 
 /// What makes a test the same in several runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -78,10 +79,15 @@ impl History {
         }
     }
 
-    /// Takes in a run; the newest is to come first.
+    /// Takes in a run; the newest is to come first. A test of a step that was not run again was not
+    /// tried.
     pub fn add(&mut self, run: RunId, state: &RunState) {
         for listed in list(state) {
             let case = listed.case;
+            let step = state.step(listed.step);
+            if step.and_then(StepState::ending) == Some(&Ending::Cached) {
+                continue;
+            }
             if !self.matches(case.group(), &case.name) {
                 continue;
             }

@@ -81,6 +81,9 @@ pub struct StepSpec {
     /// The signal that asks the command to end, such as `SIGINT`; the image's own if nothing is
     /// said, else SIGTERM.
     pub stop_signal: Option<At<String>>,
+    /// Whether the step is spared where an earlier run did the same and passed: true unless it has a
+    /// network.
+    pub cache: Option<At<bool>>,
     /// What is kept of what the command leaves.
     pub artifacts: Option<Artifacts>,
     /// A file of the container that the command writes lines `KEY=VALUE` to, such as

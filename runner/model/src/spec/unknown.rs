@@ -58,7 +58,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ),
     ("reports", "sarif", "this version writes only `junit`"),
     ("reports", "html", "this version writes only `junit`"),
-    ("steps.*", "cache", "every step is run each time"),
     (
         "steps.*",
         "volumes",

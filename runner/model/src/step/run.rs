@@ -8,6 +8,7 @@ use super::lowered::Lowered;
 use super::services::beside;
 use crate::diag::Diagnostic;
 use crate::image::ImageSource;
+use crate::inputs::Force;
 use crate::plan::{Cx, Inside, is_within};
 use crate::quantity::show_size;
 use crate::results::TestFormat;
@@ -82,6 +83,7 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
         services: services?,
         stop,
         harvest,
+        always_runs: always_runs(network, spec.cache.as_ref()),
     };
     let unit = Unit::Container(Box::new(unit));
     Some(Lowered {
@@ -90,6 +92,16 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
         relaxations,
         images: Vec::new(),
     })
+}
+
+/// Why no earlier run stands for the step. What a step with a network sees may be another thing each
+/// time.
+fn always_runs(network: Network, cache: Option<&At<bool>>) -> Option<Force> {
+    match (cache.map(|at| at.value), network) {
+        (Some(true), _) | (None, Network::None) => None,
+        (Some(false), _) => Some(Force::Off),
+        (None, Network::Bridge) => Some(Force::Network),
+    }
 }
 
 fn command(cx: &mut Cx<'_>, id: &str, spec: &CommandSpec) -> Option<Command> {

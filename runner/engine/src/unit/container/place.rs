@@ -23,6 +23,7 @@ use crate::images::{self, Resolved};
 use crate::unit::halt::Halt;
 use crate::unit::names::distinct;
 use crate::{labels, tool_data};
+pub(crate) use inputs::kept;
 pub(crate) use send::{folder, leads_out};
 use volumes::Volumes;
 

@@ -173,6 +173,7 @@ fn container(
             report: Some(REPORT.into()),
             ..Harvest::default()
         },
+        always_runs: None,
     }
 }
 

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hoist_model::event::EventKind;
 use hoist_model::image::ImageIdentity;
-use hoist_model::inputs::{BuildExplanation, Explanation, FileChange, Part};
+use hoist_model::inputs::{Explained, Explanation, FileChange, Part, Unsettled};
 use hoist_model::reason::Ending;
 use hoist_model::step::StepKind;
 use hoist_model::text::{Piece, StepValue, Text};
@@ -42,7 +44,7 @@ struct Bench {
 struct Run {
     ending: Ending,
     decisions: Vec<Decision>,
-    images: Vec<(ImageIdentity, Option<EarlierBuild>)>,
+    images: Vec<(ImageIdentity, Option<EarlierRun>)>,
     events: Vec<EventKind>,
 }
 
@@ -76,7 +78,7 @@ impl Bench {
         };
         for event in &run.events {
             match event {
-                EventKind::BuildInputs { decision, .. } => run.decisions.push(decision.clone()),
+                EventKind::StepInputs { decision, .. } => run.decisions.push(decision.clone()),
                 EventKind::ImageBuilt { image, earlier, .. } => {
                     run.images.push((image.clone(), earlier.clone()));
                 }
@@ -252,7 +254,7 @@ async fn an_image_that_is_gone_is_built_again() {
     let first = bench.expect(Ending::Passed, "nothing is known").await;
     bench.stage.engine.remove_image(&first.images[0].0.id);
     let second = bench.expect(Ending::Passed, "the image is gone").await;
-    assert!(matches!(&second.decisions[..], [Decision::ImageGone(_)]));
+    assert!(matches!(&second.decisions[..], [Decision::Gone(_)]));
     bench.expect(Ending::Cached, "it is there again").await;
     bench
         .stage
@@ -413,7 +415,7 @@ async fn each_platform_is_remembered_for_itself() {
     let third = bench.expect(Ending::Passed, "one is gone").await;
     assert!(matches!(
         &third.decisions[..],
-        [Decision::Reused(_), Decision::ImageGone(_)]
+        [Decision::Reused(_), Decision::Gone(_)]
     ));
     assert_eq!(bench.built(), 3);
 }
@@ -504,8 +506,8 @@ impl Book<'_> {
         crate::inputs::explain(root, &run, &step.into())
     }
 
-    fn build(&self) -> BuildExplanation {
-        self.explain("unit").unwrap().builds.remove(0)
+    fn build(&self) -> Explained {
+        self.explain("unit").unwrap().decisions.remove(0)
     }
 }
 
@@ -570,7 +572,7 @@ async fn only_steps_of_the_run_are_explained() {
     assert!(book.explain("unit").is_err(), "nothing is written down yet");
     book.write(&run);
     let other = book.explain("test").unwrap();
-    assert_eq!((other.kind.as_str(), other.builds.len()), ("run", 0));
+    assert_eq!((other.kind.as_str(), other.decisions.len()), ("run", 0));
     let unknown = book.explain("lint").unwrap_err().to_string();
     assert!(unknown.contains("no step `lint`"), "{unknown}");
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hoist_model::event::EventKind;
 use hoist_model::ignore::IgnoreFile;
 use hoist_model::reason::Trouble;
-use hoist_model::results::GivenInput;
+use hoist_model::results::{Artifact, GivenInput};
 use hoist_model::unit::{ContainerUnit, Input};
 
 use super::send::upload;
@@ -64,17 +64,25 @@ async fn image_folder(context: &UnitContext, image: &Resolved) -> Result<String,
     folder.map_err(|error| Halt::surroundings("the image cannot be looked at", &error))
 }
 
-fn ready(context: &UnitContext, input: &Input, target: String) -> Result<Ready, Halt> {
+/// What an input is made of.
+///
+/// # Errors
+/// When the step did not leave it.
+pub(crate) fn kept(context: &UnitContext, input: &Input) -> Result<Artifact, Halt> {
     let Input { step, artifact, .. } = input;
     let made = context.made.get(step);
     let kept = made.and_then(|mut made| made.artifacts.remove(artifact));
-    let Some(kept) = kept else {
+    kept.ok_or_else(|| {
         let what = format!("there is no artifact `{artifact}` of the step `{step}`");
         let trouble = Trouble::new(what)
             .cause("the step left nothing at its path in this run")
             .hint("see its `artifacts.paths`, and what its command writes");
-        return Err(Halt::configuration(trouble));
-    };
+        Halt::configuration(trouble)
+    })
+}
+
+fn ready(context: &UnitContext, input: &Input, target: String) -> Result<Ready, Halt> {
+    let kept = kept(context, input)?;
     let at = context.run_folder.join(&kept.path);
     let is_folder = at.is_dir();
     let target = match target.strip_suffix('/') {
@@ -89,7 +97,7 @@ fn ready(context: &UnitContext, input: &Input, target: String) -> Result<Ready, 
     Ok(Ready {
         given: GivenInput {
             target,
-            from: step.clone(),
+            from: input.step.clone(),
             artifact: kept,
         },
         at,
