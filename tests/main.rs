@@ -46,6 +46,8 @@ mod results;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod shell;
+#[cfg(test)]
 mod stops;
 #[cfg(test)]
 mod tidy;

@@ -171,6 +171,12 @@ pub(crate) struct Run {
     /// Do these steps anew; `*` and `?` stand for any text and any character.
     #[arg(long, value_name = "STEP")]
     pub(crate) no_cache_filter: Vec<String>,
+    /// Open a shell in the container of a step that failed; on a terminal only.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) shell_on_failure: bool,
+    /// The shell that is opened then.
+    #[arg(long, value_name = "PROGRAM", default_value = "sh")]
+    pub(crate) shell: String,
     /// Show the plan and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,

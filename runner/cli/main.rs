@@ -8,6 +8,7 @@ mod exit;
 mod options;
 mod project;
 mod terminal;
+mod visitor;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -17,6 +18,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     // What a panic has to say may hold what only masked output may: its place is enough to mend it.
     std::panic::set_hook(Box::new(|panic| {
+        terminal::restore();
         let place = panic
             .location()
             .map(ToString::to_string)
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
             error.to_string(),
         )),
     };
+    terminal::restore();
     match result {
         Ok(verdict) => exit::code(verdict),
         Err(error) => exit::report(&error, options.colour_err),

@@ -1,9 +1,12 @@
-//! The terminal's own echo of Ctrl-C. It would go to the line beneath the live region, and the next
-//! frame would then be drawn one line too low. Only that echo is changed, and only in the
+//! The terminal's modes, and that they are put back.
+//!
+//! Its own echo of Ctrl-C would go to the line beneath the live region, and the next
+//! frame would then be drawn one line too low. While a run is shown, only that echo is changed, and only in the
 //! foreground; where hoist is killed before it can be changed back, a Ctrl-C shows no `^C`, and
 //! nothing else is amiss.
 
-use std::io::stderr;
+use std::io::{stderr, stdin};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::getpgrp;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
@@ -37,5 +40,38 @@ impl Drop for WithoutEcho {
         if let Some(before) = &self.before {
             let _ = tcsetattr(stderr(), OptionalActions::Now, before);
         }
+    }
+}
+
+/// What the terminal was before it was raw, for an end that drops nothing.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// While this lives, the terminal hands over each key as it is, Ctrl-C among them.
+pub(crate) struct Raw(());
+
+impl Raw {
+    /// Makes the terminal on standard input raw.
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let before = tcgetattr(stdin())?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        let raw = tcsetattr(stdin(), OptionalActions::Now, &raw);
+        raw.inspect_err(|_| restore())?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Puts the terminal back to what it was before it was raw, if it is.
+pub(crate) fn restore() {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(before) = before {
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
     }
 }

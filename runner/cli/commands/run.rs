@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hoist_engine::run::{ReaperCommand, RunRequest, RunSummary};
 use hoist_engine::secrets::Secrets;
+use hoist_engine::shell::{Occasion, Shells};
 use hoist_model::glob;
 use hoist_model::inputs::Force;
 use hoist_model::plan::Plan;
@@ -22,8 +23,12 @@ use crate::exit::CliError;
 use crate::options::{Options, size};
 use crate::project;
 use crate::terminal::WithoutEcho;
+use crate::visitor::{Clear, Gate, Held, Visitor, needs_terminal};
 
 pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
+    if args.shell_on_failure {
+        needs_terminal("--shell-on-failure")?;
+    }
     let project = project::read(options)?;
     say(&project.warnings);
     let plan = chosen(&project.plan, args)?;
@@ -31,7 +36,19 @@ pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
         print(&hoist_report::plan::text(&plan, options.colour_out))?;
         return Ok(Verdict::Passed);
     }
-    let request = request(plan, project.git.sha, args, options, signals()?)?;
+    let mut request = request(plan, project.git.sha, args, options, signals()?)?;
+    if args.shell_on_failure {
+        let command = vec![args.shell.clone()];
+        let gate = Gate::default();
+        let (shown, clear) = shown(&request.plan, options);
+        let held = Held {
+            inner: shown,
+            gate: Arc::clone(&gate),
+        };
+        request.reporters = reporters(&request.plan, options, Box::new(held));
+        let visitor = Box::new(Visitor::new(gate, clear));
+        request.shells = Some(Arc::new(Shells::new(visitor, command, Occasion::Failure)));
+    }
     let _echo = (options.progress == Progress::Tty).then(WithoutEcho::start);
     let summary = go(request).await?;
     Ok(summary.verdict)
@@ -57,7 +74,7 @@ pub(super) fn request(
     Ok(RunRequest {
         redactor: secrets.redactor(),
         secrets: Arc::new(secrets),
-        reporters: reporters(&plan, options),
+        reporters: reporters(&plan, options, shown(&plan, options).0),
         root: options.root.clone(),
         shared: options.cache(),
         jobs: args.jobs.map_or_else(jobs, usize::from),
@@ -66,6 +83,7 @@ pub(super) fn request(
         plan: Arc::new(plan),
         connector: connector(options),
         engine: None,
+        shells: None,
         signals,
         reaper: reaper(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -118,7 +136,8 @@ fn jobs() -> usize {
     std::thread::available_parallelism().map_or(4, |n| (2 * n.get()).max(4))
 }
 
-fn reporters(plan: &Plan, options: &Options) -> Vec<Box<dyn Reporter>> {
+/// Who shows the run to people, and what takes away what it draws.
+fn shown(plan: &Plan, options: &Options) -> (Box<dyn Reporter>, Clear) {
     let summary = summary::Options {
         colour: options.colour_err,
         width: size().0,
@@ -129,17 +148,22 @@ fn reporters(plan: &Plan, options: &Options) -> Vec<Box<dyn Reporter>> {
     let shown: Box<dyn Reporter> = match options.progress {
         Progress::Tty | Progress::Auto => {
             let target = ProgressDrawTarget::stderr_with_hz(20);
-            if target.is_hidden() {
-                // A bar that is hidden would swallow every line given to it.
-                Box::new(Plain::new(out(), summary))
-            } else {
-                Box::new(Tty::new(target, Box::new(size), summary))
+            if !target.is_hidden() {
+                let tty = Tty::new(target, Box::new(size), summary);
+                let clear = tty.clear();
+                return (Box::new(tty), clear);
             }
+            // A bar that is hidden would swallow every line given to it.
+            Box::new(Plain::new(out(), summary))
         }
         Progress::Plain => Box::new(Plain::new(out(), summary)),
         Progress::Quiet => Box::new(Plain::quiet(out(), summary)),
         Progress::Json => Box::new(JsonLines::new(std::io::BufWriter::new(std::io::stdout()))),
     };
+    (shown, Box::new(|| {}))
+}
+
+fn reporters(plan: &Plan, options: &Options, shown: Box<dyn Reporter>) -> Vec<Box<dyn Reporter>> {
     let mut reporters = vec![shown];
     if let Some(path) = &plan.reports.junit {
         reporters.push(Box::new(Junit::new(options.root.join(path))));

@@ -35,6 +35,12 @@ pub(super) async fn execute(args: &args::Watch, options: &Options) -> Outcome {
             trouble.hint("`hoist plan` shows what would be run"),
         ));
     }
+    if args.run.shell_on_failure {
+        let trouble = Trouble::new("`hoist watch` has no --shell-on-failure");
+        return Err(CliError::usage(trouble.hint(
+            "a change would end the shell; `hoist run --shell-on-failure` has time",
+        )));
+    }
     let clears =
         !args.no_clear && options.progress == Progress::Tty && std::io::stderr().is_terminal();
     let mut watch = Watch::new(args, options)?;

@@ -14,7 +14,7 @@ use futures_util::stream::BoxStream;
 use hoist_engine::backend::{
     Backend, BuildError, BuildRequest, Built, ByteStream, Chunk, ContainerInfo, ContainerSpec,
     EngineEvent, EngineInfo, ImageInfo, LabelFilter, Labels, Login, NetworkInfo, NetworkSpec,
-    VolumeInfo,
+    TerminalEnds, VolumeInfo,
 };
 use hoist_model::image::ImageIdentity;
 use hoist_model::unit::Restart;
@@ -32,6 +32,7 @@ mod names;
 mod networks;
 mod registry;
 mod streams;
+mod terminals;
 mod usage;
 mod volumes;
 
@@ -131,6 +132,18 @@ impl Backend for DockerBackend {
 
     async fn attach(&self, id: &str) -> Result<BoxStream<'static, Result<Chunk>>> {
         self.container_attach(id).await
+    }
+
+    async fn commit_container(&self, id: &str, name: &str) -> Result<()> {
+        self.container_commit(id, name).await
+    }
+
+    async fn attach_terminal(&self, id: &str) -> Result<TerminalEnds> {
+        self.terminal_attach(id).await
+    }
+
+    async fn resize_terminal(&self, id: &str, columns: u16, rows: u16) -> Result<()> {
+        self.terminal_resize(id, columns, rows).await
     }
 
     async fn start_container(&self, id: &str) -> Result<()> {

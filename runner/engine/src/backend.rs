@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use hoist_model::unit::{
     Healthcheck, Limits, Network, PortMapping, Restart, Security, Tmpfs, Ulimit,
 };
 use secrecy::SecretString;
+use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
 /// Labels of an object.
@@ -197,6 +199,8 @@ pub struct ContainerSpec {
     pub stop_grace_period: Option<Duration>,
     /// The signal that asks it to end, such as `SIGINT`; the image's own where absent.
     pub stop_signal: Option<String>,
+    /// It has a terminal and takes input; see [`Backend::attach_terminal`].
+    pub terminal: bool,
 }
 
 /// Which networks a container is on.
@@ -261,6 +265,14 @@ pub struct Chunk {
     pub stream: OutputStream,
     /// Its bytes, split anywhere.
     pub bytes: Bytes,
+}
+
+/// The ends of a container's terminal.
+pub struct TerminalEnds {
+    /// All that it prints, until it exits.
+    pub output: ByteStream,
+    /// What is typed.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
 /// A container as the engine knows it.
@@ -567,6 +579,13 @@ pub trait Backend: Send + Sync {
         &self,
         id: &str,
     ) -> Result<BoxStream<'static, Result<Chunk, BackendError>>, BackendError>;
+    /// Makes an image of what is in a container that does not run, under a name, with the container's
+    /// labels. What is in volumes and in memory is not in it.
+    async fn commit_container(&self, id: &str, name: &str) -> Result<(), BackendError>;
+    /// Attaches to a created container that has a terminal.
+    async fn attach_terminal(&self, id: &str) -> Result<TerminalEnds, BackendError>;
+    /// Says how large a running container's terminal is, in characters.
+    async fn resize_terminal(&self, id: &str, columns: u16, rows: u16) -> Result<(), BackendError>;
     /// Starts a container.
     async fn start_container(&self, id: &str) -> Result<(), BackendError>;
     /// Waits until a started container exits and gives its exit code. Has no time limit.

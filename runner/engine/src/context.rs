@@ -21,6 +21,7 @@ use crate::output::OutputWriter;
 use crate::reaper::UndoList;
 use crate::recorder::EventSender;
 use crate::secrets::Secrets;
+use crate::shell::Shells;
 use crate::tool_data::Updates;
 use crate::watch::Watch;
 
@@ -73,6 +74,8 @@ pub struct UnitContext {
     pub undo: UndoList,
     /// Labels for every object that this run puts on the engine.
     pub labels: Labels,
+    /// Shells in containers, where they are wanted.
+    pub shells: Option<Arc<Shells>>,
     /// How the step is to stop.
     pub stop: watch::Receiver<Stop>,
 }

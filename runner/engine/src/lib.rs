@@ -26,6 +26,7 @@ pub mod recorder;
 pub mod release;
 pub mod run;
 pub mod secrets;
+pub mod shell;
 pub mod store;
 pub mod survey;
 pub mod sweep;

@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::backend::{BackendError, Connector};
 use crate::secrets::Secrets;
+use crate::shell::Shells;
 
 /// What is to be run, and by what means.
 pub struct RunRequest {
@@ -53,6 +54,8 @@ pub struct RunRequest {
     pub connector: Arc<dyn Connector>,
     /// The address of the engine; the one in use where absent.
     pub engine: Option<String>,
+    /// Shells in containers, where they are wanted.
+    pub shells: Option<Arc<Shells>>,
     /// Signals that the process gets. A closed channel is fine: there are none then.
     pub signals: mpsc::Receiver<Signal>,
     /// How to start the reaper. Absent, there is none, and only the next run cleans up after a

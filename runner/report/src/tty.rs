@@ -74,6 +74,16 @@ impl Tty {
         }
     }
 
+    /// What takes the live region away until the next tick.
+    #[must_use]
+    pub fn clear(&self) -> Box<dyn Fn() + Send + Sync> {
+        let bar = self.bar.clone();
+        Box::new(move || {
+            bar.set_message(String::new());
+            bar.tick();
+        })
+    }
+
     fn keep(&mut self, output: &Output) {
         let tail = self.tails.entry(output.step.clone()).or_default();
         let colour = self.paint.colour;

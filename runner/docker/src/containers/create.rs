@@ -32,10 +32,13 @@ pub(crate) fn body(spec: &ContainerSpec, several: bool) -> ContainerCreateBody {
         working_dir: spec.working_dir.clone(),
         user: spec.user.clone(),
         labels: Some(spec.labels.clone().into_iter().collect()),
-        attach_stdin: Some(false),
+        attach_stdin: Some(spec.terminal),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        tty: Some(false),
+        tty: Some(spec.terminal),
+        open_stdin: Some(spec.terminal),
+        // When hoist goes, the shell goes.
+        stdin_once: Some(spec.terminal),
         exposed_ports: ports.then(|| spec.ports.iter().map(port_name).collect()),
         healthcheck: spec.healthcheck.as_ref().map(health),
         stop_timeout: spec

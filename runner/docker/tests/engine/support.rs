@@ -159,6 +159,7 @@ impl Bed {
             logs: Logs::Discard,
             stop_grace_period: None,
             stop_signal: None,
+            terminal: false,
         }
     }
 

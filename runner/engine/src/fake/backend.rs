@@ -17,7 +17,7 @@ use super::{FakeBackend, State, Subscriber, has, identity};
 use crate::backend::{
     Attachment, Backend, BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, Built,
     ByteStream, Chunk, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, ImageInfo,
-    LabelFilter, Labels, Login, NetworkInfo, NetworkSpec, VolumeInfo,
+    LabelFilter, Labels, Login, NetworkInfo, NetworkSpec, TerminalEnds, VolumeInfo,
 };
 
 #[async_trait]
@@ -220,6 +220,33 @@ impl Backend for FakeBackend {
         let mut state = self.lock();
         let container = state.find(id).ok_or_else(|| missing("container", id))?;
         Ok(UnboundedReceiverStream::new(container.attach()).boxed())
+    }
+
+    async fn commit_container(&self, id: &str, name: &str) -> Result<(), BackendError> {
+        self.called("commit_container", &format!("{id} {name}"))
+            .await?;
+        self.lock().id_of(id)?;
+        self.add_image(name);
+        Ok(())
+    }
+
+    async fn attach_terminal(&self, id: &str) -> Result<TerminalEnds, BackendError> {
+        self.called("attach_terminal", id).await?;
+        let mut state = self.lock();
+        let container = state.find(id).ok_or_else(|| missing("container", id))?;
+        if !container.spec.terminal {
+            return Err(BackendError::new(Kind::Conflict, "it has no terminal"));
+        }
+        let output = UnboundedReceiverStream::new(container.attach());
+        Ok(TerminalEnds {
+            output: output.map(|piece| piece.map(|piece| piece.bytes)).boxed(),
+            input: Box::pin(tokio::io::sink()),
+        })
+    }
+
+    async fn resize_terminal(&self, id: &str, columns: u16, rows: u16) -> Result<(), BackendError> {
+        self.called("resize_terminal", &format!("{id} {columns}x{rows}"))
+            .await
     }
 
     async fn start_container(&self, id: &str) -> Result<(), BackendError> {

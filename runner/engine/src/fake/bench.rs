@@ -62,6 +62,7 @@ impl Bench {
                 (labels::STEP.to_owned(), step.to_string()),
             ]),
             plan: Arc::new(plan),
+            shells: None,
             stop: stopped,
         };
         Self {

@@ -30,6 +30,7 @@ pub(crate) fn spec(name: &str) -> ContainerSpec {
         logs: Logs::Discard,
         stop_grace_period: None,
         stop_signal: None,
+        terminal: false,
     }
 }
 

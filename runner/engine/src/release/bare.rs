@@ -37,6 +37,7 @@ pub(crate) fn bare(name: &str, image: &str, labels: Labels) -> ContainerSpec {
         logs: Logs::Discard,
         stop_grace_period: None,
         stop_signal: None,
+        terminal: false,
     }
 }
 

@@ -401,5 +401,6 @@ fn spec(
         logs: Logs::Keep,
         stop_grace_period: Some(unit.stop_grace_period),
         stop_signal: None,
+        terminal: false,
     }
 }

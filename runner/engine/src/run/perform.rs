@@ -73,8 +73,10 @@ impl Run {
         let mut sweeping = pin!(async move { sweep(&*backend, &owner, now).await });
         let (mut swept, mut timed_out, mut cancelled) = (false, false, false);
         let mut looks = interval(LOOK);
+        let shells = self.request.shells.as_ref().map(|shells| shells.watch());
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let held = shells.as_ref().is_some_and(|open| *open.borrow() > 0);
             let input = tokio::select! {
                 biased;
                 Some(signal) = self.request.signals.recv() => Input::Interrupt(signal),
@@ -90,7 +92,7 @@ impl Run {
                     }
                     Input::Start
                 }
-                () = over(&mut self.deadline), if !timed_out => {
+                () = over(&mut self.deadline), if !timed_out && !held => {
                     timed_out = true;
                     Input::RunTimedOut
                 }
@@ -212,6 +214,7 @@ impl Run {
             logins: Arc::clone(&self.logins),
             undo: self.undo.clone(),
             labels,
+            shells: request.shells.clone(),
             stop,
         })
     }

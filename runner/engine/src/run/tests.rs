@@ -48,6 +48,7 @@ fn bench_of(plan: Plan) -> Bench {
         reporters: Vec::new(),
         connector: engine.connector(),
         engine: None,
+        shells: None,
         signals: received,
         reaper: None,
         version: "1.0".to_owned(),

@@ -262,6 +262,7 @@ async fn update(work: &Work<'_>, container: &str) -> Result<(), Halt> {
             container: container.to_owned(),
             output,
             grace: StopPlan::GRACE,
+            spec: None,
         },
         &ticket,
     )

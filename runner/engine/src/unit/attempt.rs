@@ -57,12 +57,15 @@ pub(crate) async fn attempt(mut context: UnitContext, pause: Duration) -> Ending
     let output = context.output.clone();
     let events = context.events.clone();
 
+    let mut shells = context.shells.as_ref().map(|shells| shells.watch());
     let mut bounds = Bounds::new(timeout, grace);
     let ending = {
         let mut work = pin!(AssertUnwindSafe(execute(context)).catch_unwind());
         let mut flushing = pin!(flush(&output));
         let mut asked = asked;
         loop {
+            // Clocks stand still while someone is in a shell.
+            let held = shells.as_ref().is_some_and(|open| *open.borrow() > 0);
             tokio::select! {
                 biased;
                 ended = &mut work => break match ended {
@@ -72,12 +75,13 @@ pub(crate) async fn attempt(mut context: UnitContext, pause: Duration) -> Ending
                     ),
                 },
                 stop = raised(&mut asked, bounds.told) => bounds.raise(stop),
-                () = bounds.next.over() => if !bounds.pass() {
+                () = bounds.next.over(), if !held || bounds.told > Stop::No => if !bounds.pass() {
                     break surroundings(
                         Trouble::new(format!("{id} did not end when it was told to"))
                             .hint("see whether the engine is well with `hoist doctor`"),
                     );
                 },
+                () = changed(&mut shells) => {}
                 () = &mut flushing => {}
             }
             tell.send_if_modified(|stop| std::mem::replace(stop, bounds.told) != bounds.told);
@@ -207,6 +211,17 @@ async fn raised(asked: &mut watch::Receiver<Stop>, told: Stop) -> Stop {
         Ok(stop) => stop,
         // Nobody is left to say it.
         Err(_) => pending().await,
+    }
+}
+
+/// Waits until a shell is opened or closed.
+async fn changed(shells: &mut Option<watch::Receiver<usize>>) {
+    match shells {
+        Some(open) => match open.changed().await {
+            Ok(()) => {}
+            Err(_) => pending().await,
+        },
+        None => pending().await,
     }
 }
 

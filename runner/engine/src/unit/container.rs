@@ -9,11 +9,13 @@ mod litter;
 mod place;
 mod reuse;
 mod services;
+mod shell;
 mod user;
 
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hoist_model::event::EventKind;
@@ -22,6 +24,7 @@ use hoist_model::reason::{CancelReason, Ending, FailureReason, Trouble};
 use hoist_model::step::ContainerOutcome;
 use hoist_model::unit::ContainerUnit;
 
+use crate::backend::ContainerSpec;
 use crate::context::{Stop, UnitContext};
 use crate::images;
 use crate::recorder::Tap;
@@ -43,6 +46,9 @@ const OOM_NEWS: Duration = Duration::from_millis(200);
 
 /// Executes the unit.
 pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &ContainerUnit) -> Ending {
+    if let Some(ending) = shell::instead(context, step, unit).await {
+        return ending;
+    }
     let tap = Tap::default();
     let mut context = context.clone();
     context.events = context.events.tapped(&tap);
@@ -54,17 +60,45 @@ pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &Container
     };
     let litter = Litter::default();
     let services = Services::of(context, unit, &litter);
-    let result = attempt(context, step, unit, &services, &mut pending, &litter).await;
+    let scene = Scene::default();
+    let result = attempt(
+        context,
+        step,
+        unit,
+        &services,
+        &mut pending,
+        &litter,
+        &scene,
+    )
+    .await;
     let ending = match result {
         Ok(ending) => Ok(services.judge(ending).await),
         halt => halt,
     };
+    shell::after(context, step, unit, &ending, &scene, &litter).await;
     services.stop().await;
     litter.clear(context).await;
     services.close().await;
     let ending = halt::ending(ending);
     pending.keep(context, &ending, &tap).await;
     ending
+}
+
+/// The step's container and its settings, for whoever wants to look into it afterwards.
+#[derive(Default)]
+struct Scene(Mutex<Option<(String, Box<ContainerSpec>)>>);
+
+impl Scene {
+    fn is(&self, place: &Place) {
+        let spec = place.spec.clone();
+        let seen = spec.map(|spec| (place.container.clone(), spec));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+    }
+
+    fn take(&self) -> Option<(String, ContainerSpec)> {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        seen.map(|(container, spec)| (container, *spec))
+    }
 }
 
 async fn attempt(
@@ -74,6 +108,7 @@ async fn attempt(
     services: &Services<'_>,
     pending: &mut Pending,
     litter: &Litter,
+    scene: &Scene,
 ) -> Result<Ending, Halt> {
     let names = Names::new(context);
     let (ticket, image, network) = tokio::join!(
@@ -92,6 +127,7 @@ async fn attempt(
         services.up(ground),
     )?;
     let container = place.container.clone();
+    scene.is(&place);
     let lived = async {
         tokio::select! {
             exit = life::live(context, place, &ticket) => exit,

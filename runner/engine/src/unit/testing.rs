@@ -93,6 +93,7 @@ impl Stage {
             logins: Arc::new(Vec::new()),
             undo: UndoList::over(None, events),
             labels: BTreeMap::from([(labels::RUN.to_owned(), run.to_string())]),
+            shells: None,
             stop: stopped,
         };
         Self {

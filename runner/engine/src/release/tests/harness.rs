@@ -81,6 +81,7 @@ impl Deploy {
                 (labels::RUN.to_owned(), run.to_string()),
                 (labels::OWNER.to_owned(), gone().to_string()),
             ]),
+            shells: None,
             stop: stopping,
         };
         Self {

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::backend::{
     Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, Built, ByteStream, Chunk,
     Connector, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, ImageInfo, LabelFilter,
-    Labels, Login, NetworkInfo, NetworkSpec, VolumeInfo,
+    Labels, Login, NetworkInfo, NetworkSpec, TerminalEnds, VolumeInfo,
 };
 use crate::fake::FakeBackend;
 
@@ -260,6 +260,19 @@ impl Backend for Rig {
         id: &str,
     ) -> Result<BoxStream<'static, Result<Chunk, BackendError>>, BackendError> {
         self.call(self.engine.attach(id)).await
+    }
+
+    async fn commit_container(&self, id: &str, name: &str) -> Result<(), BackendError> {
+        self.call(self.engine.commit_container(id, name)).await
+    }
+
+    async fn attach_terminal(&self, id: &str) -> Result<TerminalEnds, BackendError> {
+        self.call(self.engine.attach_terminal(id)).await
+    }
+
+    async fn resize_terminal(&self, id: &str, columns: u16, rows: u16) -> Result<(), BackendError> {
+        self.call(self.engine.resize_terminal(id, columns, rows))
+            .await
     }
 
     async fn start_container(&self, id: &str) -> Result<(), BackendError> {

@@ -45,6 +45,7 @@ pub(crate) async fn live(
         container,
         output,
         grace,
+        spec: _,
     } = place;
     if *context.stop.borrow() > Stop::No {
         return Err(Halt::Stopped);

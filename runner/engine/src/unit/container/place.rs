@@ -35,6 +35,8 @@ pub(crate) struct Place {
     pub(crate) output: BoxStream<'static, Result<Chunk, BackendError>>,
     /// Between the stop signal and the kill.
     pub(crate) grace: Duration,
+    /// Its settings, where it can be looked into afterwards.
+    pub(crate) spec: Option<Box<ContainerSpec>>,
 }
 
 /// What is common to the objects of one step.
@@ -141,6 +143,7 @@ pub(super) async fn make(
         container,
         output,
         grace: unit.stop.grace,
+        spec: Some(Box::new(spec)),
     })
 }
 
@@ -231,6 +234,7 @@ pub(crate) fn bare(name: String, image: &str, labels: Labels) -> ContainerSpec {
         logs: Logs::Discard,
         stop_grace_period: None,
         stop_signal: None,
+        terminal: false,
     }
 }
 

@@ -4,6 +4,7 @@ mod inputs;
 mod outputs;
 mod place;
 mod results;
+mod shell;
 
 use std::time::Duration;
 

@@ -1,0 +1,185 @@
+//! Shells in steps' containers, on a terminal of their own: what they find, and that nothing of
+//! them remains.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use crate::support::{Project, docker, engine, eventually, left_of, skip};
+
+const PIPELINE: &str = r#"
+name = "shells"
+[secrets]
+token = { environment = "TOKEN" }
+[steps.a]
+image = "debian:bookworm-slim"
+environment = { COLOUR = "green" }
+secrets = ["token"]
+run = "echo what it left > /tmp/left; exit 3"
+timeout = "8s"
+[steps.a.services.db]
+image = "redis:7-bookworm"
+[steps.b]
+image = "debian:bookworm-slim"
+run = "true"
+"#;
+
+fn project() -> Project {
+    Project::new(PIPELINE)
+        .variable("TOKEN", "a-token-for-tests")
+        .variable("TERM", "xterm")
+        .file("source", "of the project")
+}
+
+/// hoist on a terminal, by `script`.
+struct Terminal {
+    child: Child,
+    keys: Option<ChildStdin>,
+    out: PathBuf,
+}
+
+impl Terminal {
+    /// Nothing where a terminal cannot be had.
+    fn start(test: &str, project: &Project, arguments: &str) -> Option<Self> {
+        if !engine(test) {
+            return None;
+        }
+        if Command::new("script").arg("-V").output().is_err() {
+            skip(test, "there is no `script`");
+            return None;
+        }
+        let out = project.path().join(".hoist-terminal");
+        let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_hoist"));
+        let plain = project.command(&[]);
+        let mut command = Command::new("script");
+        let path = out.display().to_string();
+        command
+            .args(["-qefc", &line, &path])
+            .env_clear()
+            .current_dir(project.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        for (name, value) in plain.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        let mut child = command.spawn().unwrap();
+        let keys = child.stdin.take();
+        Some(Self { child, keys, out })
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.out).unwrap_or_default()).into_owned()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, text: &str) {
+        eventually(
+            &format!("the terminal shows: {text}"),
+            Duration::from_secs(30),
+            || self.said().contains(text),
+        );
+    }
+
+    fn types(&mut self, text: &str) {
+        let keys = self.keys.as_mut().unwrap();
+        keys.write_all(text.as_bytes()).unwrap();
+        keys.flush().unwrap();
+    }
+
+    #[track_caller]
+    fn end(mut self) -> (i32, String) {
+        let mut code = None;
+        eventually("hoist ends", Duration::from_secs(30), || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        (code.unwrap().code().unwrap_or(-1), self.said())
+    }
+}
+
+#[track_caller]
+fn nothing_left(project: &Project) {
+    for run in project.runs() {
+        eventually(
+            "nothing of the run remains",
+            Duration::from_secs(15),
+            || left_of(&run).is_empty() && images(&run).is_empty(),
+        );
+    }
+}
+
+/// Images that shells of a run stand on.
+fn images(run: &str) -> String {
+    let filter = format!("label=dev.hoist.run={run}");
+    docker(&["images", "-q", "--filter", &filter])
+}
+
+#[test]
+fn a_shell_finds_what_the_step_left_and_had() {
+    let project = project();
+    let test = "shell::a_shell_finds_what_the_step_left_and_had";
+    let Some(mut terminal) = Terminal::start(test, &project, "run --shell-on-failure") else {
+        return;
+    };
+    terminal.wait_for("a failed with exit code 3: a shell in its container");
+    terminal.types("cat /tmp/left source; echo is $COLOUR $(cat /run/secrets/token)\n");
+    terminal.wait_for("what it left");
+    terminal.wait_for("of the project");
+    terminal.wait_for("is green a-token-for-tests");
+    // Its services are there, and still nothing else.
+    terminal.types("getent hosts db >/dev/null && echo data''base\n");
+    terminal.wait_for("database");
+    // Longer than the step may take; Ctrl-C is the shell's own.
+    terminal.types("sleep 30\n");
+    std::thread::sleep(Duration::from_secs(9));
+    terminal.types("\x03");
+    terminal.types("echo still''here; exit\n");
+    terminal.wait_for("stillhere");
+    let (code, said) = terminal.end();
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("FAILED"), "{said}");
+    nothing_left(&project);
+}
+
+#[test]
+fn nothing_of_a_shell_remains_when_hoist_is_killed_or_told_to_end() {
+    for (signal, code) in [("TERM", 143), ("KILL", 137)] {
+        let project = project();
+        let test = "shell::nothing_of_a_shell_remains_when_hoist_is_killed_or_told_to_end";
+        let arguments = "run --shell-on-failure a";
+        let Some(terminal) = Terminal::start(test, &project, arguments) else {
+            return;
+        };
+        terminal.wait_for("a shell in its container");
+        let run = project.runs().pop().unwrap();
+        eventually("the shell runs", Duration::from_secs(10), || {
+            !images(&run).is_empty()
+        });
+        let script = terminal.child.id();
+        let children = format!("/proc/{script}/task/{script}/children");
+        let children = std::fs::read_to_string(children).unwrap();
+        let mut hoist = children.trim().to_owned();
+        // A shell of `script` may stand between.
+        let below = format!("/proc/{hoist}/task/{hoist}/children");
+        let name = std::fs::read_to_string(format!("/proc/{hoist}/comm")).unwrap();
+        if name.trim() != "hoist" {
+            hoist = std::fs::read_to_string(below).unwrap().trim().to_owned();
+        }
+        let killed = Command::new("kill")
+            .args([&format!("-{signal}"), &hoist])
+            .status();
+        assert!(killed.unwrap().success());
+        let (ended, said) = terminal.end();
+        assert_eq!(ended, code, "{said}");
+        nothing_left(&project);
+    }
+}
+
+#[test]
+fn without_a_terminal_it_is_refused() {
+    let ended = project().hoist(&["run", "--shell-on-failure"]);
+    ended.expect(2).says("needs a terminal");
+}
