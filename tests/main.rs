@@ -44,6 +44,8 @@ mod passing;
 #[cfg(test)]
 mod results;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod shell;

@@ -109,6 +109,10 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Show the tests of a run: failed first, then flaky, then the slowest.
     Tests(Tests),
+    /// List the runs, the newest first.
+    Runs(Runs),
+    /// Stop a run that goes on, from elsewhere.
+    Cancel(Cancel),
     /// Show what hoist has deployed.
     Ps(Ps),
     /// Remove what hoist has deployed to an environment.
@@ -332,6 +336,25 @@ pub(crate) enum TestsFormat {
     Junit,
     /// For summaries and comments.
     Markdown,
+}
+
+/// Arguments of `runs`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Runs {
+    /// At most so many; 0 for all.
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `cancel`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Cancel {
+    /// The run, by the beginning or the end of its ID; `hoist runs` lists them.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
 }
 
 /// Arguments of `ps`.

@@ -1,5 +1,6 @@
 //! The commands, one file each, and the words they share.
 
+mod cancel;
 mod completions;
 mod context;
 mod doctor;
@@ -12,6 +13,7 @@ mod plan;
 mod ps;
 mod reap;
 mod run;
+mod runs;
 mod schema;
 mod tests;
 mod validate;
@@ -42,6 +44,8 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
         Command::Explain(args) => explain::execute(&args, options),
         Command::Logs(args) => logs::execute(&args, options),
         Command::Tests(args) => tests::execute(&args, options),
+        Command::Runs(args) => runs::execute(&args, options),
+        Command::Cancel(args) => cancel::execute(&args, options),
         Command::Ps(args) => ps::execute(&args, options).await,
         Command::Down(args) => down::execute(&args, options).await,
         Command::Gc(args) => gc::execute(&args, options).await,

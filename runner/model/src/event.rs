@@ -50,6 +50,9 @@ pub enum EventKind {
         /// The commit, where the project is in one.
         #[serde(default)]
         commit: Option<String>,
+        /// The run of which this one does something again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rerun_of: Option<RunId>,
     },
     /// The engine answered.
     EngineConnected {

@@ -25,6 +25,9 @@ pub struct RunState {
     pub project: String,
     /// The commit, where the project is in one.
     pub commit: Option<String>,
+    /// The run of which this one did something again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<RunId>,
     /// When it began.
     pub started_at: Option<Timestamp>,
     /// The elapsed time of the last event.
@@ -213,8 +216,10 @@ impl RunState {
                 project,
                 steps,
                 commit,
+                rerun_of,
                 ..
             } => {
+                self.rerun_of = *rerun_of;
                 self.run = Some(event.run);
                 self.project.clone_from(project);
                 self.commit.clone_from(commit);

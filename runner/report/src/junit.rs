@@ -357,6 +357,7 @@ mod tests {
                 steps: vec![outline("unit"), outline("after")],
                 jobs: 1,
                 commit: None,
+                rerun_of: None,
             },
             EventKind::StepStarted {
                 step: unit.clone(),

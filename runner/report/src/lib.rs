@@ -12,6 +12,7 @@ pub mod lines;
 pub mod plain;
 pub mod plan;
 pub mod results;
+pub mod runs;
 #[cfg(test)]
 mod sample;
 pub mod style;

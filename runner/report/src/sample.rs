@@ -29,6 +29,7 @@ impl Sample {
             steps: steps.collect(),
             jobs: 4,
             commit: None,
+            rerun_of: None,
         };
         (Self::default(), started)
     }

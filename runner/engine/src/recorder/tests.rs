@@ -127,6 +127,7 @@ impl Bench {
             steps: vec![outline],
             jobs: 1,
             commit: None,
+            rerun_of: None,
         });
         events.send(EventKind::StepStarted {
             step: "a".into(),

@@ -121,6 +121,7 @@ fn started(request: &RunRequest) -> EventKind {
         steps: outlines.collect(),
         jobs: request.jobs.max(1),
         commit: request.commit.clone(),
+        rerun_of: None,
     }
 }
 

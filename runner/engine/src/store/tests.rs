@@ -49,6 +49,7 @@ fn started(run: RunId) -> String {
             steps: steps().into_iter().map(outline).collect(),
             jobs: 1,
             commit: None,
+            rerun_of: None,
         },
     )
 }

@@ -98,6 +98,7 @@ mod tests {
             }],
             jobs: 1,
             commit: None,
+            rerun_of: None,
         }];
         for (attempt, cases) in (1..).zip(attempts) {
             let step = id.clone();

@@ -476,6 +476,7 @@ impl Book<'_> {
             steps: vec![outline("unit", "build"), outline("test", "run")],
             jobs: 1,
             commit: None,
+            rerun_of: None,
         };
         let end = serde_json::json!({
             "event": "step_ended", "step": "unit", "ending": run.ending, "duration_ms": 1
