@@ -156,7 +156,7 @@ pub struct Enforces {
 
 /// A container to be created. All capabilities are dropped but `security.cap_add`, new privileges
 /// are refused and the engine's default seccomp profile holds, always.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ContainerSpec {
     /// Its name.
     pub name: String,
@@ -204,7 +204,7 @@ pub struct ContainerSpec {
 }
 
 /// Which networks a container is on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Attachment {
     /// Loopback only.
     None,
@@ -224,7 +224,7 @@ impl From<Network> for Attachment {
 }
 
 /// A container's place in a network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
     /// The network's ID or name.
     pub network: String,
@@ -235,7 +235,7 @@ pub struct Endpoint {
 }
 
 /// A named volume in a container.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mount {
     /// The volume's name.
     pub volume: String,

@@ -16,6 +16,7 @@ use hoist_model::text::{StepValue, Text};
 use tokio::sync::watch;
 
 use crate::backend::{Backend, Connector, Labels, Login};
+use crate::chores::Chores;
 use crate::images::ImageCache;
 use crate::output::OutputWriter;
 use crate::reaper::UndoList;
@@ -23,6 +24,7 @@ use crate::recorder::EventSender;
 use crate::secrets::Secrets;
 use crate::shell::Shells;
 use crate::tool_data::Updates;
+use crate::unit::container::Ahead;
 use crate::watch::Watch;
 
 /// How a step is to stop. Severity only rises.
@@ -78,6 +80,8 @@ pub struct UnitContext {
     pub shells: Option<Arc<Shells>>,
     /// How the step is to stop.
     pub stop: watch::Receiver<Stop>,
+    /// A container that was made for the step already, perhaps.
+    pub(crate) ahead: Option<Arc<Ahead>>,
 }
 
 impl UnitContext {
@@ -136,6 +140,10 @@ pub struct Made {
     pub(crate) untagging: tokio::sync::Mutex<()>,
     /// Updates of tools' data that failed.
     pub(crate) updates: Updates,
+    /// What nobody waits for.
+    pub(crate) chores: Chores,
+    /// The steps whose containers were about to start.
+    at_work: watch::Sender<BTreeSet<StepId>>,
     /// What people were told that is the same for many steps.
     told: Mutex<BTreeSet<String>>,
 }
@@ -191,6 +199,21 @@ impl Made {
             made.artifacts.clear();
             made.outputs.clear();
         });
+    }
+
+    /// The step's container is about to start.
+    pub(crate) fn is_at_work(&self, step: &StepId) {
+        self.at_work.send_modify(|at_work| {
+            at_work.insert(step.clone());
+        });
+    }
+
+    /// Waits until the containers of all these steps are about to start.
+    pub(crate) async fn at_work(&self, steps: &[StepId]) {
+        let mut told = self.at_work.subscribe();
+        let all = told.wait_for(|at_work| steps.iter().all(|step| at_work.contains(step)));
+        // The sender is here.
+        let _ = all.await;
     }
 
     /// Whether this is the first that people are told of something.

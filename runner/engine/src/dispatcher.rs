@@ -116,6 +116,8 @@ pub struct Dispatcher {
     matrices: Vec<Matrix>,
     /// Cells that nothing but their matrix holds back, in the order in which they are to start.
     held: VecDeque<StepIx>,
+    /// What waits for nothing but what has begun, since that was asked for last.
+    upcoming: Vec<StepIx>,
     running: usize,
     /// Why the run is being stopped, once it is.
     stopping: Option<CancelReason>,
@@ -188,6 +190,7 @@ impl Dispatcher {
             steps,
             matrices,
             held: VecDeque::new(),
+            upcoming: Vec::new(),
             running: 0,
             stopping: None,
             signals: 0,
@@ -218,6 +221,17 @@ impl Dispatcher {
         }
         self.go_on(&mut effects);
         effects
+    }
+
+    /// Steps that may come next: all that they wait for has begun. Each is given once, and no more of
+    /// them than may run at once; it may still be that one never starts.
+    pub fn next_up(&mut self) -> Vec<StepIx> {
+        if self.stopping.is_some() || self.phase != Phase::Doing {
+            self.upcoming.clear();
+        }
+        let mut next = std::mem::take(&mut self.upcoming);
+        next.truncate(self.policy.jobs.max(1));
+        next
     }
 
     /// Ends the steps that the plan says are not run, and what needs them.
@@ -383,6 +397,7 @@ impl Dispatcher {
                 let matrix = step.matrix.and_then(|at| self.matrices.get_mut(at));
                 matrix.into_iter().for_each(|matrix| matrix.running += 1);
                 effects.0.push(Effect::Start { ix });
+                self.upcoming.extend(self.queue.begin(ix));
             }
         }
         let open =

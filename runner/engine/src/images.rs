@@ -81,6 +81,20 @@ pub async fn resolve(
     }
 }
 
+/// The image that a step names, if it is on the engine. Pulls nothing and says nothing.
+pub(crate) async fn known(context: &UnitContext, source: &ImageSource) -> Option<Resolved> {
+    if let ImageSource::Name(name) = source {
+        let name = text(context, name).ok()?;
+        let cell = context.made.images.cell(&name);
+        let find = async || match context.backend.inspect_image(&name).await {
+            Ok(Some(image)) => Ok(image),
+            Ok(None) | Err(_) => Err(()),
+        };
+        cell.get_or_try_init(find).await.ok()?;
+    }
+    resolve(context, source).await.ok()
+}
+
 /// Text with its references resolved.
 ///
 /// # Errors

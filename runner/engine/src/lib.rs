@@ -8,6 +8,7 @@
 pub mod archive;
 pub(crate) mod artifacts;
 pub mod backend;
+mod chores;
 pub mod context;
 mod countdown;
 pub mod dispatcher;

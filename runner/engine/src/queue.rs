@@ -38,6 +38,8 @@ struct Node {
     dependents: Vec<(usize, Outcome)>,
     /// How many of its needs have not ended as they must.
     missing: usize,
+    /// How many of its needs have not begun.
+    idle: usize,
     /// Nodes in the longest chain that starts with it.
     chain: usize,
     queued: bool,
@@ -65,6 +67,7 @@ impl DependencyQueue {
             nodes.push(Node {
                 dependents: Vec::new(),
                 missing,
+                idle: missing,
                 chain: 1,
                 queued: true,
             });
@@ -130,6 +133,22 @@ impl DependencyQueue {
         lost
     }
 
+    /// A node that was popped has begun: gives those that now wait for nothing but the ends of nodes
+    /// that have.
+    pub fn begin(&mut self, node: usize) -> Vec<usize> {
+        let dependents = self.nodes.get(node).map(|node| node.dependents.clone());
+        let mut next = Vec::new();
+        for (at, _) in dependents.unwrap_or_default() {
+            if let Some(node) = self.nodes.get_mut(at) {
+                node.idle = node.idle.saturating_sub(1);
+                if node.queued && node.idle == 0 {
+                    next.push(at);
+                }
+            }
+        }
+        next
+    }
+
     /// Takes a node out that is never to start; whether it was still there.
     pub fn remove(&mut self, node: usize) -> bool {
         self.take(node)
@@ -188,6 +207,20 @@ mod tests {
         }
         assert!(queue.is_empty());
         order
+    }
+
+    #[test]
+    fn what_is_next_waits_for_nothing_that_has_not_begun() {
+        let mut queue = queue(&[&[], &[], &[0], &[0, 1], &[3]]);
+        assert_eq!((queue.pop(), queue.pop()), (Some(0), Some(1)));
+        assert_eq!(queue.begin(0), [2]);
+        assert_eq!(queue.begin(1), [3]);
+        queue.end(0, Outcome::Bad);
+        assert_eq!(
+            queue.begin(3),
+            [0; 0],
+            "what has left the queue is not next"
+        );
     }
 
     #[test]

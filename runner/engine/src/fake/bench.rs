@@ -64,6 +64,7 @@ impl Bench {
             plan: Arc::new(plan),
             shells: None,
             stop: stopped,
+            ahead: None,
         };
         Self {
             context,

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::perform::Run;
 use super::{Flow, warning};
 use crate::backend::{Backend, BackendError, Connector};
+use crate::chores::Chores;
 use crate::dispatcher::Input;
 use crate::gc;
 use crate::labelled::remove_run;
@@ -144,6 +145,7 @@ struct Cleaning {
     others: BTreeSet<String>,
     undo: Vec<Undo>,
     listings: usize,
+    chores: Chores,
 }
 
 impl Cleaning {
@@ -154,6 +156,7 @@ impl Cleaning {
             backends: BTreeMap::from([(None, Arc::clone(&run.backend))]),
             others: run.engines.clone(),
             undo: run.undo.drain(),
+            chores: run.made.chores.clone(),
             // What a step that was cut off had asked for may still come to be.
             listings: if run.disturbed { 2 } else { 1 },
         }
@@ -161,6 +164,7 @@ impl Cleaning {
 
     /// Does all of it, whatever fails; gives the first failure.
     async fn all(mut self) -> Result<(), BackendError> {
+        self.chores.done().await;
         let mut result = Ok(());
         for entry in std::mem::take(&mut self.undo) {
             let undone = match self.backend(entry.engine().map(str::to_owned)).await {

@@ -78,6 +78,7 @@ pub(super) async fn open(mut request: RunRequest) -> Result<Run, RunError> {
         logins: Arc::new(request.secrets.logins(&plan)),
         made: Arc::new(Made::default()),
         running: BTreeMap::new(),
+        ahead: BTreeMap::new(),
         tasks: JoinSet::new(),
         disturbed: false,
         engines: BTreeSet::new(),

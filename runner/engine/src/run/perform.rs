@@ -1,6 +1,7 @@
 //! Doing a run: waits for what happens, hands it to the dispatcher, and does what comes back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::future::{pending, ready};
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::recorder::{EventSender, Recorder};
 use crate::store::RunFolder;
 use crate::sweep::sweep;
 use crate::unit::attempt;
+use crate::unit::container::Ahead;
 
 /// Between two looks for a request to cancel.
 const LOOK: Duration = Duration::from_millis(250);
@@ -49,6 +51,8 @@ pub(super) struct Run {
     pub(super) logins: Arc<Vec<Login>>,
     pub(super) made: Arc<Made>,
     pub(super) running: BTreeMap<StepIx, Running>,
+    /// Containers that are made before their steps' turn.
+    pub(super) ahead: BTreeMap<StepIx, Arc<Ahead>>,
     pub(super) tasks: JoinSet<Ending>,
     /// Something was stopped or went wrong, so that the engine may still be at work.
     pub(super) disturbed: bool,
@@ -140,6 +144,9 @@ impl Run {
                 Effect::ExitNow => flow = Some(Flow::Leave),
             }
         }
+        for ix in self.dispatcher.next_up() {
+            self.make_ahead(ix);
+        }
         flow
     }
 
@@ -185,6 +192,29 @@ impl Run {
         );
     }
 
+    /// Makes a step's container before its turn, where that can be.
+    fn make_ahead(&mut self, ix: StepIx) {
+        let plan = Arc::clone(&self.request.plan);
+        let Some(step) = plan.steps.get(ix) else {
+            return;
+        };
+        let before = step
+            .needs
+            .iter()
+            .filter(|need| self.running.contains_key(&need.step));
+        let before = before.filter_map(|need| Some(plan.steps.get(need.step)?.id.clone()));
+        let before = before.collect();
+        // Nothing is to be told or written down of a step that has not begun.
+        let Ok(nowhere) = File::options().write(true).open("/dev/null") else {
+            return;
+        };
+        let (_, stop) = watch::channel(Stop::No);
+        let context = self.context_with(ix, step, 1, stop, nowhere);
+        if let Some(ahead) = Ahead::begin(context, before) {
+            self.ahead.insert(ix, Arc::new(ahead));
+        }
+    }
+
     fn context(
         &self,
         ix: StepIx,
@@ -192,11 +222,26 @@ impl Run {
         attempt: u32,
         stop: watch::Receiver<Stop>,
     ) -> Result<UnitContext, Trouble> {
-        let (id, request) = (step.id.clone(), &self.request);
         let log = self.folder.log(ix, attempt)?;
+        let ahead = self.ahead.get(&ix).filter(|_| attempt == 1);
+        Ok(UnitContext {
+            ahead: ahead.cloned(),
+            ..self.context_with(ix, step, attempt, stop, log)
+        })
+    }
+
+    fn context_with(
+        &self,
+        ix: StepIx,
+        step: &PlannedStep,
+        attempt: u32,
+        stop: watch::Receiver<Stop>,
+        log: File,
+    ) -> UnitContext {
+        let (id, request) = (step.id.clone(), &self.request);
         let mut labels = self.labels.clone();
         labels.insert(labels::STEP.to_owned(), id.to_string());
-        Ok(UnitContext {
+        UnitContext {
             backend: Arc::clone(&self.backend),
             connector: Arc::clone(&request.connector),
             plan: Arc::clone(&request.plan),
@@ -216,7 +261,8 @@ impl Run {
             labels,
             shells: request.shells.clone(),
             stop,
-        })
+            ahead: None,
+        }
     }
 
     /// The work of a step is over, one way or another.
@@ -236,6 +282,12 @@ impl Run {
     }
 
     fn end(&mut self, ix: StepIx, ending: Ending) {
+        if let Some(ahead) = self.ahead.remove(&ix) {
+            // It was not needed, if it is still there.
+            let backend = Arc::clone(&self.backend);
+            let chore = async move { ahead.discard(backend.as_ref()).await };
+            self.made.chores.begin(chore);
+        }
         let Some(step) = self.request.plan.steps.get(ix) else {
             return;
         };

@@ -103,6 +103,82 @@ impl Bench {
     }
 }
 
+/// The places of a call about a step's container among all calls, by how they begin.
+fn place(engine: &FakeBackend, call: &str, step: &str) -> usize {
+    let calls = engine.calls();
+    let found = calls.iter().position(|made| {
+        let rest = made.strip_prefix(call).map(str::trim);
+        rest.is_some_and(|name| name.starts_with("hoist-") && name.ends_with(&format!("-{step}")))
+    });
+    found.unwrap_or_else(|| panic!("no {call} of {step} in {calls:#?}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_container_is_made_while_the_last_one_runs() {
+    let bench = bench(&[("a", &[]), ("b", &[0]), ("c", &[1])]);
+    for step in ["a", "b", "c"] {
+        bench.does(step, Program::default().takes(Duration::from_secs(10)));
+    }
+    bench
+        .engine
+        .delay("create_container", Duration::from_secs(5));
+    bench
+        .engine
+        .delay("remove_container", Duration::from_secs(5));
+    let (engine, start) = (bench.engine.clone(), Instant::now());
+    let summary = bench.run().await;
+    assert_eq!(summary.verdict, Verdict::Passed);
+    let made = |step| place(&engine, "create_container", step);
+    let gone = |step| place(&engine, "remove_container", step);
+    assert!(made("b") < gone("a") && made("c") < gone("b"));
+    // Only the first is waited for until it is made, and only the last until it is gone.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5 + 30 + 5 + 1), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_was_made_for_nothing_goes() {
+    // Its turn never comes, as what it needs fails; or the run is stopped.
+    for stopped in [false, true] {
+        let mut bench = bench(&[("a", &[]), ("b", &[0])]);
+        let takes = Duration::from_secs(10);
+        bench.does("a", Program::exits(1).takes(takes));
+        if stopped {
+            bench.request.timeout = Some(Duration::from_secs(5));
+        }
+        let engine = bench.engine.clone();
+        let summary = bench.run().await;
+        assert_ne!(summary.verdict, Verdict::Passed);
+        place(&engine, "create_container", "b");
+        let started = engine
+            .calls()
+            .iter()
+            .filter(|call| call.starts_with("start_"))
+            .count();
+        assert_eq!(started, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_needs_nothing_but_an_image_that_is_there_is_made_ahead() {
+    let mut plan = plan(&[("a", &[]), ("b", &[0]), ("c", &[0])]);
+    let mut elsewhere = container();
+    elsewhere.image = ImageSource::Name(Text::literal("elsewhere"));
+    plan.steps[1].unit = Unit::Container(elsewhere);
+    let mut read_only = container();
+    read_only.security.read_only = true;
+    plan.steps[2].unit = Unit::Container(read_only);
+    let bench = bench_of(plan);
+    bench.engine.add_to_registry("elsewhere");
+    bench.does("a", Program::default().takes(Duration::from_secs(10)));
+    let engine = bench.engine.clone();
+    assert_eq!(bench.run().await.verdict, Verdict::Passed);
+    let ended = place(&engine, "remove_container", "a");
+    for step in ["b", "c"] {
+        assert!(place(&engine, "create_container", step) > ended, "{step}");
+    }
+}
+
 fn ending(summary: &RunSummary, step: &str) -> Ending {
     summary
         .state
@@ -404,7 +480,8 @@ async fn an_engine_that_goes_away_passes_nothing() {
         .iter()
         .find(|note| note.message.starts_with("cleaning up"));
     assert!(said.unwrap().hint.is_some(), "{:?}", summary.state.warnings);
-    assert_eq!(engine.containers().len(), 1, "it is the reaper's now");
+    // With it the one that was made for the step after it.
+    assert_eq!(engine.containers().len(), 2, "they are the reaper's now");
     drop(root);
 }
 

@@ -2,6 +2,7 @@
 //! remove; and what lives beside it meanwhile. It refuses to let the engine remove a container by
 //! itself, which races with waiting, and to believe an exit that someone else brought about.
 
+mod ahead;
 mod harvest;
 mod kept;
 mod life;
@@ -15,7 +16,7 @@ mod user;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hoist_model::event::EventKind;
@@ -30,6 +31,7 @@ use crate::images;
 use crate::recorder::Tap;
 use crate::unit::halt::{self, Halt, unless_stopped};
 use crate::walk::Owner;
+pub(crate) use ahead::Ahead;
 use life::Exit;
 pub(crate) use life::live;
 pub(crate) use litter::Litter;
@@ -77,8 +79,16 @@ pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &Container
     };
     shell::after(context, step, unit, &ending, &scene, &litter).await;
     services.stop().await;
-    litter.clear(context).await;
-    services.close().await;
+    let well = ending.as_ref().is_ok_and(Ending::is_good);
+    if well && unit.services.is_empty() {
+        // What comes next need not wait for it; of what went wrong it is to be said.
+        let backend = Arc::clone(&context.backend);
+        let chore = async move { litter.remove(backend.as_ref()).await };
+        context.made.chores.add(chore).await;
+    } else {
+        litter.clear(context).await;
+        services.close().await;
+    }
     let ending = halt::ending(ending);
     pending.keep(context, &ending, &tap).await;
     ending
@@ -128,6 +138,7 @@ async fn attempt(
     )?;
     let container = place.container.clone();
     scene.is(&place);
+    context.made.is_at_work(&step.id);
     let lived = async {
         tokio::select! {
             exit = life::live(context, place, &ticket) => exit,

@@ -95,6 +95,7 @@ impl Stage {
             labels: BTreeMap::from([(labels::RUN.to_owned(), run.to_string())]),
             shells: None,
             stop: stopped,
+            ahead: None,
         };
         Self {
             engine,
@@ -115,6 +116,7 @@ impl Stage {
     /// Executes the step to its end.
     pub(crate) async fn execute(&self) -> Ending {
         let ending = crate::unit::execute(self.context.clone()).await;
+        self.context.made.chores.done().await;
         self.context.output.close().await.unwrap();
         ending
     }

@@ -83,6 +83,7 @@ impl Deploy {
             ]),
             shells: None,
             stop: stopping,
+            ahead: None,
         };
         Self {
             context,

@@ -66,20 +66,28 @@ impl Litter {
     /// Removes everything: containers first, then what only they used. What cannot be removed is
     /// said; the end of the run takes it by its label.
     pub(crate) async fn clear(&self, context: &UnitContext) {
+        for (name, result) in self.all(context.backend.as_ref()).await {
+            if let Err(error) = result {
+                let message = format!("{name} could not be removed yet: {error}");
+                context.output.line(&message).await;
+            }
+        }
+    }
+
+    /// The same when there is no step any more to which it could be said.
+    pub(crate) async fn remove(&self, backend: &dyn Backend) {
+        self.all(backend).await;
+    }
+
+    async fn all(&self, backend: &dyn Backend) -> Vec<(String, Result<(), BackendError>)> {
         let noted = std::mem::take(&mut *self.lock());
-        let backend = context.backend.as_ref();
         let mut results = each(backend, Kind::Container, noted.containers).await;
         let (volumes, networks) = tokio::join!(
             each(backend, Kind::Volume, noted.volumes),
             each(backend, Kind::Network, noted.networks),
         );
         results.extend(volumes.into_iter().chain(networks));
-        for (name, result) in results {
-            if let Err(error) = result {
-                let message = format!("{name} could not be removed yet: {error}");
-                context.output.line(&message).await;
-            }
-        }
+        results
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {

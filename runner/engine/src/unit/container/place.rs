@@ -106,14 +106,23 @@ pub(super) async fn make(
     let direct = unit.source.as_ref().filter(|_| !volumes.hold_source());
     let is_empty = volumes.is_empty() && direct.is_none() && inputs.is_empty();
 
-    litter.container(&spec.name);
+    let made = made_ahead(context, &mut spec, litter).await;
+    if made.is_none() {
+        litter.container(&spec.name);
+    }
     let asked = async {
         if is_empty {
             return Ok(None);
         }
         User::of(backend, unit, &image.image.id).await
     };
-    let (created, user) = tokio::join!(create(context, &mut spec, litter), asked);
+    let created = async {
+        match made {
+            Some(id) => Ok(id),
+            None => create(context, &mut spec, litter).await,
+        }
+    };
+    let (created, user) = tokio::join!(created, asked);
     let (container, user) = (created?, user?);
     let attached = async {
         let output = backend.attach(&container).await;
@@ -147,6 +156,25 @@ pub(super) async fn make(
     })
 }
 
+/// The container that was made ahead, if it is the one that is wanted.
+async fn made_ahead(
+    context: &UnitContext,
+    spec: &mut ContainerSpec,
+    litter: &Litter,
+) -> Option<String> {
+    let made = context.ahead.as_ref()?.take().await?;
+    litter.container(&made.spec.name);
+    let wanted = ContainerSpec {
+        name: made.spec.name.clone(),
+        ..spec.clone()
+    };
+    if wanted != made.spec {
+        return None;
+    }
+    *spec = wanted;
+    Some(made.id)
+}
+
 /// Creates a container of the step. Its name may be taken by what someone else put there.
 pub(super) async fn create(
     context: &UnitContext,
@@ -177,7 +205,7 @@ pub(super) async fn create(
     ))
 }
 
-fn spec(
+pub(super) fn spec(
     context: &UnitContext,
     unit: &ContainerUnit,
     image: &Resolved,
