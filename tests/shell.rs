@@ -179,7 +179,70 @@ fn nothing_of_a_shell_remains_when_hoist_is_killed_or_told_to_end() {
 }
 
 #[test]
+fn a_shell_is_opened_in_place_of_a_command() {
+    let project = project();
+    let test = "shell::a_shell_is_opened_in_place_of_a_command";
+    let Some(mut terminal) = Terminal::start(test, &project, "shell a") else {
+        return;
+    };
+    terminal.wait_for("a shell as `a` would find it");
+    terminal.types("ls /tmp/left; cat source; echo is $COLOUR $(cat /run/secrets/token)\n");
+    terminal.wait_for("of the project");
+    terminal.wait_for("is green a-token-for-tests");
+    let run = project.runs().pop().unwrap();
+    terminal.types("getent hosts db >/dev/null && echo data''base; exit 5\n");
+    let (code, said) = terminal.end();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("database"), "{said}");
+    assert_eq!(project.runs(), Vec::<String>::new(), "it is no run");
+    assert_eq!(left_of(&run) + &images(&run), "");
+}
+
+#[test]
+fn a_shell_on_the_image_of_a_run_that_is_there_or_not() {
+    let project = Project::new(
+        r#"
+name = "shells"
+[steps.image.build]
+dockerfile_inline = """
+FROM debian:bookworm-slim
+RUN echo as it was built > /built
+"""
+[steps.a]
+image = "${steps.image.image}"
+run = "exit 1"
+"#,
+    )
+    .variable("TERM", "xterm");
+    let test = "shell::a_shell_on_the_image_of_a_run_that_is_there_or_not";
+    if !engine(test) {
+        return;
+    }
+    project.hoist(&["run"]).expect(1);
+    let run = project.runs().pop().unwrap();
+    project.change("pipeline.toml", "as it was built", "as it is now");
+    let arguments = format!("shell {run} a");
+    let Some(mut terminal) = Terminal::start(test, &project, &arguments) else {
+        return;
+    };
+    terminal.wait_for("a shell as `a` would find it");
+    terminal.types("cat /built; exit\n");
+    let (code, said) = terminal.end();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("as it was built"), "{said}");
+    // Gone is said.
+    let image = project.run_json()["state"]["steps"][0]["image"]["id"].clone();
+    docker(&["rmi", "-f", image.as_str().unwrap()]);
+    let terminal = Terminal::start(test, &project, &arguments).unwrap();
+    let (code, said) = terminal.end();
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("in that run is gone"), "{said}");
+}
+
+#[test]
 fn without_a_terminal_it_is_refused() {
+    let ended = project().hoist(&["shell", "a"]);
+    ended.expect(2).says("needs a terminal");
     let ended = project().hoist(&["run", "--shell-on-failure"]);
     ended.expect(2).says("needs a terminal");
 }

@@ -97,6 +97,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Run again whenever a file changes that the steps are sent.
     Watch(Watch),
+    /// Open a shell as a step would find it, in place of its command; on a terminal only.
+    Shell(Shell),
     /// Check the file; needs no engine.
     Validate,
     /// Show what would be run; needs no engine.
@@ -152,7 +154,7 @@ pub(crate) struct Selection {
 }
 
 /// Arguments of `run`.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 #[command(
     after_help = "Examples:\n  hoist run\n  hoist run unit\n  hoist run --from unit --skip \"deploy-*\"\n  hoist run --fail-fast --jobs 2\n  hoist run --dry-run"
 )]
@@ -197,6 +199,21 @@ pub(crate) struct Watch {
     /// Leave what earlier runs showed on the screen.
     #[arg(long, env = "HOIST_NO_CLEAR", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) no_clear: bool,
+}
+
+/// Arguments of `shell`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist shell unit\n  hoist shell \"unit[python=3.12]\"\n  hoist shell 4f1c unit --shell bash"
+)]
+pub(crate) struct Shell {
+    /// The step; before it, where its image is to be that of an earlier run, the beginning or the
+    /// end of the run's ID.
+    #[arg(value_name = "[RUN] STEP", required = true, num_args = 1..=2)]
+    pub(crate) target: Vec<String>,
+    /// The shell.
+    #[arg(long, value_name = "PROGRAM", default_value = "sh")]
+    pub(crate) shell: String,
 }
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {

@@ -15,6 +15,7 @@ mod reap;
 mod run;
 mod runs;
 mod schema;
+mod shell;
 mod tests;
 mod validate;
 mod watch;
@@ -38,6 +39,7 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
     match command {
         Command::Run(args) => run::execute(&args, options).await,
         Command::Watch(args) => watch::execute(&args, options).await,
+        Command::Shell(args) => shell::execute(&args, options).await,
         Command::Validate => validate::execute(options),
         Command::Plan(args) => plan::execute(&args, options),
         Command::Context(args) => context::execute(&args, options),
