@@ -42,6 +42,8 @@ mod matrix;
 #[cfg(test)]
 mod passing;
 #[cfg(test)]
+mod rerun;
+#[cfg(test)]
 mod results;
 #[cfg(test)]
 mod runs;

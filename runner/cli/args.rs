@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Logs(Logs),
     /// Show the tests of a run: failed first, then flaky, then the slowest.
     Tests(Tests),
+    /// Do a run again, or what failed in it.
+    Rerun(Rerun),
     /// List the runs, the newest first.
     Runs(Runs),
     /// Stop a run that goes on, from elsewhere.
@@ -353,6 +355,24 @@ pub(crate) enum TestsFormat {
     Junit,
     /// For summaries and comments.
     Markdown,
+}
+
+/// Arguments of `rerun`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  hoist rerun --failed\n  hoist rerun f8c3e2bf")]
+pub(crate) struct Rerun {
+    /// The run, by the beginning or the end of its ID; the newest if left out.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// Only what failed, and what needs it; the rest is taken as it was.
+    #[arg(long)]
+    pub(crate) failed: bool,
+    /// How many steps run at once; by default twice the processors, at least 4.
+    #[arg(short, long, value_name = "N", env = "HOIST_JOBS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+    /// Stop everything at the first failure.
+    #[arg(long, env = "HOIST_FAIL_FAST", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) fail_fast: bool,
 }
 
 /// Arguments of `runs`.

@@ -12,6 +12,7 @@ mod logs;
 mod plan;
 mod ps;
 mod reap;
+mod rerun;
 mod run;
 mod runs;
 mod schema;
@@ -46,6 +47,7 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
         Command::Explain(args) => explain::execute(&args, options),
         Command::Logs(args) => logs::execute(&args, options),
         Command::Tests(args) => tests::execute(&args, options),
+        Command::Rerun(args) => rerun::execute(&args, options).await,
         Command::Runs(args) => runs::execute(&args, options),
         Command::Cancel(args) => cancel::execute(&args, options),
         Command::Ps(args) => ps::execute(&args, options).await,

@@ -84,6 +84,7 @@ pub(super) fn request(
         connector: connector(options),
         engine: None,
         shells: None,
+        rerun: None,
         signals,
         reaper: reaper(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

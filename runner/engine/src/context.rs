@@ -21,6 +21,7 @@ use crate::images::ImageCache;
 use crate::output::OutputWriter;
 use crate::reaper::UndoList;
 use crate::recorder::EventSender;
+use crate::rerun::Rerun;
 use crate::secrets::Secrets;
 use crate::shell::Shells;
 use crate::tool_data::Updates;
@@ -134,6 +135,8 @@ pub struct Made {
     steps: Mutex<BTreeMap<StepId, MadeByStep>>,
     /// The images that names stand for.
     pub(crate) images: ImageCache,
+    /// The run that is done again, if one is.
+    pub(crate) rerun: Option<Arc<Rerun>>,
     /// What happens to the run's containers.
     pub(crate) watch: Watch,
     /// Whoever holds it may take names from images: an image goes with its last one.
@@ -164,6 +167,14 @@ pub struct MadeByStep {
 }
 
 impl Made {
+    /// Nothing yet, in a run that does another one again, if it does.
+    pub(crate) fn beside(rerun: Option<Arc<Rerun>>) -> Self {
+        Self {
+            rerun,
+            ..Self::default()
+        }
+    }
+
     /// Remembers the image that a step built.
     pub fn image(&self, step: &StepId, image: ImageIdentity) {
         self.change(step, |made| made.image = Some(image));

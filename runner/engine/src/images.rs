@@ -86,7 +86,9 @@ pub(crate) async fn known(context: &UnitContext, source: &ImageSource) -> Option
     if let ImageSource::Name(name) = source {
         let name = text(context, name).ok()?;
         let cell = context.made.images.cell(&name);
-        let find = async || match context.backend.inspect_image(&name).await {
+        let rerun = context.made.rerun.as_ref();
+        let wanted = rerun.and_then(|rerun| rerun.image(&name)).unwrap_or(&name);
+        let find = async || match context.backend.inspect_image(wanted).await {
             Ok(Some(image)) => Ok(image),
             Ok(None) | Err(_) => Err(()),
         };
@@ -108,6 +110,23 @@ async fn find(context: &UnitContext, name: &str) -> Result<ImageIdentity, Failur
     let looking = |error: BackendError| {
         FailureReason::Surroundings(error.trouble(format!("the image {name} cannot be looked up")))
     };
+    // A run that is done again has the images that it had.
+    if let Some(rerun) = &context.made.rerun
+        && let Some(id) = rerun.image(name)
+    {
+        let found = context.backend.inspect_image(id).await.map_err(looking)?;
+        if let Some(image) = found.filter(|found| found.id == *id) {
+            return Ok(image);
+        }
+        let message = format!(
+            "the engine no longer has the {name} of run {}",
+            rerun.run.short()
+        );
+        context.warn(
+            message,
+            Some("what the name stands for now is taken".to_owned()),
+        );
+    }
     if let Some(image) = context.backend.inspect_image(name).await.map_err(looking)? {
         return Ok(image);
     }

@@ -25,6 +25,7 @@ pub mod queue;
 pub mod reaper;
 pub mod recorder;
 pub mod release;
+pub mod rerun;
 pub mod run;
 pub mod secrets;
 pub mod shell;

@@ -25,6 +25,7 @@ use hoist_model::state::RunState;
 use tokio::sync::mpsc;
 
 use crate::backend::{BackendError, Connector};
+use crate::rerun::Rerun;
 use crate::secrets::Secrets;
 use crate::shell::Shells;
 
@@ -58,6 +59,8 @@ pub struct RunRequest {
     pub shells: Option<Arc<Shells>>,
     /// Signals that the process gets. A closed channel is fine: there are none then.
     pub signals: mpsc::Receiver<Signal>,
+    /// The run of which this one does something again, and what is taken from it.
+    pub rerun: Option<Arc<Rerun>>,
     /// How to start the reaper. Absent, there is none, and only the next run cleans up after a
     /// process that was killed.
     pub reaper: Option<ReaperCommand>,

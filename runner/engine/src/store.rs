@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use hoist_model::event::RunEvent;
 use hoist_model::ids::{RunId, StepId};
+use hoist_model::plan::Plan;
 use hoist_model::reason::Trouble;
 use hoist_model::state::RunState;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub use names::{attempt_name, file_names};
 const CANCEL: &str = "cancel";
 const EVENTS: &str = "events.jsonl";
 const RECORD: &str = "run.json";
+const PLAN: &str = "plan.json";
 const LOGS: &str = "logs";
 const ARTIFACTS: &str = "artifacts";
 const REPORTS: &str = "reports";
@@ -166,6 +168,21 @@ impl StoredRun {
         let mut state = RunState::default();
         self.events()?.iter().for_each(|event| state.apply(event));
         Ok(state)
+    }
+
+    /// The plan that it had.
+    ///
+    /// # Errors
+    /// When it was not kept, or cannot be read.
+    pub fn plan(&self) -> Result<Plan, Trouble> {
+        let path = self.folder.join(PLAN);
+        let what = format!("the plan of run {} cannot be read", self.id);
+        let text = fs::read(&path).map_err(|error| {
+            let hint = "one that holds a secret is not kept; `hoist run` begins from pipeline.toml";
+            trouble(&what, &path, &error).hint(hint)
+        })?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Trouble::new(what).cause(format!("{}: {error}", path.display())))
     }
 
     /// What `run.json` holds.

@@ -25,6 +25,11 @@ pub async fn execute(context: UnitContext) -> Ending {
     let Some(step) = context.step().cloned() else {
         return Ending::Passed;
     };
+    if let Some(rerun) = context.made.rerun.clone()
+        && let Some(ending) = rerun.take(&context).await
+    {
+        return ending;
+    }
     // Boxed, so that the compiler proves each of them to be `Send` by itself.
     let work: BoxFuture<'_, Ending> = match &step.unit {
         Unit::Container(unit) => container::execute(&context, &step, unit).boxed(),

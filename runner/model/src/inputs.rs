@@ -121,6 +121,8 @@ impl fmt::Display for Part {
 pub enum Decision {
     /// It did not: an earlier run did the same, and what it made is still there.
     Reused(EarlierRun),
+    /// It did not: the run does again what another one did, and this is taken from that.
+    Taken(EarlierRun),
     /// It ran: no earlier run of these inputs is known on this engine.
     New,
     /// It ran: what an earlier run made of the same is no longer there.

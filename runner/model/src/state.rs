@@ -287,7 +287,7 @@ impl RunState {
             EventKind::StepInputs {
                 step,
                 platform: None,
-                decision: Decision::Reused(earlier),
+                decision: Decision::Reused(earlier) | Decision::Taken(earlier),
                 ..
             } => self.with(step, |s| s.earlier = Some(earlier.clone())),
             EventKind::StepInputs { .. } => {}

@@ -101,6 +101,13 @@ fn why(kind: &str, explained: &Explained) -> Vec<String> {
                 false => format!("not run: {run} did the same and passed"),
             }]
         }
+        Decision::Taken(earlier) => {
+            let run = run(earlier.run, Some(earlier.at));
+            vec![format!(
+                "not {}: taken from {run}, which this run does again",
+                if builds { "built" } else { "run" }
+            )]
+        }
         Decision::Gone(earlier) => {
             let run = run(earlier.run, Some(earlier.at));
             vec![match builds {

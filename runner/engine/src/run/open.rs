@@ -43,6 +43,12 @@ pub(super) async fn open(mut request: RunRequest) -> Result<Run, RunError> {
     let plan = Arc::clone(&request.plan);
     let ids = plan.steps.iter().map(|step| &step.id);
     let folder = RunFolder::create(&request.root, id, ids).map_err(RunError::Folder)?;
+    // A plan that holds a secret's value, in a variable, is not written down.
+    if let Ok(text) = serde_json::to_string(&*plan)
+        && request.redactor.redact(&text) == text.as_str()
+    {
+        folder.keep_plan(&text).map_err(RunError::Folder)?;
+    }
     let paper = Paper {
         folder: folder.clone(),
         journal: folder.journal().map_err(RunError::Folder)?,
@@ -76,7 +82,7 @@ pub(super) async fn open(mut request: RunRequest) -> Result<Run, RunError> {
         dispatcher: Dispatcher::new(&plan, policy),
         labels: run_labels(id, &request, &owner, info.time),
         logins: Arc::new(request.secrets.logins(&plan)),
-        made: Arc::new(Made::default()),
+        made: Arc::new(Made::beside(request.rerun.clone())),
         running: BTreeMap::new(),
         ahead: BTreeMap::new(),
         tasks: JoinSet::new(),
@@ -122,7 +128,7 @@ fn started(request: &RunRequest) -> EventKind {
         steps: outlines.collect(),
         jobs: request.jobs.max(1),
         commit: request.commit.clone(),
-        rerun_of: None,
+        rerun_of: request.rerun.as_ref().map(|rerun| rerun.run),
     }
 }
 

@@ -49,6 +49,7 @@ fn bench_of(plan: Plan) -> Bench {
         connector: engine.connector(),
         engine: None,
         shells: None,
+        rerun: None,
         signals: received,
         reaper: None,
         version: "1.0".to_owned(),

@@ -9,7 +9,8 @@ use hoist_model::ids::{RunId, StepId, StepIx};
 use hoist_model::reason::Trouble;
 
 use super::{
-    ARTIFACTS, CANCEL, EVENTS, LOGS, RECORD, REPORTS, RunRecord, attempt_name, file_names, trouble,
+    ARTIFACTS, CANCEL, EVENTS, LOGS, PLAN, RECORD, REPORTS, RunRecord, attempt_name, file_names,
+    trouble,
 };
 
 /// The folder of a run.
@@ -53,6 +54,17 @@ impl RunFolder {
     /// When it cannot be made.
     pub(crate) fn journal(&self) -> Result<File, Trouble> {
         self.new_file(&self.path.join(EVENTS))
+    }
+
+    /// Keeps the plan, for whoever does the run again.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn keep_plan(&self, plan: &str) -> Result<(), Trouble> {
+        let path = self.path.join(PLAN);
+        let mut file = self.new_file(&path)?;
+        let written = file.write_all(plan.as_bytes());
+        written.map_err(|error| trouble("the plan cannot be written down", &path, &error))
     }
 
     /// Begins the log of an attempt at a step.

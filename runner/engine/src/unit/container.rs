@@ -32,6 +32,7 @@ use crate::recorder::Tap;
 use crate::unit::halt::{self, Halt, unless_stopped};
 use crate::walk::Owner;
 pub(crate) use ahead::Ahead;
+pub(crate) use kept::lay_down;
 use life::Exit;
 pub(crate) use life::live;
 pub(crate) use litter::Litter;

@@ -123,7 +123,7 @@ async fn persist(context: &UnitContext, reference: &str) -> Result<String, Backe
 }
 
 /// A reference without its tag or digest. A colon before the last slash is a registry's port.
-fn repository(reference: &str) -> &str {
+pub(crate) fn repository(reference: &str) -> &str {
     let name = reference
         .split_once('@')
         .map_or(reference, |(name, _)| name);

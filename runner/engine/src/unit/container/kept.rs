@@ -59,7 +59,7 @@ impl Kept {
         let from = to.parent()?.join(self.run.to_string());
         let (name, until) = (name(context), SystemTime::from(self.at));
         let given = blocking(move || {
-            let given = give(&from, &to, &name, until);
+            let given = give(&from, &to, (&name, &name), Some(until));
             if !matches!(&given, Ok(sum) if *sum == self.sum) {
                 for folder in folders(&to, &name) {
                     let _ = fs::remove_dir_all(folder);
@@ -142,15 +142,28 @@ fn sync(run: &Path, name: &Path) -> io::Result<Sum> {
 }
 
 /// Lays down what a step left in another run, but for its log, which is only looked at.
-fn give(from: &Path, to: &Path, name: &Path, until: SystemTime) -> io::Result<Sum> {
+fn give(
+    from: &Path,
+    to: &Path,
+    (name, own): (&Path, &Path),
+    until: Option<SystemTime>,
+) -> io::Result<Sum> {
     let log = log(from, name);
+    let places: Vec<_> = folders(from, name)
+        .into_iter()
+        .zip(folders(to, own))
+        .collect();
     each(from, name, |entry, data| {
-        let target = entry.path().strip_prefix(from);
-        let target = to.join(target.map_err(io::Error::other)?);
+        let target = places.iter().find_map(|(from, to)| {
+            let inside = entry.path().strip_prefix(from).ok()?;
+            Some(to.join(inside))
+        });
+        let target = target.unwrap_or_else(|| to.join(own));
         if data.is_dir() {
             return fs::create_dir_all(target);
         }
-        if !data.is_file() || data.modified()? > until {
+        if !data.is_file() || until.is_some_and(|until| data.modified().is_ok_and(|at| at > until))
+        {
             return Err(io::Error::other("it was touched"));
         }
         if entry.path() == log {
@@ -158,6 +171,17 @@ fn give(from: &Path, to: &Path, name: &Path, until: SystemTime) -> io::Result<Su
         }
         link(entry.path(), &target)
     })
+}
+
+/// Gives the step of `context` what lies in the folder of another run under that name.
+pub(crate) async fn lay_down(context: &UnitContext, from: &Path, then: &str) -> io::Result<()> {
+    let (from, to) = (from.to_owned(), context.run_folder.clone());
+    let (own, then) = (name(context), PathBuf::from(then));
+    blocking(move || {
+        give(&from, &to, (&then, &own), None)?;
+        take_over(&log(&from, &then), &log(&to, &own))
+    })
+    .await
 }
 
 /// Puts a file in the place of another, or leaves that as it is.

@@ -1,0 +1,264 @@
+//! A run that does again what another one did: the same plan, on the same images. What is not done
+//! again is taken as it was, with its log, artifacts, outputs, results and images. It refuses to take
+//! what is no longer there, which is then done again, and said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use hoist_model::event::EventKind;
+use hoist_model::ids::{RunId, StepId};
+use hoist_model::image::ImageSource;
+use hoist_model::inputs::{Decision, EarlierRun, Part, StepInputs};
+use hoist_model::plan::Plan;
+use hoist_model::reason::{Ending, Trouble};
+use hoist_model::state::{RunState, StepState};
+use hoist_model::unit::Unit;
+use jiff::Timestamp;
+
+use crate::context::UnitContext;
+use crate::store::{StoredRun, attempt_name, file_names};
+use crate::unit::container::lay_down;
+use crate::unit::push::repository;
+
+/// What a run takes from another one.
+#[derive(Debug)]
+pub struct Rerun {
+    /// The other one.
+    pub run: RunId,
+    folder: PathBuf,
+    at: Timestamp,
+    taken: BTreeMap<StepId, Taken>,
+    /// The engine's IDs of images, by the names under which the other run had them.
+    images: BTreeMap<String, String>,
+}
+
+/// A step that is not done again.
+#[derive(Debug)]
+struct Taken {
+    /// The name of its files in the other run's folder.
+    name: String,
+    /// What it told.
+    events: Vec<EventKind>,
+}
+
+impl Rerun {
+    /// Of that run, whose plan this is. With `failed`, what did well is taken and what needs nothing
+    /// that did not; else only images that were built.
+    ///
+    /// # Errors
+    /// When the run's events cannot be read.
+    pub fn of(run: &StoredRun, plan: &Plan, failed: bool) -> Result<Self, Trouble> {
+        let events = run.events()?;
+        let mut state = RunState::default();
+        events.iter().for_each(|event| state.apply(event));
+        let mut settled = BTreeSet::new();
+        let mut taken = BTreeMap::new();
+        let names = file_names(plan.steps.iter().map(|step| &step.id));
+        for (ix, (step, name)) in plan.steps.iter().zip(names).enumerate() {
+            let needs = step.needs.iter().all(|need| settled.contains(&need.step));
+            let then = state.step(&step.id);
+            let good = then
+                .and_then(StepState::ending)
+                .is_some_and(Ending::is_good);
+            let wanted = failed || matches!(step.unit, Unit::Build(_));
+            if needs && good && wanted {
+                let attempts = then.map_or(0, |then| then.failed_attempts.len());
+                let attempt = u32::try_from(attempts)
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(1);
+                let name = attempt_name(&name, attempt);
+                let events = Vec::new();
+                taken.insert(step.id.clone(), Taken { name, events });
+            }
+            if step.skip.is_some() || taken.contains_key(&step.id) {
+                settled.insert(ix);
+            }
+        }
+        let mut rerun = Self {
+            run: run.id,
+            folder: run.folder.clone(),
+            at: state.started_at.unwrap_or_default(),
+            taken,
+            images: BTreeMap::new(),
+        };
+        events
+            .into_iter()
+            .for_each(|event| rerun.learn(plan, event.kind));
+        Ok(rerun)
+    }
+
+    /// There is a step that is to be done.
+    #[must_use]
+    pub fn does_something(&self, plan: &Plan) -> bool {
+        let mut steps = plan.steps.iter();
+        steps.any(|step| step.skip.is_none() && !self.taken.contains_key(&step.id))
+    }
+
+    /// The engine's ID of the image that the other run knew by that name.
+    pub(crate) fn image(&self, name: &str) -> Option<&String> {
+        self.images.get(name)
+    }
+
+    fn learn(&mut self, plan: &Plan, event: EventKind) {
+        let step = match &event {
+            EventKind::StepInputs { step, inputs, .. } => return self.pin(plan, step, inputs),
+            // What counts is what the last attempt told.
+            EventKind::StepStarted { step, .. } => {
+                if let Some(taken) = self.taken.get_mut(step) {
+                    taken.events.clear();
+                }
+                return;
+            }
+            EventKind::TestsFound { step, .. }
+            | EventKind::FindingsFound { step, .. }
+            | EventKind::ArtifactKept { step, .. }
+            | EventKind::InputGiven { step, .. }
+            | EventKind::OutputsFound { step, .. }
+            | EventKind::ImageBuilt { step, .. }
+            | EventKind::ImagePushed { step, .. }
+            | EventKind::ServiceReleased { step, .. }
+            | EventKind::Warning {
+                step: Some(step), ..
+            } => step.clone(),
+            _ => return,
+        };
+        if let Some(taken) = self.taken.get_mut(&step) {
+            taken.events.push(event);
+        }
+    }
+
+    /// Notes which images the names of a step stood for.
+    fn pin(&mut self, plan: &Plan, step: &StepId, inputs: &StepInputs) {
+        let Some((_, step)) = plan.find(step) else {
+            return;
+        };
+        let Unit::Container(unit) = &step.unit else {
+            return;
+        };
+        for part in &inputs.parts {
+            let source = match &part.part {
+                Part::Image => Some(&unit.image),
+                Part::Service(name) => {
+                    let mut services = unit.services.iter();
+                    let service = services.find(|service| service.name == *name);
+                    service.map(|service| &service.image)
+                }
+                _ => None,
+            };
+            let name = match source {
+                Some(ImageSource::Name(name)) => name.as_literal(),
+                Some(ImageSource::Step(_)) | None => None,
+            };
+            if let Some((name, id)) = name.zip(part.shown.clone()) {
+                self.images.insert(name, id);
+            }
+        }
+    }
+
+    /// Gives the step what the other run came to, if that is to be taken and still there.
+    pub(crate) async fn take(&self, context: &UnitContext) -> Option<Ending> {
+        let step = context.id();
+        let taken = self.taken.get(&step)?;
+        for event in &taken.events {
+            if let EventKind::ImageBuilt { image, .. } = event {
+                let found = context.backend.inspect_image(&image.id).await;
+                if !matches!(&found, Ok(Some(found)) if found.id == image.id) {
+                    let image = image.tags.first().map_or(image.short(), String::as_str);
+                    self.gone(context, &format!("the image {image}"));
+                    return None;
+                }
+            }
+        }
+        let laid = lay_down(context, &self.folder, &taken.name).await;
+        if laid.is_err() {
+            self.gone(context, &format!("what {step} left"));
+            return None;
+        }
+        let earlier = EarlierRun {
+            run: self.run,
+            at: self.at,
+        };
+        context.events.send(EventKind::StepInputs {
+            step,
+            platform: None,
+            inputs: StepInputs::default(),
+            decision: Decision::Taken(earlier.clone()),
+        });
+        for event in &taken.events {
+            context
+                .events
+                .send(give(context, event.clone(), &taken.name, &earlier));
+        }
+        Some(Ending::Cached)
+    }
+
+    fn gone(&self, context: &UnitContext, what: &str) {
+        let message = format!(
+            "{what} of run {} is gone: it is made again",
+            self.run.short()
+        );
+        context.warn(message, None);
+    }
+}
+
+/// Lets later steps have what the event tells of; gives what is to be told of it now.
+fn give(context: &UnitContext, event: EventKind, name: &str, earlier: &EarlierRun) -> EventKind {
+    let made = &context.made;
+    match event {
+        EventKind::ArtifactKept { step, mut artifact } => {
+            let before = format!("artifacts/{name}/");
+            if let Some(rest) = artifact.path.strip_prefix(&before) {
+                let own = context.artifacts.file_name().unwrap_or_default();
+                artifact.path = format!("artifacts/{}/{rest}", own.to_string_lossy());
+            }
+            made.keep(&step, artifact.clone());
+            EventKind::ArtifactKept { step, artifact }
+        }
+        EventKind::OutputsFound { step, outputs } => {
+            made.outputs(&step, outputs.clone());
+            EventKind::OutputsFound { step, outputs }
+        }
+        EventKind::ImageBuilt {
+            step,
+            image,
+            earlier: before,
+            platform,
+            first_executed,
+        } => {
+            if let Some(platform) = &platform {
+                made.platform_image(&step, platform.clone(), image.clone());
+            }
+            if made.get(&step).and_then(|made| made.image).is_none() {
+                made.image(&step, image.clone());
+            }
+            EventKind::ImageBuilt {
+                step,
+                image,
+                earlier: Some(before.unwrap_or_else(|| earlier.clone())),
+                platform,
+                first_executed,
+            }
+        }
+        EventKind::ImagePushed {
+            step,
+            reference,
+            digest,
+        } => {
+            // The first is what others refer to.
+            if made.get(&step).and_then(|made| made.digest).is_none() {
+                made.digest(&step, format!("{}@{digest}", repository(&reference)));
+            }
+            EventKind::ImagePushed {
+                step,
+                reference,
+                digest,
+            }
+        }
+        EventKind::TestsFound { step, cases, .. } => EventKind::TestsFound {
+            step,
+            attempt: context.attempt,
+            cases,
+        },
+        event => event,
+    }
+}
