@@ -101,6 +101,6 @@ timeout = "6s"
     run.signal("CONT");
     run.end(Duration::from_secs(20)).expect(0).says("a | done");
     // Without a pause its time is up.
-    let ended = project.hoist(&["--progress", "plain", "run"]);
+    let ended = project.hoist(&["--progress", "plain", "run", "--no-cache"]);
     ended.expect(1).says("timed out");
 }
