@@ -6,6 +6,8 @@ mod support;
 
 // Marked as tests, so that the lints for what runs for users leave them be.
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod bad_input;

@@ -185,6 +185,10 @@ pub(crate) struct Run {
     /// The shell that is opened then.
     #[arg(long, value_name = "PROGRAM", default_value = "sh")]
     pub(crate) shell: String,
+    /// Approve of the deploy whose changes have this digest, as a run that was not approved said it;
+    /// can be given more than once.
+    #[arg(long, value_name = "DIGEST", value_parser = digest)]
+    pub(crate) approve: Vec<String>,
     /// Show the plan and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -220,6 +224,17 @@ pub(crate) struct Shell {
 
 fn duration(text: &str) -> Result<std::time::Duration, String> {
     hoist_model::quantity::duration(text).map_err(|error| error.to_string())
+}
+
+fn digest(text: &str) -> Result<String, String> {
+    let least = crate::approval::SHORTEST;
+    let digits = text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
+    match digits && text.len() >= least {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a digest has at least {least} digits, each of 0 to 9 or a to f"
+        )),
+    }
 }
 
 /// Arguments of `plan`.

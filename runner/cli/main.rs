@@ -2,6 +2,7 @@
 //! given, hands it to one command, and turns the result into an exit code; nothing else ends the
 //! process.
 
+mod approval;
 mod args;
 mod commands;
 mod exit;

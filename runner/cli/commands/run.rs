@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{Outcome, connector, print, say};
+use crate::approval::Starter;
 use crate::args::{self, Progress};
 use crate::exit::CliError;
 use crate::options::{Options, size};
@@ -81,6 +82,7 @@ pub(super) fn request(
         fail_fast: args.fail_fast,
         timeout: args.timeout.or(plan.timeout),
         plan: Arc::new(plan),
+        approver: Arc::new(Starter::new(&args.approve, options.progress)),
         connector: connector(options),
         engine: None,
         shells: None,

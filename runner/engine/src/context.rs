@@ -15,6 +15,7 @@ use hoist_model::results::Artifact;
 use hoist_model::text::{StepValue, Text};
 use tokio::sync::watch;
 
+use crate::approval::Approver;
 use crate::backend::{Backend, Connector, Labels, Login};
 use crate::chores::Chores;
 use crate::images::ImageCache;
@@ -47,6 +48,8 @@ pub struct UnitContext {
     pub backend: Arc<dyn Backend>,
     /// The way to other engines, for environments that name one.
     pub connector: Arc<dyn Connector>,
+    /// Who approves of deploys that need it.
+    pub approver: Arc<dyn Approver>,
     /// The whole plan.
     pub plan: Arc<Plan>,
     /// This step's place in it.

@@ -475,6 +475,7 @@ fn while_stopping(ending: Ending, reason: &CancelReason) -> Ending {
         | FailureReason::Service { .. }
         | FailureReason::Surroundings(_) => Ending::Cancelled(reason.clone()),
         FailureReason::Gate { .. }
+        | FailureReason::NotApproved { .. }
         | FailureReason::Deploy { .. }
         | FailureReason::Configuration(_) => Ending::Failed(failure),
     }

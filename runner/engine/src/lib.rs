@@ -5,6 +5,7 @@
 //! anything (that is `hoist-report`, behind `hoist_model::reporter::Reporter`), to read the
 //! process's environment, and to match on step kinds: it sees units only.
 
+pub mod approval;
 pub mod archive;
 pub(crate) mod artifacts;
 pub mod backend;

@@ -2,10 +2,12 @@
 //! and what is not well is taken back, so that the release before serves again.
 //!
 //! The truth is on the engine: all that is known of an environment is read from the labels of its
-//! objects, so another machine or a lost run folder changes nothing. The strategy is `recreate`; a
+//! objects, so another machine or a lost run folder changes nothing. Where someone must approve, the
+//! lock is not held while they think, and what they approved of is all that is done. The strategy is `recreate`; a
 //! service publishes its own ports. Refused here: to touch what lacks the environment's labels, to
 //! build or to send images, and to remove data.
 
+mod approve;
 mod bare;
 mod down;
 mod health;
@@ -29,7 +31,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use hoist_model::event::{EventKind, ReleasedService};
+use hoist_model::event::{EventKind, Question, ReleasedService};
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason, Fallback, Trouble};
 use hoist_model::unit::ReleaseUnit;
@@ -72,20 +74,74 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     let Some(first) = services.values().next() else {
         return Ok(());
     };
-    context.phase(format!("waiting for the lock of {}", place.environment));
     let image = &first.image.image.id;
-    let stop = context.stopped(Stop::Grace);
-    let lock = match Lock::take(&target.backend, &place, image, &context.labels, stop).await {
-        Ok(lock) => lock,
-        Err(_) if *context.stop.borrow() > Stop::No => return Err(stopped()),
-        Err(trouble) => return Err(FailureReason::Surroundings(trouble)),
-    };
-    let result = release_locked(context, &place, &target, unit, &services).await;
-    if let Err(error) = lock.release().await {
-        let message = format!("the lock of {} is left over: {error}", place.environment);
-        context.warn(message, Some("the end of the run tries again".to_owned()));
+    let mut approved = None;
+    loop {
+        context.phase(format!("waiting for the lock of {}", place.environment));
+        let stop = context.stopped(Stop::Grace);
+        let lock = match Lock::take(&target.backend, &place, image, &context.labels, stop).await {
+            Ok(lock) => lock,
+            Err(_) if *context.stop.borrow() > Stop::No => return Err(stopped()),
+            Err(trouble) => return Err(FailureReason::Surroundings(trouble)),
+        };
+        let result = release_locked(context, &place, &target, unit, &services, &approved).await;
+        if let Err(error) = lock.release().await {
+            let message = format!("the lock of {} is left over: {error}", place.environment);
+            context.warn(message, Some("the end of the run tries again".to_owned()));
+        }
+        match result? {
+            Came::Done => return Ok(()),
+            Came::Question(question) => approved = Some(ask(context, question).await?),
+        }
     }
-    result
+}
+
+/// What a look at an environment came to.
+enum Came {
+    /// The release is in place.
+    Done,
+    /// Someone must approve of this first. Nothing of it was done.
+    Question(Question),
+}
+
+/// Gives the digest that was approved of.
+async fn ask(context: &UnitContext, question: Question) -> Result<String, FailureReason> {
+    let approver = &context.approver;
+    let (step, asked) = (context.id(), approver.is_there());
+    let given = if approver.beforehand(&question) {
+        true
+    } else if asked {
+        context.phase("waiting for approval");
+        context.events.send(EventKind::ApprovalAwaited {
+            step: step.clone(),
+            question: question.clone(),
+        });
+        tokio::select! {
+            biased;
+            _ = context.stopped(Stop::Grace) => return Err(stopped()),
+            given = approver.ask(&question) => given,
+        }
+    } else {
+        false
+    };
+    let Question {
+        environment,
+        digest,
+        ..
+    } = question;
+    if !given {
+        return Err(FailureReason::NotApproved {
+            environment,
+            digest,
+            denied: asked,
+        });
+    }
+    context.events.send(EventKind::Approved {
+        step,
+        environment,
+        digest: digest.clone(),
+    });
+    Ok(digest)
 }
 
 async fn release_locked(
@@ -94,7 +150,8 @@ async fn release_locked(
     target: &Target,
     unit: &ReleaseUnit,
     services: &BTreeMap<String, Prepared<'_>>,
-) -> Result<(), FailureReason> {
+    approved: &Option<String>,
+) -> Result<Came, FailureReason> {
     let backend = target.backend.as_ref();
     let read = async || {
         let deployed = read::read(backend, place).await;
@@ -115,7 +172,25 @@ async fn release_locked(
     let running = running
         .map_err(|error| surroundings("the engine's containers cannot be listed", &error))?;
     prepare::check_ports(unit, &program, &running).map_err(FailureReason::Surroundings)?;
-    say(context, &deployed, &program, unit, sequence).await;
+    let lines = changes(&deployed, &program, unit, sequence);
+    let question = approve::question(
+        place,
+        unit.environment.engine.as_deref(),
+        &program,
+        &wanted,
+        &lines,
+    );
+    let question = question.filter(|_| unit.environment.approval);
+    let open = question.filter(|question| approved.as_ref() != Some(&question.digest));
+    // Once, whether someone has to read it before or not.
+    if approved.is_none() || open.is_some() {
+        for line in &lines {
+            context.output.line(line).await;
+        }
+    }
+    if let Some(question) = open {
+        return Ok(Came::Question(question));
+    }
 
     let mut performer = performer(context, place, target, unit, services, &deployed, sequence);
     performer.adopt_networks().map_err(|why| {
@@ -125,7 +200,7 @@ async fn release_locked(
     })?;
     performer.run(&program).await.map_err(reason)?;
     announce(&performer, &program).await;
-    Ok(())
+    Ok(Came::Done)
 }
 
 fn performer<'a>(
@@ -176,29 +251,36 @@ async fn mend_first(performer: &mut Performer<'_>) -> Result<bool, FailureReason
     Ok(!mending.actions.is_empty())
 }
 
-/// Says what is about to happen, the downtime included.
-async fn say(
-    context: &UnitContext,
+/// What is about to happen, the downtime included.
+fn changes(
     deployed: &Deployed,
     program: &Program,
     unit: &ReleaseUnit,
     sequence: u64,
-) {
-    for service in unit.services.iter().map(|service| &service.name) {
-        let line = match program.changes.get(service) {
-            None => continue,
-            Some(Change::New) => format!("{service} is new in release {sequence}"),
-            Some(Change::Unchanged(_)) => format!("{service} did not change and is left running"),
-            Some(Change::Stopped(_)) => format!("{service} did not change and is started again"),
-            Some(Change::Recreated { old, why }) => {
+) -> Vec<String> {
+    let services = unit.services.iter().map(|service| &service.name);
+    let known = services.filter_map(|service| {
+        Some(match program.changes.get(service)? {
+            Change::New => format!("{service} is new in release {sequence}"),
+            Change::Unchanged(_) => format!("{service} did not change and is left running"),
+            Change::Stopped(_) => format!("{service} did not change and is started again"),
+            Change::Recreated { old, why } => {
                 let before = deployed.generation(old).map_or(0, |old| old.sequence);
                 format!(
                     "{service} is replaced, {why}: release {sequence} after {before}; it is down meanwhile"
                 )
             }
-        };
-        context.output.line(&line).await;
-    }
+        })
+    });
+    let gone = program.afterwards.iter().filter_map(|action| match action {
+        plan::Action::Remove(plan::Which::Old(id)) => {
+            let old = deployed.generation(id)?;
+            let wanted = program.changes.contains_key(&old.service);
+            (!wanted).then(|| format!("{} is no longer wanted and removed", old.service))
+        }
+        _ => None,
+    });
+    known.chain(gone).collect()
 }
 
 /// Tells what is in place now.

@@ -24,6 +24,7 @@ use hoist_model::reporter::Reporter;
 use hoist_model::state::RunState;
 use tokio::sync::mpsc;
 
+use crate::approval::Approver;
 use crate::backend::{BackendError, Connector};
 use crate::rerun::Rerun;
 use crate::secrets::Secrets;
@@ -51,6 +52,8 @@ pub struct RunRequest {
     /// Who is told of what happens. They are finished from the last to the first, so that the first
     /// can show what those after it could not write.
     pub reporters: Vec<Box<dyn Reporter>>,
+    /// Who approves of deploys that need it.
+    pub approver: Arc<dyn Approver>,
     /// The way to engines.
     pub connector: Arc<dyn Connector>,
     /// The address of the engine; the one in use where absent.

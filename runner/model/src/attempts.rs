@@ -61,6 +61,7 @@ impl RetryWhen {
                 Some(Self::SystemFailure)
             }
             FailureReason::Gate { .. }
+            | FailureReason::NotApproved { .. }
             | FailureReason::Deploy { .. }
             | FailureReason::Configuration(_) => None,
         }
@@ -124,6 +125,7 @@ impl AllowFailure {
                 | FailureReason::TimedOut { .. }
                 | FailureReason::Gate { .. } => true,
                 FailureReason::Deploy { .. }
+                | FailureReason::NotApproved { .. }
                 | FailureReason::Service { .. }
                 | FailureReason::Configuration(_)
                 | FailureReason::Surroundings(_) => false,

@@ -164,6 +164,22 @@ pub enum EventKind {
         /// `sha256:...`, as the registry knows it.
         digest: String,
     },
+    /// A deploy waits until someone approves of what it would change.
+    ApprovalAwaited {
+        /// Which step.
+        step: StepId,
+        /// What is asked.
+        question: Question,
+    },
+    /// Someone approved of what a deploy changes.
+    Approved {
+        /// Which step.
+        step: StepId,
+        /// The environment.
+        environment: String,
+        /// Of what changes.
+        digest: String,
+    },
     /// A service of a release is in place.
     ServiceReleased {
         /// Which step.
@@ -231,6 +247,17 @@ pub struct StepOutline {
     /// What the file relaxes of the default sealing.
     #[serde(default)]
     pub relaxations: Vec<String>,
+}
+
+/// What a deploy would change, to be approved of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The environment's name.
+    pub environment: String,
+    /// Of all that would change; another change has another one.
+    pub digest: String,
+    /// What would change, a sentence each.
+    pub changes: Vec<String>,
 }
 
 /// A service that a release put in place or found in place.

@@ -92,6 +92,15 @@ pub enum FailureReason {
         /// Its last lines.
         tail: String,
     },
+    /// Nobody approved of what a deploy would have changed. Nothing was touched.
+    NotApproved {
+        /// The environment.
+        environment: String,
+        /// Of what would have changed.
+        digest: String,
+        /// Someone was asked and said no; else nobody was there to ask.
+        denied: bool,
+    },
     /// The pipeline asks for what cannot be had: a missing file, a bad reference.
     Configuration(Trouble),
     /// Something around the pipeline failed: engine, registry, network, disk, scanner.
@@ -267,6 +276,7 @@ impl FailureReason {
             | Self::CannotStart { .. }
             | Self::Build { .. } => Verdict::StepFailed,
             Self::Gate { .. } => Verdict::GateFailed,
+            Self::NotApproved { .. } => Verdict::NotApproved,
             Self::Deploy { .. } => Verdict::DeployFailed,
             Self::Configuration(_) => Verdict::Configuration,
             Self::Service { .. } | Self::Surroundings(_) => Verdict::Surroundings,

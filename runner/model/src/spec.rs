@@ -119,6 +119,8 @@ pub struct SecretSpec {
 pub struct EnvironmentSpec {
     /// An engine's address, or `context:NAME`; the engine in use if nothing is said.
     pub engine: Option<At<String>>,
+    /// Someone must approve of what a deploy would change, before it does.
+    pub approval: Option<At<bool>>,
     /// Networks, by name. There is always one called `default`.
     #[serde(default)]
     pub networks: BTreeMap<At<String>, NetworkSpec>,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EventKind, ReleasedService, RunEvent, StepOutline};
+use crate::event::{EventKind, Question, ReleasedService, RunEvent, StepOutline};
 use crate::gc::Tally;
 use crate::ids::{RunId, StepId};
 use crate::image::ImageIdentity;
@@ -109,6 +109,9 @@ pub struct StepState {
     pub earlier: Option<EarlierRun>,
     /// References pushed, with digests.
     pub pushed: Vec<(String, String)>,
+    /// The approval that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<Question>,
     /// Services that it put in place.
     pub released: Vec<ReleasedService>,
     /// Its warnings.
@@ -159,6 +162,7 @@ impl StepState {
             image: None,
             earlier: None,
             pushed: Vec::new(),
+            awaits: None,
             released: Vec::new(),
             warnings: Vec::new(),
         }
@@ -298,6 +302,10 @@ impl RunState {
             } => {
                 self.with(step, |s| s.pushed.push((reference.clone(), digest.clone())));
             }
+            EventKind::ApprovalAwaited { step, question } => {
+                self.with(step, |s| s.awaits = Some(question.clone()));
+            }
+            EventKind::Approved { step, .. } => self.with(step, |s| s.awaits = None),
             EventKind::ServiceReleased { step, service } => {
                 self.with(step, |s| s.released.push(service.clone()));
             }
@@ -331,6 +339,7 @@ impl RunState {
                 s.status = StepStatus::Ended(ending.clone());
                 s.duration = *duration;
                 s.phase = None;
+                s.awaits = None;
             }),
             EventKind::RunEnded { verdict } => self.verdict = Some(*verdict),
             EventKind::Unknown => {}

@@ -446,6 +446,9 @@ pub struct EnvironmentPlan {
     pub name: String,
     /// An engine's address, or `context:NAME`; the engine in use where absent.
     pub engine: Option<String>,
+    /// Someone must approve of what is to change.
+    #[serde(default)]
+    pub approval: bool,
     /// Networks by name. There is always one called `default`.
     pub networks: BTreeMap<String, NetworkPlan>,
 }

@@ -152,6 +152,7 @@ fn whole(step: &StepState) -> xml::TestCase {
                 | FailureReason::CannotStart { .. }
                 | FailureReason::Build { .. }
                 | FailureReason::Gate { .. }
+                | FailureReason::NotApproved { .. }
                 | FailureReason::Deploy { .. } => {
                     xml::TestCaseBuilder::failure(&name, time, "failure", &message)
                 }

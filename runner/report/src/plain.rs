@@ -131,6 +131,12 @@ impl<W: Write + Send> Reporter for Plain<W> {
                 let text = self.paint.paint(WARN, &text);
                 self.say(step, &text)?;
             }
+            EventKind::ApprovalAwaited { step, question } => {
+                for line in words::question(question) {
+                    let line = clean(line.as_bytes(), false);
+                    self.say(step, &self.paint.paint(WARN, &line))?;
+                }
+            }
             EventKind::StepEnded { step, .. } => {
                 if let Some(step) = state.step(step) {
                     self.ended(step)?;
@@ -157,6 +163,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
             | EventKind::StepInputs { .. }
             | EventKind::ImageBuilt { .. }
             | EventKind::ImagePushed { .. }
+            | EventKind::Approved { .. }
             | EventKind::ServiceReleased { .. }
             | EventKind::Warning { .. }
             | EventKind::Collected { .. }

@@ -206,7 +206,11 @@ fn stop(unit: &ContainerUnit) -> Option<String> {
 }
 
 fn release(unit: &ReleaseUnit) -> Vec<String> {
-    let mut out = vec![format!("to environment {}", unit.environment.name)];
+    let asks = match unit.environment.approval {
+        true => ", when someone approves",
+        false => "",
+    };
+    let mut out = vec![format!("to environment {}{asks}", unit.environment.name)];
     for service in &unit.services {
         let ports = service.ports.iter().map(|port| {
             let ip = port

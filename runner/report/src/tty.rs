@@ -136,7 +136,9 @@ impl Tty {
     fn region(&self, state: &RunState, elapsed: Duration) -> String {
         let (columns, rows) = (self.size)();
         let columns = columns.saturating_sub(1);
-        if columns < NARROW {
+        // What is typed as an answer is not drawn over.
+        let asks = state.steps.iter().any(|step| step.awaits.is_some());
+        if asks || columns < NARROW {
             return String::new();
         }
         let room = rows.saturating_sub(2).max(1);
@@ -254,6 +256,13 @@ impl Reporter for Tty {
                 let text = self.paint.paint(WARN, &format!("↻ {step}  {text}"));
                 self.permanent.push(text);
             }
+            EventKind::ApprovalAwaited { step, question } => {
+                let lines = words::question(question).into_iter();
+                let lines = lines.map(|line| clean(line.as_bytes(), false));
+                let head = self.paint.paint(WARN, &format!("? {step}"));
+                self.permanent.push(head);
+                self.permanent.extend(lines);
+            }
             EventKind::Warning {
                 step: None,
                 message,
@@ -277,6 +286,7 @@ impl Reporter for Tty {
             | EventKind::StepInputs { .. }
             | EventKind::ImageBuilt { .. }
             | EventKind::ImagePushed { .. }
+            | EventKind::Approved { .. }
             | EventKind::ServiceReleased { .. }
             | EventKind::Warning { .. }
             | EventKind::Collected { .. }

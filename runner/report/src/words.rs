@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use hoist_model::event::ReleasedService;
+use hoist_model::event::{Question, ReleasedService};
 use hoist_model::reason::{
     CancelReason, Ending, FailureReason, Fallback, Signal, SkipReason, Trouble, Verdict,
 };
@@ -171,6 +171,14 @@ pub fn failure(reason: &FailureReason) -> String {
         } => {
             format!("deploy failed, {}", fallback(after))
         }
+        FailureReason::NotApproved {
+            environment,
+            denied,
+            ..
+        } => match denied {
+            true => format!("the deploy to {environment} was denied"),
+            false => format!("the deploy to {environment} needs approval"),
+        },
         FailureReason::Service {
             service, message, ..
         } => format!("service {service} {message}"),
@@ -178,6 +186,23 @@ pub fn failure(reason: &FailureReason) -> String {
             trouble.what.clone()
         }
     }
+}
+
+/// The lines that ask whoever sits there to approve.
+#[must_use]
+pub fn question(question: &Question) -> Vec<String> {
+    let Question {
+        environment,
+        digest,
+        changes,
+    } = question;
+    let mut lines = vec![format!("a deploy to {environment} would change:")];
+    lines.extend(changes.iter().map(|change| format!("    {change}")));
+    lines.push(format!("    digest {digest}"));
+    lines.push(format!(
+        "type `{environment}` and Enter to approve, anything else to deny"
+    ));
+    lines
 }
 
 /// What serves after a failed deploy.
@@ -213,6 +238,11 @@ pub fn details(reason: &FailureReason) -> Vec<String> {
                 .chain(message.lines().map(str::to_owned))
                 .collect()
         }
+        FailureReason::NotApproved { denied: true, .. } => vec!["nothing was changed".to_owned()],
+        FailureReason::NotApproved { digest, .. } => vec![
+            "nothing was changed; its output says what would have been".to_owned(),
+            format!("try: hoist run --approve {digest}"),
+        ],
         FailureReason::Deploy { message, .. } => message.lines().map(str::to_owned).collect(),
         FailureReason::Service { probe, tail, .. } => {
             let quoted = |what: &str, text: &str| {

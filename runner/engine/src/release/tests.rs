@@ -1,5 +1,6 @@
 //! Releases over an engine in memory.
 
+mod approvals;
 mod elsewhere;
 mod faults;
 pub(super) mod fixtures;

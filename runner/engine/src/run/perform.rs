@@ -244,6 +244,7 @@ impl Run {
         UnitContext {
             backend: Arc::clone(&self.backend),
             connector: Arc::clone(&request.connector),
+            approver: Arc::clone(&request.approver),
             plan: Arc::clone(&request.plan),
             ix,
             run: self.id,

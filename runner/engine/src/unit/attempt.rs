@@ -195,6 +195,7 @@ fn timed_out(ending: Ending, after: Duration) -> Ending {
         // What a step waited for in vain says more than that it did.
         FailureReason::Service { .. }
         | FailureReason::Gate { .. }
+        | FailureReason::NotApproved { .. }
         | FailureReason::Deploy { .. }
         | FailureReason::Configuration(_) => failure,
     })

@@ -82,6 +82,7 @@ impl Stage {
             attempt: 1,
             ix: 0,
             run,
+            approver: crate::approval::Nobody::new(),
             shared: None,
             root: folder.path().to_owned(),
             artifacts: run_folder.join("artifacts/unit"),

@@ -32,6 +32,7 @@ impl Cx<'_> {
         EnvironmentPlan {
             name: name.value.clone(),
             engine,
+            approval: spec.approval.as_ref().is_some_and(|at| at.value),
             networks,
         }
     }

@@ -32,11 +32,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "say for each step whether it is tried again: most failures do not pass by themselves",
     ),
     (
-        "environments.*",
-        "approval",
-        "leave it out; ask for approval where hoist is started",
-    ),
-    (
         "environments.*.networks.*",
         "driver",
         "networks are bridges of the engine",
@@ -187,7 +182,7 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     (
         "steps.*.deploy",
         "approval",
-        "leave it out; ask for approval where hoist is started",
+        "it is the environment's: `[environments.NAME]`",
     ),
     (
         "steps.*.deploy.services.*",

@@ -67,6 +67,7 @@ impl Deploy {
             plan: Arc::new(plan),
             ix: 0,
             run,
+            approver: crate::approval::Nobody::new(),
             shared: None,
             root: PathBuf::new(),
             artifacts: PathBuf::new(),
@@ -191,6 +192,7 @@ pub(crate) fn unit(services: Vec<ServiceUnit>) -> ReleaseUnit {
         environment: EnvironmentPlan {
             name: "staging".to_owned(),
             engine: None,
+            approval: false,
             networks: [("default".to_owned(), NetworkPlan::default())].into(),
         },
         services,

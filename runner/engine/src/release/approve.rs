@@ -1,0 +1,55 @@
+//! What is to be approved of: the changes of a release in words, and a digest of all of them. Two
+//! deploys that would change the same to the same have one digest; what is asked later about a
+//! changed image, setting or environment has another. It refuses to take up the values of secrets:
+//! that they changed is said, not to what.
+
+use hoist_model::event::Question;
+
+use super::names::Place;
+use super::plan::{Action, Program, Wanted};
+
+/// Changes whenever what is hashed does.
+const VERSION: &str = "hoist approval 1";
+/// Digits of a digest: enough that nobody finds another change with the same.
+const DIGITS: usize = 32;
+
+/// What is asked; `None` where nothing would be touched. `lines` are the changes in words.
+pub(super) fn question(
+    place: &Place,
+    engine: Option<&str>,
+    program: &Program,
+    wanted: &[Wanted],
+    lines: &[String],
+) -> Option<Question> {
+    let touched =
+        |action: &&Action| !matches!(action, Action::AwaitHealthy(_) | Action::SetRestart(..));
+    let actions = program.forward.iter().chain(&program.afterwards);
+    let actions: Vec<&Action> = actions.filter(touched).collect();
+    if actions.is_empty() {
+        return None;
+    }
+    let mut hasher = blake3::Hasher::new_derive_key(VERSION);
+    let mut add = |text: &str| {
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        hasher.update(&length.to_le_bytes());
+        hasher.update(text.as_bytes());
+    };
+    add(&place.project);
+    add(&place.environment);
+    add(engine.unwrap_or_default());
+    for want in wanted {
+        add(&want.name);
+        add(want.config_digest.as_ref().unwrap_or(&want.image));
+        add(&want.config_hash);
+        add(if want.secrets_changed { "secrets" } else { "" });
+    }
+    for action in actions {
+        add(&format!("{action:?}"));
+    }
+    let digest = hasher.finalize().to_hex();
+    Some(Question {
+        environment: place.environment.clone(),
+        digest: digest.chars().take(DIGITS).collect(),
+        changes: lines.to_vec(),
+    })
+}
