@@ -108,7 +108,7 @@ fn answer(project: &Project, progress: &str, typed: &str) -> (i32, String) {
         shown.push_str(&String::from_utf8_lossy(&buffer[..read]));
         if !answered && shown.contains("Enter to approve") {
             answered = true;
-            write!(input, "{typed}\n").unwrap();
+            writeln!(input, "{typed}").unwrap();
         }
         assert!(start.elapsed() < Duration::from_secs(60), "{shown}");
     }

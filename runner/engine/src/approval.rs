@@ -1,8 +1,6 @@
 //! Who approves of what a deploy would change. The engine only asks: it refuses to know how, and to
 //! take silence for consent.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use hoist_model::event::Question;
 
@@ -35,13 +33,5 @@ impl Approver for Nobody {
 
     async fn ask(&self, _: &Question) -> bool {
         false
-    }
-}
-
-impl Nobody {
-    /// As a run is given it.
-    #[must_use]
-    pub fn new() -> Arc<dyn Approver> {
-        Arc::new(Self)
     }
 }

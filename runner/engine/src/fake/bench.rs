@@ -46,7 +46,7 @@ impl Bench {
             connector: engine.connector(),
             ix,
             run,
-            approver: crate::approval::Nobody::new(),
+            approver: Arc::new(crate::approval::Nobody),
             shared: None,
             root: root.path().to_owned(),
             artifacts: run_folder.join("artifacts").join(step.slug()),

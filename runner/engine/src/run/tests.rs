@@ -40,7 +40,7 @@ fn bench_of(plan: Plan) -> Bench {
         plan: Arc::new(plan),
         root: root.path().to_owned(),
         shared: None,
-        approver: crate::approval::Nobody::new(),
+        approver: Arc::new(crate::approval::Nobody),
         secrets: Arc::new(Secrets::default()),
         redactor: Redactor::default(),
         jobs: 4,

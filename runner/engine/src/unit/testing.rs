@@ -82,7 +82,7 @@ impl Stage {
             attempt: 1,
             ix: 0,
             run,
-            approver: crate::approval::Nobody::new(),
+            approver: Arc::new(crate::approval::Nobody),
             shared: None,
             root: folder.path().to_owned(),
             artifacts: run_folder.join("artifacts/unit"),

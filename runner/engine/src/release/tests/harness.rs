@@ -67,7 +67,7 @@ impl Deploy {
             plan: Arc::new(plan),
             ix: 0,
             run,
-            approver: crate::approval::Nobody::new(),
+            approver: Arc::new(crate::approval::Nobody),
             shared: None,
             root: PathBuf::new(),
             artifacts: PathBuf::new(),

@@ -137,6 +137,7 @@ fn invitation(context: &UnitContext, step: &PlannedStep, failure: &FailureReason
         | FailureReason::Gate { .. }
         | FailureReason::Deploy { .. }
         | FailureReason::Configuration(_)
+        | FailureReason::NotApproved { .. }
         | FailureReason::Surroundings(_) => "failed".to_owned(),
     };
     let tail = context.output.tail();
