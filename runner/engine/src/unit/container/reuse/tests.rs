@@ -307,7 +307,9 @@ const CHANGES: &[Change] = &[
     ("no source", |b| b.change(|u| u.source = None)),
     ("another target", |b| {
         b.change(|u| {
-            u.source.as_mut().unwrap().target = "/src".into();
+            if let Some(source) = &mut u.source {
+                source.target = "/src".into();
+            }
         })
     }),
     ("an artifact", |b| {
