@@ -123,6 +123,8 @@ pub(crate) enum Command {
     Down(Down),
     /// Remove what runs left behind and nobody uses: images, caches, run folders.
     Gc(Gc),
+    /// Serve agents over the Model Context Protocol, on standard input and output.
+    Mcp(Mcp),
     /// Write a pipeline.toml that fits the project.
     Init(Init),
     /// Look whether all is there that hoist needs.
@@ -468,6 +470,26 @@ pub(crate) struct Gc {
 
 fn size(text: &str) -> Result<u64, String> {
     hoist_model::quantity::size(text).map_err(|error| error.to_string())
+}
+
+/// Arguments of `mcp`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist mcp --root .\n  hoist mcp --root . --read-only\n  hoist mcp --root . --allow-deploy staging --log mcp.log"
+)]
+pub(crate) struct Mcp {
+    /// A folder in which projects may be, again for each; the project's folder if left out.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Vec<PathBuf>,
+    /// Offer only what changes nothing: no runs are started or cancelled.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Let deploys to this environment through, again for each; without it a deploy is refused.
+    #[arg(long, value_name = "ENV")]
+    pub(crate) allow_deploy: Vec<String>,
+    /// Write down each call in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
 }
 
 /// Arguments of `init`.

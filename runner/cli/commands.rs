@@ -9,6 +9,7 @@ mod explain;
 mod gc;
 mod init;
 mod logs;
+mod mcp;
 mod plan;
 mod ps;
 mod reap;
@@ -46,6 +47,7 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Outcome {
         Command::Context(args) => context::execute(&args, options),
         Command::Explain(args) => explain::execute(&args, options),
         Command::Logs(args) => logs::execute(&args, options),
+        Command::Mcp(args) => mcp::execute(&args, options).await,
         Command::Tests(args) => tests::execute(&args, options),
         Command::Rerun(args) => rerun::execute(&args, options).await,
         Command::Runs(args) => runs::execute(&args, options),

@@ -19,7 +19,7 @@ const WIDTH: usize = 80;
 pub(crate) type Environment = BTreeMap<String, String>;
 
 /// What was meant.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// The project's root, absolute.
     pub(crate) root: PathBuf,

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use hoist_model::diag::{Diagnostic, Severity, SourceFile};
 use hoist_model::ids::StepId;
 use hoist_model::plan::{
-    self, Entry, Git, Plan, ProjectFiles, Selection, Surroundings, ToolSettings, UnknownStep,
+    self, Entry, Git, Plan, Planned, ProjectFiles, Selection, Surroundings, ToolSettings,
+    UnknownStep,
 };
 use hoist_model::reason::Trouble;
 use hoist_model::spec;
@@ -26,20 +27,50 @@ pub(crate) struct Project {
     pub(crate) git: Git,
 }
 
+/// A plan as it was made, with the file that faults and warnings point into.
+pub(crate) struct Loaded {
+    /// The file.
+    pub(crate) file: SourceFile,
+    /// The plan and its warnings.
+    pub(crate) planned: Planned,
+    /// The commit, where there is one.
+    pub(crate) git: Git,
+}
+
+/// Why there is no plan.
+pub(crate) enum Unplanned {
+    /// The file cannot be read.
+    File(Trouble),
+    /// It is not valid.
+    Faults(SourceFile, Vec<Diagnostic>),
+}
+
 /// Reads the file and makes its plan.
 pub(crate) fn read(options: &Options) -> Result<Project, CliError> {
-    let text = text(options)?;
-    let file = SourceFile::new(&options.file_shown, &text);
-    let faults = |diagnostics: &[Diagnostic]| {
+    let render = |file: &SourceFile, diagnostics: &[Diagnostic]| {
         let (width, _) = size();
-        CliError::diagnostics(hoist_report::diagnostics::render(
-            &file,
-            diagnostics,
-            width,
-            options.colour_err,
-        ))
+        hoist_report::diagnostics::render(file, diagnostics, width, options.colour_err)
     };
-    let spec = spec::parse(&options.file_shown, &text).map_err(|found| faults(&found))?;
+    let loaded = load(options).map_err(|unplanned| match unplanned {
+        Unplanned::File(trouble) => CliError::usage(trouble),
+        Unplanned::Faults(file, found) => CliError::diagnostics(render(&file, &found)),
+    })?;
+    let warnings = render(&loaded.file, &loaded.planned.warnings);
+    Ok(Project {
+        plan: loaded.planned.plan,
+        warnings,
+        git: loaded.git,
+    })
+}
+
+/// Reads the file and makes its plan, and renders nothing.
+pub(crate) fn load(options: &Options) -> Result<Loaded, Unplanned> {
+    let text = text(options).map_err(Unplanned::File)?;
+    let file = SourceFile::new(&options.file_shown, &text);
+    let spec = match spec::parse(&options.file_shown, &text) {
+        Ok(spec) => spec,
+        Err(found) => return Err(Unplanned::Faults(file, found)),
+    };
     let git = git(&options.root);
     let files = Files {
         root: options.root.clone(),
@@ -50,21 +81,17 @@ pub(crate) fn read(options: &Options) -> Result<Project, CliError> {
         files: &files,
         tools: tools(&options.environment),
     };
-    let planned = plan::make(&spec, &surroundings).map_err(|found| faults(&found))?;
-    let (width, _) = size();
-    let warnings =
-        hoist_report::diagnostics::render(&file, &planned.warnings, width, options.colour_err);
+    let planned = match plan::make(&spec, &surroundings) {
+        Ok(planned) => planned,
+        Err(found) => return Err(Unplanned::Faults(file, found)),
+    };
     debug_assert!(
         planned
             .warnings
             .iter()
             .all(|warning| warning.severity == Severity::Warning)
     );
-    Ok(Project {
-        plan: planned.plan,
-        warnings,
-        git,
-    })
+    Ok(Loaded { file, planned, git })
 }
 
 /// The part of the plan for these steps.
@@ -100,7 +127,7 @@ pub(crate) fn choose(plan: &Plan, asked: &args::Selection) -> Result<Plan, CliEr
     })
 }
 
-fn text(options: &Options) -> Result<String, CliError> {
+fn text(options: &Options) -> Result<String, Trouble> {
     let shown = &options.file_shown;
     let bytes = std::fs::read(&options.file).map_err(|error| {
         let what = if error.kind() == std::io::ErrorKind::NotFound {
@@ -114,14 +141,13 @@ fn text(options: &Options) -> Result<String, CliError> {
             format!("cannot read {shown}: {error}")
         };
         let hint = "write one with `hoist init`, or name another with -f or another folder with -C";
-        CliError::usage(Trouble::new(what).hint(hint))
+        Trouble::new(what).hint(hint)
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        let trouble = Trouble::new(format!("{shown} is not UTF-8 text"))
+        Trouble::new(format!("{shown} is not UTF-8 text"))
             .cause(format!("byte {at} is no part of a character"))
-            .hint("save it as UTF-8");
-        CliError::usage(trouble)
+            .hint("save it as UTF-8")
     })
 }
 

@@ -168,10 +168,16 @@ fn shown(plan: &Plan, options: &Options) -> (Box<dyn Reporter>, Clear) {
 
 fn reporters(plan: &Plan, options: &Options, shown: Box<dyn Reporter>) -> Vec<Box<dyn Reporter>> {
     let mut reporters = vec![shown];
-    if let Some(path) = &plan.reports.junit {
-        reporters.push(Box::new(Junit::new(options.root.join(path))));
-    }
+    reporters.extend(files(plan, options));
     reporters
+}
+
+/// What writes the reports that the file asks for.
+pub(super) fn files(plan: &Plan, options: &Options) -> Vec<Box<dyn Reporter>> {
+    let junit = plan.reports.junit.iter();
+    junit
+        .map(|path| Box::new(Junit::new(options.root.join(path))) as Box<dyn Reporter>)
+        .collect()
 }
 
 /// The signals that stop a run, from now on; without this they would end the process at once.

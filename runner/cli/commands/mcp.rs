@@ -1,0 +1,139 @@
+//! `hoist mcp`: the MCP server over standard input and output. Nothing else may be written to
+//! standard output while it serves.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hoist_engine::run::RunRequest;
+use hoist_mcp::{Fault, Host, Project, Server, Settings};
+use hoist_model::diag::{Diagnostic, Severity, SourceFile};
+use hoist_model::plan::Plan;
+use hoist_model::reason::{Ending, FailureReason, Signal, Trouble, Verdict};
+use hoist_model::state::StepState;
+use hoist_report::words;
+use tokio::sync::mpsc;
+
+use super::{Outcome, run};
+use crate::args::{self, Progress};
+use crate::exit::{CliError, Say};
+use crate::options::Options;
+use crate::project::{self, Unplanned};
+
+pub(super) async fn execute(args: &args::Mcp, options: &Options) -> Outcome {
+    let signals = run::signals()?;
+    let server = server(args, options)?;
+    hoist_mcp::stdio(server, tokio::io::stdin(), tokio::io::stdout(), signals)
+        .await
+        .map_err(CliError::usage)?;
+    Ok(Verdict::Passed)
+}
+
+fn server(args: &args::Mcp, options: &Options) -> Result<Server, CliError> {
+    let mut roots = args.root.clone();
+    if roots.is_empty() {
+        roots.push(options.root.clone());
+    }
+    let settings = Settings {
+        roots,
+        read_only: args.read_only,
+        allow_deploy: args.allow_deploy.iter().cloned().collect(),
+        log: args.log.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let options = Options {
+        progress: Progress::Quiet,
+        colour_out: false,
+        colour_err: false,
+        ..options.clone()
+    };
+    Server::new(&settings, Arc::new(Process(options))).map_err(CliError::usage)
+}
+
+/// This process, as the server needs it.
+struct Process(Options);
+
+impl Process {
+    /// What was meant, for another project.
+    fn of(&self, workspace: &Path, file: &Path) -> Options {
+        let shown = file.strip_prefix(workspace).unwrap_or(file);
+        Options {
+            root: workspace.to_owned(),
+            file: file.to_owned(),
+            file_shown: shown.display().to_string(),
+            ..self.0.clone()
+        }
+    }
+}
+
+impl Host for Process {
+    fn read(&self, workspace: &Path, file: &Path) -> Result<Project, Vec<Fault>> {
+        let loaded =
+            project::load(&self.of(workspace, file)).map_err(|unplanned| match unplanned {
+                Unplanned::File(trouble) => vec![Fault {
+                    error: true,
+                    message: trouble.what,
+                    help: trouble.hint,
+                    ..Fault::default()
+                }],
+                Unplanned::Faults(file, found) => found.iter().map(|d| fault(&file, d)).collect(),
+            })?;
+        let warnings = &loaded.planned.warnings;
+        Ok(Project {
+            warnings: warnings.iter().map(|d| fault(&loaded.file, d)).collect(),
+            plan: loaded.planned.plan,
+            commit: loaded.git.sha,
+        })
+    }
+
+    fn request(
+        &self,
+        workspace: &Path,
+        plan: Plan,
+        commit: Option<String>,
+        signals: mpsc::Receiver<Signal>,
+    ) -> Result<RunRequest, Vec<Trouble>> {
+        let options = self.of(workspace, &workspace.join(crate::options::FILE));
+        let files = run::files(&plan, &options);
+        let args = args::Run::default();
+        let mut request = run::request(plan, commit, &args, &options, signals)
+            .map_err(|error| troubles(&error))?;
+        request.reporters = files;
+        Ok(request)
+    }
+
+    fn ended(&self, step: &StepState, ending: &Ending) -> String {
+        words::ended(step, ending)
+    }
+
+    fn details(&self, reason: &FailureReason) -> Vec<String> {
+        words::details(reason)
+    }
+}
+
+fn troubles(error: &CliError) -> Vec<Trouble> {
+    let said = error.say.iter().map(|say| match say {
+        Say::Trouble(trouble) => trouble.clone(),
+        Say::Rendered(text) => Trouble::new(text.trim()),
+    });
+    said.collect()
+}
+
+fn fault(file: &SourceFile, diagnostic: &Diagnostic) -> Fault {
+    let place = diagnostic.offset().map(|offset| file.line_col(offset));
+    let primary = diagnostic.labels.iter().find(|label| label.primary);
+    let said = primary.filter(|label| !label.text.is_empty());
+    let message = match said {
+        Some(label) => format!("{}: {}", diagnostic.message, label.text),
+        None => diagnostic.message.clone(),
+    };
+    let meant = diagnostic.suggestion.as_ref();
+    let meant = meant.map(|meant| format!("did you mean `{}`?", meant.replacement));
+    let help: Vec<String> = meant.into_iter().chain(diagnostic.help.clone()).collect();
+    Fault {
+        error: diagnostic.severity == Severity::Error,
+        message,
+        line: place.map(|(line, _)| line),
+        column: place.map(|(_, column)| column),
+        help: (!help.is_empty()).then(|| help.join("; ")),
+    }
+}

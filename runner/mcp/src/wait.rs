@@ -1,0 +1,52 @@
+//! Waiting for a run, whosever it is. A wait is bounded, for clients give up on long calls.
+
+use std::time::Duration;
+
+use hoist_engine::store::StoredRun;
+use hoist_model::reason::Trouble;
+use tokio::time::{sleep, timeout};
+
+use crate::state::Shared;
+
+/// The longest wait, seconds: several clients give up after 60.
+pub(crate) const LONGEST: u32 = 55;
+/// Between two looks at the run of another process.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long is to be waited.
+///
+/// # Errors
+/// When it is too long.
+pub(crate) fn bound(seconds: Option<u32>, usual: u32) -> Result<Duration, Trouble> {
+    let seconds = seconds.unwrap_or(usual);
+    if seconds > LONGEST {
+        return Err(
+            Trouble::new(format!("wait_seconds cannot be {seconds}")).hint(format!(
+                "wait at most {LONGEST} seconds and call get_run again: the run goes on meanwhile"
+            )),
+        );
+    }
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+/// Waits for the run's end, at most so long.
+pub(crate) async fn for_end(shared: &Shared, run: &StoredRun, bound: Duration) {
+    let ends = async {
+        if let Some(live) = shared.runs.get(run.id) {
+            live.ended().await;
+            return;
+        }
+        while is_going_on(run) {
+            sleep(LOOK).await;
+        }
+    };
+    let _ = timeout(bound, ends).await;
+}
+
+/// It has no end yet, and its process is not known to be gone.
+fn is_going_on(run: &StoredRun) -> bool {
+    let over = run
+        .record()
+        .is_ok_and(|record| record.state.verdict.is_some());
+    !over && run.is_alive().is_ok_and(|alive| alive != Some(false))
+}
