@@ -137,14 +137,12 @@ fn folder(path: &Path, cursor: u64, bytes: usize) -> std::io::Result<(String, Op
     names.sort();
     let (mut size, mut shown) = (0, Vec::new());
     let begin = usize::try_from(cursor).unwrap_or(usize::MAX);
-    let mut at = cursor;
-    for name in names.iter().skip(begin) {
+    for (at, name) in (cursor..).zip(names.iter().skip(begin)) {
         size += weight(name) + 3;
         if size > bytes && !shown.is_empty() {
             return Ok((shown.join("\n"), Some(at)));
         }
         shown.push(name.as_str());
-        at += 1;
     }
     Ok((shown.join("\n"), None))
 }
