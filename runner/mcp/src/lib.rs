@@ -6,6 +6,7 @@
 //! to an engine, and starts nothing but what a checked-in file declares.
 
 mod answer;
+mod approval;
 mod folders;
 mod host;
 mod journal;

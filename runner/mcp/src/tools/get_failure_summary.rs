@@ -175,6 +175,7 @@ fn outline(
         | FailureReason::Gate { .. }
         | FailureReason::Deploy { .. }
         | FailureReason::Service { .. }
+        | FailureReason::NotApproved { .. }
         | FailureReason::Configuration(_)
         | FailureReason::Surroundings(_) => None,
     };

@@ -1,6 +1,7 @@
 //! `run_pipeline`: starts a run, and waits for it as long as a client can.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hoist_engine::store::{Store, StoredRun};
 use hoist_model::ids::StepId;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Call, Effect, Tool, validate_pipeline};
 use crate::answer;
+use crate::approval::Allowed;
 use crate::runs::Runs;
 use crate::state::Shared;
 use crate::summary::RunSummary;
@@ -117,6 +119,7 @@ impl Tool for RunPipeline {
                     .request(&workspace, chosen, project.commit, receive);
                 let mut request = request.map_err(|all| answer::troubles(&all))?;
                 request.fail_fast = arguments.fail_fast;
+                request.approver = Arc::new(Allowed(shared.allow_deploy.clone()));
                 let (run, _) = shared.runs.start(request, signals, &call.cancelled).await?;
                 if let Some(key) = key {
                     shared.runs.remember(key, run);
