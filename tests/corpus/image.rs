@@ -148,7 +148,8 @@ impl<'a> Saved<'a> {
     }
 }
 
-/// The values of an image's settings, but for those that tell when and of which files it was built.
+/// The values of an image's settings, but for those that tell when and of which files it was built,
+/// and for the label by which hoist knows its own.
 fn settings(name: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(map) => {
@@ -159,7 +160,7 @@ fn settings(name: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
                     format!("{name}.{key}")
                 };
                 let told_elsewhere = inner == "rootfs.diff_ids" || key == "created";
-                if !told_elsewhere {
+                if !told_elsewhere && key != "dev.hoist.project" {
                     settings(&inner, value, facts);
                 }
             }

@@ -268,6 +268,7 @@ fn what_a_file_says_is_resolved() {
     assert_eq!(
         labels,
         [
+            "dev.hoist.project=shop",
             "org.opencontainers.image.created=2026-02-03T04:05:06Z",
             "org.opencontainers.image.revision=0123456789abcdef0123456789abcdef01234567",
             "org.opencontainers.image.source=https://example.com/shop",
