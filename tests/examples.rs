@@ -219,7 +219,9 @@ fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
 
     // A broken test: exit 1, its name last, and the service untouched.
     let test_file = project.read("tests/test_store.py");
-    let broken = format!("{test_file}\n\ndef test_that_is_broken():\n    assert 1 == 2\n");
+    // Another one each time, so that no builder has seen it before.
+    let new = project.runs().pop().unwrap();
+    let broken = format!("{test_file}\n# {new}\n\ndef test_that_is_broken():\n    assert 1 == 2\n");
     let project = project.file("tests/test_store.py", broken);
     let ended = project.hoist(&["run"]).expect(1);
     assert!(
