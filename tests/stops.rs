@@ -83,20 +83,20 @@ fn time_in_which_hoist_is_held_does_not_count() {
     if !engine("stops::time_in_which_hoist_is_held_does_not_count") {
         return;
     }
-    // Eight seconds by the engine's clock, of which hoist may see six.
+    // Fourteen seconds by the engine's clock, of which hoist may see eleven.
     let project = Project::new(
         r#"
 name = "held"
 [steps.a]
 image = "debian:bookworm-slim"
-run = "echo up; sleep 8; echo done"
-timeout = "6s"
+run = "echo up; sleep 14; echo done"
+timeout = "11s"
 "#,
     );
-    let mut run = project.start(&["--progress", "plain", "run", "--timeout", "7s"]);
+    let mut run = project.start(&["--progress", "plain", "run", "--timeout", "13s"]);
     run.wait_for("a | up");
     run.signal("TSTP");
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_secs(10));
     assert!(!run.has_ended());
     run.signal("CONT");
     run.end(Duration::from_secs(20)).expect(0).says("a | done");

@@ -173,13 +173,7 @@ async fn release_locked(
         .map_err(|error| surroundings("the engine's containers cannot be listed", &error))?;
     prepare::check_ports(unit, &program, &running).map_err(FailureReason::Surroundings)?;
     let lines = changes(&deployed, &program, unit, sequence);
-    let question = approve::question(
-        place,
-        unit.environment.engine.as_deref(),
-        &program,
-        &wanted,
-        &lines,
-    );
+    let question = approve::question(place, &unit.environment, &program, &wanted, &lines);
     let question = question.filter(|_| unit.environment.approval);
     let open = question.filter(|question| approved.as_ref() != Some(&question.digest));
     // Once, whether someone has to read it before or not.

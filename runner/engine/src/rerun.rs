@@ -4,9 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hoist_model::event::EventKind;
-use hoist_model::ids::{RunId, StepId};
+use hoist_model::ids::{RunId, StepId, StepIx};
 use hoist_model::image::ImageSource;
 use hoist_model::inputs::{Decision, EarlierRun, Part, StepInputs};
 use hoist_model::plan::Plan;
@@ -30,6 +31,8 @@ pub struct Rerun {
     taken: BTreeMap<StepId, Taken>,
     /// The engine's IDs of images, by the names under which the other run had them.
     images: BTreeMap<String, String>,
+    /// The steps that were given what the other run came to.
+    given: Mutex<BTreeSet<StepIx>>,
 }
 
 /// A step that is not done again.
@@ -80,6 +83,7 @@ impl Rerun {
             at: state.started_at.unwrap_or_default(),
             taken,
             images: BTreeMap::new(),
+            given: Mutex::default(),
         };
         events
             .into_iter()
@@ -159,6 +163,11 @@ impl Rerun {
     pub(crate) async fn take(&self, context: &UnitContext) -> Option<Ending> {
         let step = context.id();
         let taken = self.taken.get(&step)?;
+        if let Some(made) = self.made_again(context) {
+            let message = format!("{made} was made again, and so is what stands on it");
+            context.warn(message, None);
+            return None;
+        }
         for event in &taken.events {
             if let EventKind::ImageBuilt { image, .. } = event {
                 let found = context.backend.inspect_image(&image.id).await;
@@ -189,7 +198,22 @@ impl Rerun {
                 .events
                 .send(give(context, event.clone(), &taken.name, &earlier));
         }
+        self.given().insert(context.ix);
         Some(Ending::Cached)
+    }
+
+    /// A step that this one needs and that was not taken from the other run, although that was wanted:
+    /// what came of the old one is nothing that the new one vouches for.
+    fn made_again(&self, context: &UnitContext) -> Option<StepId> {
+        let given = self.given();
+        let needs = context.step()?.needs.iter().map(|need| need.step);
+        let steps = needs.filter_map(|ix| Some((ix, context.plan.steps.get(ix)?)));
+        let mut again = steps.filter(|(ix, step)| step.skip.is_none() && !given.contains(ix));
+        again.next().map(|(_, step)| step.id.clone())
+    }
+
+    fn given(&self) -> MutexGuard<'_, BTreeSet<StepIx>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gone(&self, context: &UnitContext, what: &str) {

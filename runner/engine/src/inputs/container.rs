@@ -124,6 +124,7 @@ impl Parts<'_> {
         self.known("", "secrets", (!secrets.is_empty()).then_some(secrets));
         let beside = services.iter().flat_map(|service| &service.secrets);
         self.secrets(secrets.iter().chain(beside).collect());
+        self.masking();
         if let Some(source) = source {
             self.source(source)?;
         }
@@ -181,6 +182,19 @@ impl Parts<'_> {
         self.known(of, "pids", pids.as_ref());
         self.known(of, "shm_size", shm_size.as_ref());
         self.known(of, "tmpfs", (!tmpfs.is_empty()).then_some(tmpfs));
+    }
+
+    /// What a step left was masked, and a secret that is new may stand in it.
+    fn masking(&mut self) {
+        let mut all = String::new();
+        for name in self.context.plan.secrets.keys() {
+            let value = self.context.secrets.get(name);
+            let value = value.map_or("", |value| value.expose_secret());
+            all.push_str(&format!("{} {value}\n", value.len()));
+        }
+        if !all.is_empty() {
+            self.hidden(Part::Option("masking".to_owned()), &all);
+        }
     }
 
     fn secrets(&mut self, names: BTreeSet<&String>) {

@@ -4,9 +4,11 @@
 //! that they changed is said, not to what.
 
 use hoist_model::event::Question;
+use hoist_model::unit::EnvironmentPlan;
 
 use super::names::Place;
 use super::plan::{Action, Program, Wanted};
+use super::settings::hash_network;
 
 /// Changes whenever what is hashed does.
 const VERSION: &str = "hoist approval 1";
@@ -16,7 +18,7 @@ const DIGITS: usize = 32;
 /// What is asked; `None` where nothing would be touched. `lines` are the changes in words.
 pub(super) fn question(
     place: &Place,
-    engine: Option<&str>,
+    environment: &EnvironmentPlan,
     program: &Program,
     wanted: &[Wanted],
     lines: &[String],
@@ -36,7 +38,7 @@ pub(super) fn question(
     };
     add(&place.project);
     add(&place.environment);
-    add(engine.unwrap_or_default());
+    add(environment.engine.as_deref().unwrap_or_default());
     for want in wanted {
         add(&want.name);
         add(want.config_digest.as_ref().unwrap_or(&want.image));
@@ -45,6 +47,10 @@ pub(super) fn question(
     }
     for action in actions {
         add(&format!("{action:?}"));
+        if let Action::CreateNetwork(name) = action {
+            let network = environment.networks.get(name);
+            add(&network.map(hash_network).unwrap_or_default());
+        }
     }
     let digest = hasher.finalize().to_hex();
     Some(Question {

@@ -178,8 +178,14 @@ pub(crate) async fn lay_down(context: &UnitContext, from: &Path, then: &str) -> 
     let (from, to) = (from.to_owned(), context.run_folder.clone());
     let (own, then) = (name(context), PathBuf::from(then));
     blocking(move || {
-        give(&from, &to, (&then, &own), None)?;
-        take_over(&log(&from, &then), &log(&to, &own))
+        let laid = give(&from, &to, (&then, &own), None)
+            .and_then(|_| take_over(&log(&from, &then), &log(&to, &own)));
+        if laid.is_err() {
+            for folder in folders(&to, &own) {
+                let _ = fs::remove_dir_all(folder);
+            }
+        }
+        laid
     })
     .await
 }
@@ -187,14 +193,20 @@ pub(crate) async fn lay_down(context: &UnitContext, from: &Path, then: &str) -> 
 /// Puts a file in the place of another, or leaves that as it is.
 fn take_over(from: &Path, to: &Path) -> io::Result<()> {
     let beside = to.with_extension("log~");
+    let _ = fs::remove_file(&beside);
     link(from, &beside)?;
     fs::rename(beside, to)
 }
 
-/// Another name for the file; a copy where there can be none.
+/// Another name for the file; a copy where there can be none. Never into a file that is there: it
+/// may be the very same one.
 fn link(from: &Path, to: &Path) -> io::Result<()> {
+    use io::ErrorKind as Kind;
     match fs::hard_link(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => fs::copy(from, to).map(drop),
+        Err(error) if !matches!(error.kind(), Kind::NotFound | Kind::AlreadyExists) => {
+            let mut copy = File::create_new(to)?;
+            io::copy(&mut File::open(from)?, &mut copy).map(drop)
+        }
         linked => linked,
     }
 }
