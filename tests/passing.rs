@@ -1,6 +1,6 @@
 //! What steps pass on to others, over a real engine.
 
-use crate::support::{Project, engine, left_of};
+use crate::support::{Project, docker, engine, left_of};
 
 #[test]
 fn artifacts_reach_the_next_step_as_its_users_own() {
@@ -138,4 +138,84 @@ environment = { V = "${steps.make.outputs.VERSIO}" }
     let log = log.expect(0).stdout;
     assert!(log.contains("service 1.2"), "{log}");
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+}
+
+#[test]
+fn caches_are_kept_by_their_key_and_are_their_users() {
+    if !engine("passing::caches_are_kept_by_their_key_and_are_their_users") {
+        return;
+    }
+    let project = Project::new(
+        r#"
+name = "passing-caches"
+[volumes.pip]
+cache.key.files = ["lock"]
+[steps.unit]
+image = "debian:bookworm-slim"
+user = "1000:1000"
+run = "echo before: $(ls /var/cache/mine); touch /var/cache/mine/$(cat lock)"
+volumes = ["pip:/var/cache/mine", "all:/var/all"]
+[steps.locked]
+needs = ["unit"]
+image = "debian:bookworm-slim"
+user = "1000:1000"
+read_only = true
+source = false
+run = "echo there: $(ls /c); touch /c/locked /all/x; true"
+volumes = ["pip:/c", "all:/all"]
+[steps.reader]
+needs = ["locked"]
+image = "debian:bookworm-slim"
+run = "ls /seen; ! touch /seen/y"
+volumes = ["all:/seen:ro"]
+"#,
+    );
+    let project = project.file("lock", "one");
+    let volumes = || {
+        docker(&[
+            "volume",
+            "ls",
+            "-q",
+            "--filter",
+            "label=dev.hoist.project=passing-caches",
+        ])
+    };
+    let remove = || {
+        for volume in volumes().split_whitespace() {
+            docker(&["volume", "rm", volume]);
+        }
+    };
+    remove();
+    let run = || project.hoist(&["--progress", "plain", "run"]).expect(0);
+    run()
+        .says("unit   | before:\n")
+        .says("locked | there: one")
+        .says("reader | x");
+    run().says("unit   | before: locked one");
+    project.change("lock", "one", "two");
+    run()
+        .says("unit   | before:\n")
+        .says("starting an empty cache pip");
+    project.change("lock", "two", "one");
+    run().says("unit   | before: locked one");
+    let names = volumes();
+    let of_pip = names
+        .lines()
+        .filter(|name| name.starts_with("hoist-cache.passing-caches.pip."));
+    assert_eq!(of_pip.count(), 2, "{names}");
+    assert!(names.contains("hoist-cache.passing-caches.all"), "{names}");
+    for run in project.runs() {
+        assert_eq!(left_of(&run), "");
+    }
+    let plan = project.hoist(&["plan"]).expect(0).stdout;
+    assert!(
+        plan.contains("cache pip at /var/cache/mine, keyed by lock"),
+        "{plan}"
+    );
+    assert!(plan.contains("! volumes = [\"all:/seen:ro\"]"), "{plan}");
+    project
+        .hoist(&["gc", "--keep", "0", "--max-age", "0s"])
+        .expect(0);
+    assert_eq!(volumes(), "");
+    remove();
 }

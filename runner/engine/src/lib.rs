@@ -9,6 +9,7 @@ pub mod approval;
 pub mod archive;
 pub(crate) mod artifacts;
 pub mod backend;
+pub(crate) mod caches;
 mod chores;
 pub mod context;
 mod countdown;

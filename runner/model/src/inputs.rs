@@ -154,6 +154,9 @@ pub enum Force {
     NoCacheFilter,
     /// It has a network, and `cache` does not say that it is the same each time.
     Network,
+    /// It has a volume that is kept between runs, and `cache` does not say that it is the same each
+    /// time.
+    Volume,
     /// `cache = false`.
     Off,
 }

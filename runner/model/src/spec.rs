@@ -14,6 +14,7 @@ mod service;
 mod shape;
 mod step;
 mod unknown;
+mod volume;
 mod when;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ pub use service::{
 pub use step::{DeploySpec, LimitsSpec, PushSpec, Resources, ScanSpec, StepSpec};
 
 pub use attempts::{AllowFailureSpec, AllowedCodes, RetrySpec};
+pub use volume::{CacheKeySpec, CacheSpec, VolumeSpec};
 pub use when::WhenSpec;
 
 pub(crate) use inside::inside;
@@ -64,6 +66,10 @@ pub struct PipelineSpec {
     /// The steps, by name. Each has exactly one of `run`, `build`, `scan`, `push` and `deploy`.
     #[serde(default)]
     pub steps: BTreeMap<At<String>, Box<StepSpec>>,
+    /// Volumes that steps share between runs, by name: caches. One that is not named here has no
+    /// key.
+    #[serde(default)]
+    pub volumes: BTreeMap<At<String>, VolumeSpec>,
     /// Where deploys can go, by name.
     #[serde(default)]
     pub environments: BTreeMap<At<String>, EnvironmentSpec>,

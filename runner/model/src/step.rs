@@ -8,6 +8,7 @@ pub(crate) mod push;
 pub(crate) mod run;
 pub mod scan;
 mod services;
+pub(crate) mod volumes;
 
 use serde::{Deserialize, Serialize};
 

@@ -134,6 +134,9 @@ pub struct ContainerUnit {
     /// What earlier steps left, put there after the copy of the project.
     #[serde(default)]
     pub inputs: Vec<Input>,
+    /// Volumes that are kept between runs.
+    #[serde(default)]
+    pub volumes: Vec<CacheVolume>,
     /// The archive of an image, laid down as a file before the start.
     pub image_archive: Option<ImageArchive>,
     /// Data of a tool that is kept between runs and mounted read-only.
@@ -197,6 +200,19 @@ pub struct Input {
     pub step: StepId,
     /// Its name there.
     pub artifact: String,
+}
+
+/// A volume of a step that is kept between runs: a cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheVolume {
+    /// Its name in the file.
+    pub name: String,
+    /// An absolute path in the container.
+    pub target: String,
+    /// The step cannot write to it.
+    pub read_only: bool,
+    /// Files, relative to the project's root, by whose contents caches of that name are told apart.
+    pub key_files: Vec<String>,
 }
 
 /// The archive of an image as a file in a volume, as `docker save` writes it.

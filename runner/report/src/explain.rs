@@ -151,6 +151,7 @@ fn forced(kind: &str, force: Force) -> &'static str {
         }
         Force::NoCache => "it was to run whatever is known (--no-cache)",
         Force::NoCacheFilter => "`no_cache_filter` runs some stages again each time",
+        Force::Volume => "a step with volumes runs each time, unless it has `cache = true`",
         Force::Network => "a step with a network runs each time, unless it has `cache = true`",
         Force::Off => "it has `cache = false`",
     }

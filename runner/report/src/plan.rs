@@ -177,6 +177,13 @@ fn container(unit: &ContainerUnit) -> Vec<String> {
         out.push(format!("secrets {}", unit.secrets.join(", ")));
     }
     out.extend(stop(unit));
+    for volume in &unit.volumes {
+        let mut line = format!("cache {} at {}", volume.name, volume.target);
+        if !volume.key_files.is_empty() {
+            line += &format!(", keyed by {}", volume.key_files.join(", "));
+        }
+        out.push(line);
+    }
     if let Some(path) = &unit.harvest.outputs {
         out.push(format!("outputs from {path}"));
     }

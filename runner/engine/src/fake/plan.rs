@@ -72,6 +72,7 @@ pub fn container() -> Box<ContainerUnit> {
         secrets: Vec::new(),
         source: None,
         inputs: Vec::new(),
+        volumes: Vec::new(),
         image_archive: None,
         tool_data: None,
         stop: Default::default(),

@@ -15,6 +15,7 @@ use walkdir::WalkDir;
 
 use super::Scope;
 use crate::backend::{BackendError, ContainerInfo, ImageInfo, LabelFilter, VolumeInfo};
+use crate::caches::last_use;
 use crate::labels;
 use crate::store::{Store, StoredRun};
 
@@ -212,7 +213,9 @@ fn caches(scope: &Scope<'_>, runs: &[Run], objects: &Objects) -> Vec<Item> {
             name: volume.name.clone(),
             group: group.join("/"),
             bytes: objects.sizes.get(&volume.name).copied().unwrap_or_default(),
-            used: volume.created_at.parse().unwrap_or_default(),
+            used: last_use(scope.root, &volume.name)
+                .max(volume.created_at.parse().ok())
+                .unwrap_or_default(),
             held,
             needed_by: Vec::new(),
         }

@@ -91,6 +91,7 @@ impl Parts<'_> {
             secrets,
             source,
             inputs,
+            volumes,
             image_archive,
             tool_data,
             services,
@@ -131,6 +132,7 @@ impl Parts<'_> {
         for input in inputs {
             self.given(input)?;
         }
+        self.known("", "volumes", (!volumes.is_empty()).then_some(volumes));
         if let Some(archive) = image_archive {
             self.archive(archive).await?;
         }

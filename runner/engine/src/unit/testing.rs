@@ -193,6 +193,7 @@ pub(crate) fn container() -> ContainerUnit {
         secrets: Vec::new(),
         source: None,
         inputs: Vec::new(),
+        volumes: Vec::new(),
         image_archive: None,
         tool_data: None,
         stop: Default::default(),

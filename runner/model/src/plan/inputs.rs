@@ -10,7 +10,7 @@ use super::vars::Steps;
 use crate::diag::Diagnostic;
 use crate::spec::At;
 use crate::text::{Piece, StepValue};
-use crate::unit::{Input, Tmpfs};
+use crate::unit::{CacheVolume, Input, Tmpfs};
 
 /// The container that inputs go into.
 pub(crate) struct Inside<'i> {
@@ -20,6 +20,8 @@ pub(crate) struct Inside<'i> {
     pub(crate) read_only: bool,
     /// What is mounted over its folders.
     pub(crate) tmpfs: &'i [Tmpfs],
+    /// What outlives it.
+    pub(crate) volumes: &'i [CacheVolume],
 }
 
 impl Cx<'_> {
@@ -107,6 +109,8 @@ impl Cx<'_> {
             .tmpfs
             .iter()
             .find(|tmpfs| is_within(&path, &tmpfs.target));
+        let mut volumes = container.volumes.iter();
+        let volume = volumes.find(|volume| is_within(&path, &volume.target));
         let fault = if relative && container.read_only {
             fault(format!("where `{written}` is, only the image knows"))
                 .help("with `read_only` name an absolute path, or set `working_dir`")
@@ -123,6 +127,12 @@ impl Cx<'_> {
             fault(format!(
                 "`{}` is in memory, and empty when the command starts",
                 tmpfs.target
+            ))
+            .help("name a folder outside of it")
+        } else if let Some(volume) = volume {
+            fault(format!(
+                "`{path}` is in the volume `{}`, and would stay there",
+                volume.name
             ))
             .help("name a folder outside of it")
         } else if container.read_only && slash.is_empty() && path.matches('/').count() == 1 {

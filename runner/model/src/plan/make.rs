@@ -11,6 +11,7 @@ use crate::diag::Diagnostic;
 use crate::ids::StepId;
 use crate::spec::{At, PipelineSpec, StepSpec};
 use crate::step::lowered::Lowered;
+use crate::step::volumes::unused;
 use crate::step::{build, deploy, push, run, scan};
 use crate::unit::Limits;
 
@@ -51,6 +52,7 @@ pub fn make(
     let gc = cx.read_gc();
     cx.read_environments();
     let drafts = cx.lower_steps();
+    unused(&mut cx);
     cx.add_gates(&drafts);
     let order = cx.order();
     let steps = order.and_then(|order| cx.in_order(&order, drafts));
@@ -273,6 +275,7 @@ impl<'a> Cx<'a> {
             artifacts,
             inputs,
             outputs,
+            volumes,
             services,
             build: _,
             scan: _,
@@ -299,6 +302,7 @@ impl<'a> Cx<'a> {
             ("artifacts", artifacts.is_some()),
             ("inputs", inputs.is_some()),
             ("outputs", outputs.is_some()),
+            ("volumes", volumes.is_some()),
             ("services", !services.is_empty()),
         ];
         let kind = step.kind.map_or("", KindKey::name);

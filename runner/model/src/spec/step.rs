@@ -92,6 +92,9 @@ pub struct StepSpec {
     /// What earlier steps keep as artifacts, put into the container before the start: where to, and
     /// which, such as `"dist/" = "${steps.build-js.artifacts.dist}"`.
     pub inputs: Option<BTreeMap<At<String>, At<String>>>,
+    /// Volumes that are kept between runs, as caches: `name:/path`, or `name:/path:ro`. What they
+    /// are keyed by is said in `[volumes]`.
+    pub volumes: Option<Vec<At<String>>>,
     /// Services beside the step, such as a database, by the names at which it reaches them. They
     /// are on a network of this step alone that has no way out.
     #[serde(default)]

@@ -53,11 +53,6 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ),
     ("reports", "sarif", "this version writes only `junit`"),
     ("reports", "html", "this version writes only `junit`"),
-    (
-        "steps.*",
-        "volumes",
-        "files of the project are copied in; see `source`",
-    ),
     ("steps.*", "gpus", "steps run on processors only"),
     (
         "steps.*.build",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::StepKind;
 use super::lowered::Lowered;
 use super::services::beside;
+use super::volumes::caches;
 use crate::diag::Diagnostic;
 use crate::image::ImageSource;
 use crate::inputs::Force;
@@ -15,7 +16,8 @@ use crate::results::TestFormat;
 use crate::spec::{Artifacts, At, CommandSpec, OneOrMany, StepSpec};
 use crate::text::Text;
 use crate::unit::{
-    Command, ContainerUnit, Harvest, Limits, Network, Security, SourceCopy, StopPlan, Tmpfs, Unit,
+    CacheVolume, Command, ContainerUnit, Harvest, Limits, Network, Security, SourceCopy, StopPlan,
+    Tmpfs, Unit,
 };
 
 /// Where the copy of the project goes.
@@ -45,6 +47,9 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
     limits.shm_size = cx.size(spec.shm_size.as_ref());
     let source = source(cx, spec, image.as_ref());
     let secrets = cx.secrets(spec.secrets.as_ref());
+    let workspace = source.as_ref().map(|source| source.target.as_str());
+    let volumes = caches(cx, spec.volumes.as_ref(), &tmpfs, workspace);
+    let always_runs = always_runs(network, &volumes, spec.cache.as_ref());
     let inputs = cx.inputs(
         spec.inputs.as_ref(),
         &Inside {
@@ -53,6 +58,7 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
                 .or(source.as_ref().map(|source| source.target.as_str())),
             read_only: security.read_only,
             tmpfs: &tmpfs,
+            volumes: &volumes,
         },
     );
     let mut harvest = harvest(cx, spec.artifacts.as_ref(), &tmpfs);
@@ -65,6 +71,10 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
     let services = beside::lower(cx, id, &spec.services);
     let mut relaxations = relaxations(network, &security, &limits);
     relaxations.extend(services.iter().flatten().flat_map(beside::relaxations));
+    relaxations.extend(volumes.iter().map(|volume| {
+        let mode = if volume.read_only { ":ro" } else { "" };
+        format!("volumes = [\"{}:{}{mode}\"]", volume.name, volume.target)
+    }));
     let unit = ContainerUnit {
         image: image?,
         command: command?,
@@ -78,12 +88,13 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
         secrets,
         source,
         inputs,
+        volumes,
         image_archive: None,
         tool_data: None,
         services: services?,
         stop,
         harvest,
-        always_runs: always_runs(network, spec.cache.as_ref()),
+        always_runs,
     };
     let unit = Unit::Container(Box::new(unit));
     Some(Lowered {
@@ -94,13 +105,18 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
     })
 }
 
-/// Why no earlier run stands for the step. What a step with a network sees may be another thing each
-/// time.
-fn always_runs(network: Network, cache: Option<&At<bool>>) -> Option<Force> {
+/// Why no earlier run stands for the step. What a step finds in a network or in a volume may be
+/// another thing each time.
+fn always_runs(
+    network: Network,
+    volumes: &[CacheVolume],
+    cache: Option<&At<bool>>,
+) -> Option<Force> {
     match (cache.map(|at| at.value), network) {
-        (Some(true), _) | (None, Network::None) => None,
+        (Some(true), _) => None,
         (Some(false), _) => Some(Force::Off),
         (None, Network::Bridge) => Some(Force::Network),
+        (None, Network::None) => (!volumes.is_empty()).then_some(Force::Volume),
     }
 }
 

@@ -22,7 +22,8 @@ use crate::context::UnitContext;
 use crate::images::{self, Resolved};
 use crate::unit::halt::Halt;
 use crate::unit::names::distinct;
-use crate::{labels, tool_data};
+use crate::walk::entries::{Entry, tar_of};
+use crate::{caches, labels, tool_data};
 pub(crate) use inputs::kept;
 pub(crate) use send::{folder, leads_out};
 use volumes::Volumes;
@@ -101,10 +102,17 @@ pub(super) async fn make(
         });
     }
     let inputs = inputs::of(context, unit, image).await?;
-    let volumes = Volumes::make(context, unit, image, &inputs, names, litter).await?;
+    let mut kept = Vec::new();
+    for volume in &unit.volumes {
+        kept.push(caches::ready(context, volume).await?);
+    }
+    let volumes = Volumes::make(context, unit, image, (&inputs, &kept), names, litter).await?;
     spec.mounts.extend(volumes.mounts());
+    spec.mounts.extend(kept.iter().cloned());
+    // Whoever runs the step is to write to them.
+    kept.retain(|mount| !mount.read_only);
     let direct = unit.source.as_ref().filter(|_| !volumes.hold_source());
-    let is_empty = volumes.is_empty() && direct.is_none() && inputs.is_empty();
+    let is_empty = volumes.is_empty() && direct.is_none() && inputs.is_empty() && kept.is_empty();
 
     let made = made_ahead(context, &mut spec, litter).await;
     if made.is_none() {
@@ -142,6 +150,12 @@ pub(super) async fn make(
             true => volumes.loader(),
             false => &container,
         };
+        if !kept.is_empty() {
+            let folders = kept.iter();
+            let folders = folders.map(|mount| Entry::folder(&mount.target, owner));
+            let what = "the caches could not be provided";
+            send::upload(context, to, tar_of(folders.collect()), what).await?;
+        }
         for input in &inputs {
             inputs::send(context, unit, input, owner, to).await?;
         }

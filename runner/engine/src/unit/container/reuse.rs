@@ -43,7 +43,7 @@ pub(super) async fn look(
         platform: None,
         forced: unit.always_runs.into_iter().collect(),
     };
-    if let Some(Force::Network | Force::Off) = unit.always_runs {
+    if let Some(Force::Network | Force::Volume | Force::Off) = unit.always_runs {
         let decision = Decision::Forced(subject.forced.clone());
         subject.tell(context, StepInputs::default(), decision);
         return Ok(Some(Pending(None)));

@@ -1,5 +1,6 @@
 //! Steps in containers over an engine in memory.
 
+mod caches;
 mod inputs;
 mod outputs;
 mod place;

@@ -1,91 +1,12 @@
-//! What a service shares with its host: named volumes and published ports, in Compose's short
-//! syntax. Folders of the host are not shared.
+//! What a service shares with its host: published ports, in Compose's short syntax.
 
 use std::net::IpAddr;
 
 use super::Place;
 use crate::diag::Diagnostic;
-use crate::plan::{Cx, is_within};
+use crate::plan::Cx;
 use crate::spec::{At, Scalar};
-use crate::unit::{PortMapping, Protocol, Tmpfs, VolumeMount};
-
-/// Named volumes: `name:/path` with `:ro` or `:rw`.
-pub(super) fn volumes(
-    cx: &mut Cx<'_>,
-    all: Option<&Vec<At<String>>>,
-    tmpfs: &[Tmpfs],
-) -> Vec<VolumeMount> {
-    let mut mounts: Vec<VolumeMount> = Vec::new();
-    for at in cx.literals(all) {
-        let Some(mount) = volume(cx, &at) else {
-            continue;
-        };
-        let target = &mount.target;
-        let taken = mounts.iter().any(|other| other.target == *target)
-            || tmpfs.iter().any(|other| other.target == *target);
-        let message = if taken {
-            format!("`{target}` is mounted twice")
-        } else if target == "/"
-            || is_within(target, "/run/secrets")
-            || is_within("/run/secrets", target)
-        {
-            format!("a volume cannot be mounted at `{target}`")
-        } else {
-            mounts.push(mount);
-            continue;
-        };
-        cx.fault(Diagnostic::error(message, at.span));
-    }
-    mounts
-}
-
-fn volume(cx: &mut Cx<'_>, at: &At<String>) -> Option<VolumeMount> {
-    let fault = |message: String| Diagnostic::error(message, at.span.clone());
-    let mut parts = at.value.split(':');
-    let (name, target, mode) = (
-        parts.next().unwrap_or_default(),
-        parts.next(),
-        parts.next().unwrap_or("rw"),
-    );
-    let word = |c: char| c.is_ascii_alphanumeric();
-    let is_name = name.starts_with(word)
-        && name
-            .chars()
-            .all(|c| word(c) || matches!(c, '_' | '.' | '-'));
-    let fault = if at.value.contains("docker.sock") {
-        fault("the engine's socket cannot be mounted".into())
-            .says("it would hand over the machine")
-            .help("deploy with another step rather than from inside a service")
-    } else if target.is_none() && name.starts_with('/') {
-        fault(format!("the volume at `{name}` has no name"))
-            .help("name it, so that its data is found again")
-            .suggest(at.span.clone(), format!("\"data:{name}\""))
-    } else if name.starts_with(['/', '.', '~']) {
-        fault(format!("`{name}` is a folder of the host"))
-            .says("only named volumes can be mounted")
-            .help("put files into the image; keep data in a volume, such as `data:/var/lib/data`")
-    } else if !is_name {
-        fault(format!("`{name}` cannot be the name of a volume"))
-            .help("volumes are written like `data:/var/lib/data` or `data:/data:ro`")
-    } else if !matches!(mode, "ro" | "rw") || parts.next().is_some() {
-        fault(format!("a volume cannot be `{mode}`")).help("it can be `ro` or `rw`")
-    } else if let Some(target) = target {
-        let target = cx.container_path(&At {
-            span: at.span.clone(),
-            value: target.to_owned(),
-        })?;
-        return Some(VolumeMount {
-            name: name.to_owned(),
-            target,
-            read_only: mode == "ro",
-        });
-    } else {
-        fault(format!("the volume `{name}` has no path"))
-            .help("say where it is mounted, such as `data:/var/lib/data`")
-    };
-    cx.fault(fault);
-    None
-}
+use crate::unit::{PortMapping, Protocol};
 
 /// Published ports: `[[address:]host:]container[/protocol]`.
 pub(super) fn ports(

@@ -21,7 +21,7 @@ pub(super) fn lower<'n>(
 ) -> Option<ServiceUnit> {
     let common = services::lower(cx, &place.at, &spec.keys(), Limits::SERVICE, all);
     strategy(cx, spec);
-    let volumes = mounts::volumes(cx, spec.volumes.as_ref(), &common.tmpfs);
+    let volumes = crate::step::volumes::volumes(cx, spec.volumes.as_ref(), &common.tmpfs);
     let restart = [
         ("no", Restart::No),
         ("always", Restart::Always),

@@ -161,6 +161,7 @@ fn container(
         secrets: Vec::new(),
         source: None,
         inputs: Vec::new(),
+        volumes: Vec::new(),
         image_archive: Some(ImageArchive {
             image,
             folder: INPUT.into(),

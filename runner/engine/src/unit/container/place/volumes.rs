@@ -44,13 +44,14 @@ impl Volumes {
         context: &UnitContext,
         unit: &ContainerUnit,
         image: &Resolved,
-        inputs: &[Ready],
+        (inputs, kept): (&[Ready], &[Mount]),
         names: &Names,
         litter: &Litter,
     ) -> Result<Self, Halt> {
-        let all = wanted(unit, inputs, names);
+        let all = wanted(unit, inputs, kept, names);
         let loader = names.of("loader");
-        if all.is_empty() {
+        let kept = kept.iter().filter(|_| unit.security.read_only);
+        if all.is_empty() && kept.clone().next().is_none() {
             return Ok(Self { all, loader });
         }
         let backend = context.backend.as_ref();
@@ -66,7 +67,11 @@ impl Volumes {
             read_only: false,
             ..volume.mount.clone()
         });
-        spec.mounts = mounts.collect();
+        let kept = kept.map(|mount| Mount {
+            read_only: false,
+            ..mount.clone()
+        });
+        spec.mounts = mounts.chain(kept).collect();
         let created = backend.create_container(&spec).await;
         created.map_err(|error| Halt::surroundings("a container could not be created", &error))?;
         Ok(Self { all, loader })
@@ -133,7 +138,7 @@ impl Volumes {
 
 /// The volumes that a step needs: for secrets, for an image's archive, for the folder of a report,
 /// and, as nothing can be put into a read-only root, for the source, inputs and what is fetched.
-fn wanted(unit: &ContainerUnit, inputs: &[Ready], names: &Names) -> Vec<Volume> {
+fn wanted(unit: &ContainerUnit, inputs: &[Ready], kept: &[Mount], names: &Names) -> Vec<Volume> {
     let volume = |what: &str, target: &str, read_only, filling| Volume {
         mount: Mount {
             volume: names.of(what),
@@ -154,7 +159,9 @@ fn wanted(unit: &ContainerUnit, inputs: &[Ready], names: &Names) -> Vec<Volume> 
     let mut covered: Vec<String> = unit
         .tmpfs
         .iter()
-        .map(|tmpfs| tmpfs.target.clone())
+        .map(|tmpfs| &tmpfs.target)
+        .chain(kept.iter().map(|mount| &mount.target))
+        .cloned()
         .collect();
     if let Some(source) = unit.source.as_ref().filter(|_| unit.security.read_only) {
         covered.push(source.target.clone());

@@ -501,7 +501,7 @@ async fn only_what_passed_at_the_first_attempt_is_remembered() {
 async fn what_is_to_run_runs_and_says_why() {
     let mut bench = Bench::new();
     bench.expect(Ending::Passed, "nothing is known").await;
-    for force in [Force::Off, Force::Network] {
+    for force in [Force::Off, Force::Network, Force::Volume] {
         bench.change(|unit| unit.always_runs = Some(force));
         let run = bench.expect(Ending::Passed, "it is to run").await;
         assert_eq!(run.decision, Decision::Forced(vec![force]));

@@ -1,0 +1,31 @@
+//! Volumes of run steps as written: caches, and the files that they follow from.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::leaf::OneOrMany;
+
+/// A volume that steps share between runs.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct VolumeSpec {
+    /// What it is a cache of.
+    pub cache: Option<CacheSpec>,
+}
+
+/// What a volume is a cache of.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CacheSpec {
+    /// What tells one cache of that name from another.
+    pub key: Option<CacheKeySpec>,
+}
+
+/// What tells one cache of a name from another.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CacheKeySpec {
+    /// Files of the project, such as `Cargo.lock`. When one changes, steps start with an empty
+    /// cache.
+    pub files: Option<OneOrMany>,
+}
