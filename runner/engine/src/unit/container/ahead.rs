@@ -91,6 +91,7 @@ fn needs_only_an_image(unit: &ContainerUnit) -> bool {
         image_archive,
         tool_data,
         services,
+        volumes,
         harvest,
         ..
     } = unit;
@@ -100,6 +101,7 @@ fn needs_only_an_image(unit: &ContainerUnit) -> bool {
         && image_archive.is_none()
         && tool_data.is_none()
         && services.is_empty()
+        && volumes.is_empty()
         && harvest.report.is_none()
         && !unit.security.read_only
 }
