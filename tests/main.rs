@@ -42,6 +42,8 @@ mod kinds;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod mcp;
+#[cfg(test)]
 mod passing;
 #[cfg(test)]
 mod rerun;
