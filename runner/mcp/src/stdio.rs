@@ -58,7 +58,7 @@ fn spoken(error: ServerInitializeError) -> Result<(), Trouble> {
         ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled => Ok(()),
         error => Err(Trouble::new("the client does not speak MCP")
             .cause(crate::text::short(&error.to_string(), 300))
-            .hint("`hoist mcp` is started by an MCP client; `hoist mcp install` shows how")),
+            .hint("`hoist mcp` is started by an MCP client; runner/docs/mcp.md shows how")),
     }
 }
 
