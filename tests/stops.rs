@@ -95,7 +95,8 @@ timeout = "11s"
     );
     let mut run = project.start(&["--progress", "plain", "run", "--timeout", "13s"]);
     run.wait_for("a | up");
-    run.signal("TSTP");
+    // As Ctrl-Z does, but also where no shell of a terminal looks after the process.
+    run.signal("STOP");
     std::thread::sleep(Duration::from_secs(10));
     assert!(!run.has_ended());
     run.signal("CONT");
