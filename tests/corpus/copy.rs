@@ -77,10 +77,9 @@ COPY a.tx? /one
 COPY ../a.txt ../../dir/a.txt /x/
 COPY a.txt /x/../../../y/
 ");
-    what_older_builders_refuse: tree("FROM scratch
-COPY a.txt b.txt /x
-COPY --chown=noone a.txt /y
-");
+    several_to_no_folder: tree("FROM scratch\nCOPY a.txt b.txt /x\n");
+    an_owner_that_is_unknown: tree("FROM scratch\nCOPY --chown=noone a.txt /y\n")
+        .takes_modern("owners that no image has");
     the_array_form: case("FROM scratch
 COPY [\"two words\", \"three more words/\", \"/some where/\"]
 COPY [\"*.txt\", \"/globs/\"]
