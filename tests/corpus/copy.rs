@@ -78,8 +78,11 @@ COPY ../a.txt ../../dir/a.txt /x/
 COPY a.txt /x/../../../y/
 ");
     several_to_no_folder: tree("FROM scratch\nCOPY a.txt b.txt /x\n");
-    an_owner_that_is_unknown: tree("FROM scratch\nCOPY --chown=noone a.txt /y\n")
-        .takes_modern("owners that no image has");
+    an_owner_that_is_unknown: tree("FROM scratch
+COPY a.txt b.txt /x
+COPY --chown=noone a.txt /y
+")
+    .takes_modern("owners that no image has");
     the_array_form: case("FROM scratch
 COPY [\"two words\", \"three more words/\", \"/some where/\"]
 COPY [\"*.txt\", \"/globs/\"]
