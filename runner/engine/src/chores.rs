@@ -1,60 +1,121 @@
 //! What is to be done for a run and nobody waits for, such as the removal of a container that has
 //! ended. It refuses to let the run end before it is done, and to pile up.
+//!
+//! Removals wait for each other: an engine may look through its whole store for each one, during
+//! which it starts nothing, and does so once for all that come together.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
-/// Chores that may be under way before whoever has another one waits.
-const AT_ONCE: usize = 8;
+/// Chores that are begun together.
+const TOGETHER: usize = 16;
+/// Chores that may wait or be under way before whoever has another one waits.
+const MOST: usize = 2 * TOGETHER;
+/// How long the first of those that wait waits for others.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The chores of a run. Clones are the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Chores {
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    tasks: Arc<Mutex<Tasks>>,
     room: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    begun: JoinSet<()>,
+    waiting: Vec<Waiting>,
+    /// Begins those that wait when the first has waited for long.
+    clock: Option<AbortOnDropHandle<()>>,
+}
+
+struct Waiting {
+    chore: BoxFuture<'static, ()>,
+    room: OwnedSemaphorePermit,
+}
+
+impl std::fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tasks")
+            .field("begun", &self.begun.len())
+            .field("waiting", &self.waiting.len())
+            .finish()
+    }
 }
 
 impl Default for Chores {
     fn default() -> Self {
         Self {
             tasks: Arc::default(),
-            room: Arc::new(Semaphore::new(AT_ONCE)),
+            room: Arc::new(Semaphore::new(MOST)),
         }
     }
 }
 
 impl Chores {
-    /// Does it beside all else, once there is room for it.
+    /// Does it together with others, when there are enough of them, soon, or when the run ends;
+    /// waits while there are too many.
     pub(crate) async fn add(&self, chore: impl Future<Output = ()> + Send + 'static) {
         // It is never closed.
-        let room = Arc::clone(&self.room).acquire_owned().await;
-        self.begin(async move {
-            let _room = room;
-            chore.await;
-        });
+        let Ok(room) = Arc::clone(&self.room).acquire_owned().await else {
+            return;
+        };
+        let chore = chore.boxed();
+        let mut tasks = self.lock();
+        tasks.waiting.push(Waiting { chore, room });
+        if tasks.waiting.len() >= TOGETHER {
+            tasks.begin_all();
+        } else if tasks.clock.is_none() {
+            let chores = self.clone();
+            tasks.clock = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                tokio::time::sleep(PATIENCE).await;
+                chores.lock().begin_all();
+            })));
+        }
     }
 
     /// Does it beside all else, however much there is.
     pub(crate) fn begin(&self, chore: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = self.lock();
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(chore);
+        while tasks.begun.try_join_next().is_some() {}
+        tasks.begun.spawn(chore);
     }
 
     /// Waits until all of them are done, those that come meanwhile too.
     pub(crate) async fn done(&self) {
         loop {
-            let mut tasks = std::mem::take(&mut *self.lock());
-            if tasks.is_empty() {
+            let mut begun = {
+                let mut tasks = self.lock();
+                tasks.begin_all();
+                std::mem::take(&mut tasks.begun)
+            };
+            if begun.is_empty() {
                 return;
             }
-            while tasks.join_next().await.is_some() {}
+            while begun.join_next().await.is_some() {}
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tasks {
+    fn begin_all(&mut self) {
+        self.clock = None;
+        while self.begun.try_join_next().is_some() {}
+        for Waiting { chore, room } in std::mem::take(&mut self.waiting) {
+            self.begun.spawn(async move {
+                chore.await;
+                drop(room);
+            });
+        }
     }
 }

@@ -10,8 +10,8 @@ use hoist_model::ids::RunId;
 use crate::backend::{Backend, BackendError, BackendErrorKind, LabelFilter, Labels};
 use crate::labels;
 
-/// Removals that go on at once.
-const AT_ONCE: usize = 8;
+/// Removals that go on at once; see [`crate::chores`] for why these are many.
+const AT_ONCE: usize = 16;
 /// Between two listings. What was being created when its owner died may appear a little later.
 const PAUSE: Duration = Duration::from_millis(250);
 

@@ -138,6 +138,54 @@ async fn the_next_container_is_made_while_the_last_one_runs() {
     assert!(took < Duration::from_secs(5 + 30 + 5 + 1), "{took:?}");
 }
 
+/// A chain of steps, each a second long.
+fn chain(names: &'static [&'static str]) -> Bench {
+    let needs: Vec<Vec<StepIx>> = (0..names.len())
+        .map(|ix| ix.checked_sub(1).into_iter().collect())
+        .collect();
+    let steps: Vec<(&str, &[StepIx])> = names
+        .iter()
+        .zip(&needs)
+        .map(|(name, needs)| (*name, needs.as_slice()))
+        .collect();
+    let bench = bench(&steps);
+    for name in names {
+        bench.does(name, Program::default().takes(Duration::from_secs(1)));
+    }
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_removal_stands_between_two_steps() {
+    let bench = chain(&["a", "b", "c"]);
+    let engine = bench.engine.clone();
+    assert_eq!(bench.run().await.verdict, Verdict::Passed);
+    let calls = engine.calls();
+    let kinds = calls.iter().filter_map(|call| {
+        let kind = call.split(' ').next()?;
+        ["start_container", "remove_container"]
+            .into_iter()
+            .find(|of| *of == kind)
+    });
+    let (start, remove) = ("start_container", "remove_container");
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [start, start, start, remove, remove, remove]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_removed_does_not_wait_for_the_end_of_a_long_run() {
+    let bench = chain(&["a", "b", "c", "d", "e", "f", "g"]);
+    let engine = bench.engine.clone();
+    assert_eq!(bench.run().await.verdict, Verdict::Passed);
+    let calls = engine.calls();
+    let last = calls
+        .iter()
+        .rposition(|call| call.starts_with("start_container"));
+    assert!(Some(place(&engine, "remove_container", "a")) < last);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_container_that_was_made_for_nothing_goes() {
     // Its turn never comes, as what it needs fails; or the run is stopped.
@@ -175,7 +223,11 @@ async fn only_what_needs_nothing_but_an_image_that_is_there_is_made_ahead() {
     bench.does("a", Program::default().takes(Duration::from_secs(10)));
     let engine = bench.engine.clone();
     assert_eq!(bench.run().await.verdict, Verdict::Passed);
-    let ended = place(&engine, "remove_container", "a");
+    let calls = engine.calls();
+    let ended = calls
+        .iter()
+        .position(|call| call.starts_with("inspect_container"))
+        .unwrap();
     for step in ["b", "c"] {
         assert!(place(&engine, "create_container", step) > ended, "{step}");
     }
