@@ -3,8 +3,8 @@
 //!
 //! The truth is on the engine: all that is known of an environment is read from the labels of its
 //! objects, so another machine or a lost run folder changes nothing. Where someone must approve, the
-//! lock is not held while they think, and what they approved of is all that is done. The strategy is `recreate`; a
-//! service publishes its own ports. Refused here: to touch what lacks the environment's labels, to
+//! lock is not held while they think, and what they approved of is all that is done; a release that
+//! is in place already needs none. The strategy is `recreate`; a service publishes its own ports. Refused here: to touch what lacks the environment's labels, to
 //! build or to send images, and to remove data.
 
 mod approve;
@@ -31,6 +31,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use hoist_model::event::{EventKind, Question, ReleasedService};
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason, Fallback, Trouble};
@@ -74,6 +75,9 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     let Some(first) = services.values().next() else {
         return Ok(());
     };
+    if is_in_place(context, &place, &target, unit, &services).await {
+        return Ok(());
+    }
     let image = &first.image.image.id;
     let mut approved = None;
     loop {
@@ -94,6 +98,45 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
             Came::Question(question) => approved = Some(ask(context, question).await?),
         }
     }
+}
+
+/// Whether the release is in place and well as it is, which is told then. There is nothing from which
+/// another deploy would have to be kept, so no lock is taken: what another one does comes after this.
+/// Whatever else is found is left to who has the lock, and looks again.
+async fn is_in_place(
+    context: &UnitContext,
+    place: &Place,
+    target: &Target,
+    unit: &ReleaseUnit,
+    services: &BTreeMap<String, Prepared<'_>>,
+) -> bool {
+    let Ok(deployed) = read::read(target.backend.as_ref(), place).await else {
+        return false;
+    };
+    let is_whole = mend::mend(&deployed) == mend::Mending::default();
+    if !is_whole || prepare::check_networks(place, &deployed, unit).is_err() {
+        return false;
+    }
+    let Ok(wanted) = prepare::wanted(target, &deployed, unit, services).await else {
+        return false;
+    };
+    let program = plan::recreate(&deployed, &wanted);
+    let mut actions = program.forward.iter().chain(&program.afterwards);
+    if !actions.all(|action| matches!(action, plan::Action::AwaitHealthy(_))) {
+        return false;
+    }
+    let well = deployed.generations.iter();
+    let well = well.map(|deployed| health::is_well(target.backend.as_ref(), &deployed.id));
+    if !join_all(well).await.into_iter().all(|well| well) {
+        return false;
+    }
+    let sequence = deployed.sequence() + 1;
+    for line in changes(&deployed, &program, unit, sequence) {
+        context.output.line(&line).await;
+    }
+    let performer = performer(context, place, target, unit, services, &deployed, sequence);
+    announce(&performer, &program).await;
+    true
 }
 
 /// What a look at an environment came to.

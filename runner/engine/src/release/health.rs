@@ -98,6 +98,17 @@ pub(crate) async fn healthy(
     }
 }
 
+/// Whether a container that was not started just now is well at this moment.
+pub(crate) async fn is_well(backend: &dyn Backend, id: &str) -> bool {
+    let patience = Patience {
+        within: Duration::ZERO,
+        until: Instant::now(),
+        started: None,
+    };
+    let found = backend.inspect_container(id).await;
+    found.is_ok_and(|found| found.is_some_and(|info| matches!(look(&info, patience), Look::Well)))
+}
+
 enum Look {
     Well,
     Wait(&'static str),

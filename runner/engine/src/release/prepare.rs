@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::try_join_all;
 use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::unit::{ReleaseUnit, ServiceUnit};
 use ipnet::Ipv4Net;
@@ -35,8 +36,10 @@ pub(crate) async fn services<'a>(
     unit: &'a ReleaseUnit,
 ) -> Result<BTreeMap<String, Prepared<'a>>, FailureReason> {
     let mut prepared = BTreeMap::new();
-    for service in &unit.services {
-        let image = target.image(context, &service.image).await?;
+    let images = unit.services.iter();
+    let images = images.map(|service| target.image(context, &service.image));
+    let images = try_join_all(images).await?;
+    for (service, image) in unit.services.iter().zip(images) {
         let mut environment = BTreeMap::new();
         for (name, value) in &service.environment {
             environment.insert(name.clone(), images::text(context, value)?);

@@ -160,9 +160,15 @@ async fn what_did_not_change_is_the_same_container_after() {
     deploy(&rig, services("1")).await;
     let before: Vec<String> = rig.engine.containers().into_iter().map(|c| c.id).collect();
     let again = Deploy::new(rig.with(&[]), unit(services("1")), TOKEN).await;
+    let called = rig.engine.calls().len();
     assert_eq!(again.run().await.0, Ending::Passed);
     let after: Vec<String> = rig.engine.containers().into_iter().map(|c| c.id).collect();
     assert_eq!(after, before);
+    let calls = rig.engine.calls().split_off(called);
+    assert!(
+        calls.iter().all(|call| !call.starts_with("create_")),
+        "not even a lock: {calls:#?}"
+    );
     let released = again.events().into_iter().filter_map(|event| match event {
         EventKind::ServiceReleased { service, .. } => Some(service),
         _ => None,
