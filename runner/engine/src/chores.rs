@@ -33,6 +33,8 @@ struct Tasks {
     waiting: Vec<Waiting>,
     /// Begins those that wait when the first has waited for long.
     clock: Option<AbortOnDropHandle<()>>,
+    /// Nobody is held up by them any more.
+    at_once: bool,
 }
 
 struct Waiting {
@@ -69,7 +71,7 @@ impl Chores {
         let chore = chore.boxed();
         let mut tasks = self.lock();
         tasks.waiting.push(Waiting { chore, room });
-        if tasks.waiting.len() >= TOGETHER {
+        if tasks.at_once || tasks.waiting.len() >= TOGETHER {
             tasks.begin_all();
         } else if tasks.clock.is_none() {
             let chores = self.clone();
@@ -78,6 +80,11 @@ impl Chores {
                 chores.lock().begin_all();
             })));
         }
+    }
+
+    /// Nothing more is to be started, so that the next one need not wait, nor those that do.
+    pub(crate) fn nothing_follows(&self) {
+        self.lock().at_once = true;
     }
 
     /// Does it beside all else, however much there is.

@@ -234,6 +234,12 @@ impl Dispatcher {
         next
     }
 
+    /// No step is left to begin; one that failed may still begin again.
+    #[must_use]
+    pub fn has_begun_all(&self) -> bool {
+        self.phase != Phase::Opening && self.queue.is_empty() && self.held.is_empty()
+    }
+
     /// Ends the steps that the plan says are not run, and what needs them.
     fn skip(&mut self, effects: &mut Effects) {
         for ix in 0..self.steps.len() {

@@ -147,6 +147,9 @@ impl Run {
         for ix in self.dispatcher.next_up() {
             self.make_ahead(ix);
         }
+        if self.dispatcher.has_begun_all() {
+            self.made.chores.nothing_follows();
+        }
         flow
     }
 

@@ -175,6 +175,20 @@ async fn no_removal_stands_between_two_steps() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn removals_wait_for_nothing_once_no_step_is_left_to_start() {
+    let bench = bench(&[("short", &[]), ("long", &[])]);
+    bench.does("short", Program::default().takes(Duration::from_secs(1)));
+    bench.does("long", Program::default().takes(Duration::from_secs(2)));
+    let engine = bench.engine.clone();
+    assert_eq!(bench.run().await.verdict, Verdict::Passed);
+    let calls = engine.calls();
+    let last = calls
+        .iter()
+        .rposition(|call| call.starts_with("inspect_container"));
+    assert!(Some(place(&engine, "remove_container", "short")) < last);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_to_be_removed_does_not_wait_for_the_end_of_a_long_run() {
     let bench = chain(&["a", "b", "c", "d", "e", "f", "g"]);
     let engine = bench.engine.clone();
