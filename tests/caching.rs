@@ -138,3 +138,19 @@ fn only_what_is_cached_can_be_done_anew_by_name() {
         .expect(2)
         .says("no step like `nowhere` that is run is cached");
 }
+
+#[test]
+fn a_step_is_done_anew_by_name_and_the_others_are_not() {
+    if !engine("caching::a_step_is_done_anew_by_name_and_the_others_are_not") {
+        return;
+    }
+    let project = project();
+    project.hoist(&["run", "unit", "trusted"]).expect(0);
+    let first = when(&project);
+    project
+        .hoist(&["run", "unit", "trusted", "--no-cache-filter", "un*"])
+        .expect(0);
+    assert_ne!(when(&project), first);
+    assert_eq!(ending(&project, "unit"), "\"passed\"");
+    assert_eq!(ending(&project, "trusted"), "\"cached\"");
+}

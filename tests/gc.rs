@@ -12,6 +12,45 @@ fn images(project: &str) -> Vec<String> {
     ids
 }
 
+#[test]
+fn a_cache_beyond_its_budget_goes() {
+    if !engine("gc::a_cache_beyond_its_budget_goes") {
+        return;
+    }
+    let name = format!("gc-budget-{}", std::process::id());
+    let project = Project::new(&format!(
+        r#"
+name = "{name}"
+[volumes.large]
+cache.max_size = "1m"
+[volumes.small]
+cache.max_size = "1g"
+[steps.fill]
+image = "debian:bookworm-slim"
+source = false
+run = "for at in /large /small /free; do head -c 2000000 /dev/zero > $at/it; done"
+volumes = ["large:/large", "small:/small", "free:/free"]
+"#
+    ));
+    let filter = format!("label=dev.hoist.project={name}");
+    let caches = || docker(&["volume", "ls", "--quiet", "--filter", &filter]);
+    let plan = project.hoist(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("the caches large take at most 1"), "{plan}");
+    project.hoist(&["run"]).expect(0);
+    assert_eq!(caches().lines().count(), 3);
+    let gone = project.hoist(&["gc", "-v"]).expect(0).stdout;
+    assert!(gone.contains("more than their max_size"), "{gone}");
+    let left = caches();
+    let prefix = format!("hoist-cache.{name}");
+    assert_eq!(
+        left.lines().collect::<Vec<_>>(),
+        [format!("{prefix}.free"), format!("{prefix}.small")]
+    );
+    for volume in left.lines() {
+        docker(&["volume", "rm", volume]);
+    }
+}
+
 /// The lesson of examples/leftovers, under a name of its own.
 #[test]
 fn what_nobody_uses_goes_and_what_is_in_use_stays() {

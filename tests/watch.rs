@@ -60,6 +60,37 @@ fn a_change_of_what_is_sent_runs_it_again_and_no_other() {
 }
 
 #[test]
+fn a_step_that_a_change_does_not_touch_is_not_run_again() {
+    if !engine("watch::a_step_that_a_change_does_not_touch_is_not_run_again") {
+        return;
+    }
+    let steps = r#"
+name = "watched-in-part"
+[steps.touched]
+image = "debian:bookworm-slim"
+run = "echo one=$(cat one)"
+[steps.apart]
+image = "debian:bookworm-slim"
+source = false
+run = "echo apart"
+"#;
+    let project = Project::new(steps).file("one", "1");
+    let mut watch = project.start(&["--progress", "plain", "watch"]);
+    watch.wait_for("one=1");
+    watch.wait_for("watching for changes");
+    std::fs::write(project.path().join("one"), "2").unwrap();
+    watch.wait_for("one=2");
+    watch.wait_for("✓ cached, from run");
+    watch.signal("INT");
+    watch.end(Duration::from_secs(10)).expect(130);
+    let record = project.run_json();
+    let steps = record["state"]["steps"].as_array().unwrap();
+    let apart = steps.iter().find(|step| step["id"] == "apart").unwrap();
+    assert_eq!(apart["status"]["ended"], "cached", "{record}");
+    nothing_left(&project);
+}
+
+#[test]
 fn a_change_while_it_runs_stops_the_run_and_begins_another() {
     if !engine("watch::a_change_while_it_runs_stops_the_run_and_begins_another") {
         return;

@@ -22,6 +22,7 @@ pub(super) async fn execute(args: &args::Gc, options: &Options) -> Outcome {
         keep: keep.unwrap_or(file.keep),
         max_age: args.max_age.unwrap_or(file.max_age),
         max_size: args.max_size.or(file.max_size),
+        caches: file.caches.clone(),
         every: None,
     };
     let backend = connect(options, None).await?;

@@ -23,6 +23,9 @@ pub struct Policy {
     /// The ceiling, bytes: beyond it the oldest go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_size: Option<u64>,
+    /// What each cache of such a name may take, bytes, in all its generations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub caches: BTreeMap<String, u64>,
     /// How often a run does it at its end; never where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<Duration>,
@@ -35,6 +38,7 @@ impl Default for Policy {
             keep: 5,
             max_age: Duration::from_secs(30 * 24 * 3600),
             max_size: None,
+            caches: BTreeMap::new(),
             every: None,
         }
     }
@@ -67,6 +71,9 @@ pub struct Item {
     pub group: String,
     /// What it takes, bytes, as far as known.
     pub bytes: u64,
+    /// What its group may take, bytes, where it has a budget of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u64>,
     /// When it was last used, as far as known; else when it was made.
     pub used: Timestamp,
     /// Who uses it, if somebody does.
@@ -109,6 +116,8 @@ pub enum Reason {
     Age,
     /// All together took more than `max_size`, and nothing older could go.
     Size,
+    /// Its group took more than its own budget, and nothing older of it could go.
+    Budget,
 }
 
 /// Why something stays.
@@ -184,15 +193,20 @@ pub fn collect(items: Vec<Item>, policy: &Policy, now: Timestamp) -> Collection 
     let items = in_order(items);
     let newest = newest(&items, policy.keep);
     let mut left = sum(items.iter());
+    let mut groups = sums(&items);
     let mut staying = BTreeSet::new();
     let mut decided = Vec::with_capacity(items.len());
     for (at, item) in items.into_iter().enumerate() {
+        let group = groups.entry((item.kind, item.group.clone())).or_default();
         let decision = if let Some(held) = &item.held {
             Decision::Stays(Stay::Held(held.clone()))
-        } else if newest.contains(&at) {
-            Decision::Stays(Stay::Newest)
         } else if let Some(run) = item.needed_by.iter().find(|run| staying.contains(*run)) {
             Decision::Stays(Stay::Needed(run.clone()))
+        } else if item.budget.is_some_and(|most| *group > most) {
+            // The floor does not spare it: a budget is said of this very cache.
+            Decision::Goes(Reason::Budget)
+        } else if newest.contains(&at) {
+            Decision::Stays(Stay::Newest)
         } else if age(&item, now) > policy.max_age {
             Decision::Goes(Reason::Age)
         } else if policy.max_size.is_some_and(|most| left > most) {
@@ -201,7 +215,10 @@ pub fn collect(items: Vec<Item>, policy: &Policy, now: Timestamp) -> Collection 
             Decision::Stays(Stay::Within)
         };
         match decision {
-            Decision::Goes(_) => left = left.saturating_sub(item.bytes),
+            Decision::Goes(_) => {
+                left = left.saturating_sub(item.bytes);
+                *group = group.saturating_sub(item.bytes);
+            }
             Decision::Stays(_) if item.kind == Kind::Run => {
                 staying.insert(item.id.clone());
             }
@@ -243,6 +260,16 @@ fn newest(items: &[Item], keep: usize) -> BTreeSet<usize> {
 
 fn age(item: &Item, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(item.used)).unwrap_or_default()
+}
+
+/// What each group takes, bytes.
+fn sums(items: &[Item]) -> BTreeMap<(Kind, String), u64> {
+    let mut sums: BTreeMap<_, u64> = BTreeMap::new();
+    for item in items {
+        let sum = sums.entry((item.kind, item.group.clone())).or_default();
+        *sum = sum.saturating_add(item.bytes);
+    }
+    sums
 }
 
 fn sum<'a>(items: impl Iterator<Item = &'a Item>) -> u64 {

@@ -166,6 +166,7 @@ fn reason_words(reason: Reason) -> &'static str {
     match reason {
         Reason::Age => "not used for longer than max_age",
         Reason::Size => "all takes more than max_size",
+        Reason::Budget => "the caches of its name take more than their max_size",
     }
 }
 

@@ -57,6 +57,10 @@ pub fn text(plan: &Plan, colour: bool) -> String {
             let _ = writeln!(out, "  {}", paint.paint(WARN, &format!("! {relaxation}")));
         }
     }
+    for (name, most) in &plan.gc.caches {
+        let line = format!("gc: the caches {name} take at most {}", words::bytes(*most));
+        let _ = writeln!(out, "\n{}", paint.paint(DIM, &line));
+    }
     if let Some(line) = collection(&plan.gc) {
         let _ = writeln!(out, "\n{}", paint.paint(DIM, &line));
     }

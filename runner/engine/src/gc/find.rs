@@ -116,6 +116,7 @@ fn look(run: &StoredRun, own: Option<RunId>) -> Run {
             id,
             group: String::new(),
             bytes,
+            budget: None,
             used: Timestamp::try_from(written).unwrap_or_default(),
             held: (!over).then_some(Held::Run),
             needed_by: Vec::new(),
@@ -167,6 +168,7 @@ fn images(scope: &Scope<'_>, runs: &[Run], objects: &Objects) -> Vec<Item> {
             name: image.tags.first().unwrap_or(&image.id).clone(),
             group: project.cloned().unwrap_or_default(),
             bytes: image.bytes,
+            budget: None,
             used: Timestamp::from_second(image.created).unwrap_or_default(),
             held,
             needed_by: needed_by.map(|run| run.item.id.clone()).collect(),
@@ -205,14 +207,19 @@ fn caches(scope: &Scope<'_>, runs: &[Run], objects: &Objects) -> Vec<Item> {
     let caches = objects.caches.iter().map(|volume| {
         let label = |name| volume.labels.get(name).cloned();
         let project = label(labels::PROJECT);
-        let held = (busy && is_own(scope, project.as_ref())).then_some(Held::Run);
-        let group = [project, label(labels::CACHE)].map(Option::unwrap_or_default);
+        let name = label(labels::CACHE);
+        let own = is_own(scope, project.as_ref());
+        let budget = name.as_ref().filter(|_| own);
+        let budget = budget.and_then(|name| scope.plan.gc.caches.get(name));
+        let held = (busy && own).then_some(Held::Run);
+        let group = [project, name].map(Option::unwrap_or_default);
         Item {
             kind: Kind::Cache,
             id: volume.name.clone(),
             name: volume.name.clone(),
             group: group.join("/"),
             bytes: objects.sizes.get(&volume.name).copied().unwrap_or_default(),
+            budget: budget.copied(),
             used: last_use(scope.root, &volume.name)
                 .max(volume.created_at.parse().ok())
                 .unwrap_or_default(),
@@ -248,6 +255,7 @@ fn releases(scope: &Scope<'_>, containers: &[ContainerInfo]) -> Vec<Item> {
             name: found.name.clone(),
             group: format!("{environment}/{}", label(found, labels::SERVICE)),
             bytes: 0,
+            budget: None,
             // Without a time in its ID it counts as new.
             used: release.and_then(made).unwrap_or_else(Timestamp::now),
             held: held.then_some(Held::Deploy(environment)),

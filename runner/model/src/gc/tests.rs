@@ -14,6 +14,7 @@ fn item(kind: Kind, id: &str, hours_ago: i64, bytes: u64) -> Item {
         name: id.to_owned(),
         group: String::new(),
         bytes,
+        budget: None,
         used: Timestamp::from_second(NOW - hours_ago * HOUR).unwrap(),
         held: None,
         needed_by: Vec::new(),
@@ -29,6 +30,7 @@ fn policy(keep: usize, max_age: i64, max_size: Option<u64>) -> Policy {
         keep,
         max_age: Duration::from_secs(u64::try_from(max_age * HOUR).unwrap()),
         max_size,
+        caches: BTreeMap::new(),
         every: None,
     }
 }
@@ -70,6 +72,31 @@ fn beyond_the_ceiling_the_oldest_go_until_it_fits() {
         [""; 0],
         "the floor stands"
     );
+}
+
+#[test]
+fn a_cache_beyond_its_own_budget_loses_its_oldest_whatever_the_floor_says() {
+    let mut caches = vec![
+        item(Kind::Cache, "pip-1", 3, 40),
+        item(Kind::Cache, "pip-2", 2, 40),
+        item(Kind::Cache, "pip-3", 1, 40),
+        item(Kind::Cache, "npm-1", 9, 400),
+    ];
+    for item in &mut caches {
+        item.group = item.id.split('-').next().unwrap().to_owned();
+        item.budget = (item.group == "pip").then_some(80);
+    }
+    let policy = policy(5, 99, None);
+    let collection = collect(caches.clone(), &policy, now());
+    let going: Vec<_> = collection
+        .going()
+        .map(|(item, reason)| (item.id.as_str(), reason))
+        .collect();
+    assert_eq!(going, [("pip-1", Reason::Budget)]);
+    caches[0].held = Some(Held::Run);
+    assert_eq!(super::tests::going(caches.clone(), &policy), ["pip-2"]);
+    caches[2].bytes = 81;
+    assert_eq!(super::tests::going(caches, &policy), ["pip-2", "pip-3"]);
 }
 
 #[test]
@@ -133,19 +160,23 @@ fn things() -> impl Strategy<Value = Vec<Item>> {
         0..100_i64,
         0..50_u64,
         any::<u8>(),
+        prop::option::weighted(0.2, 0..100_u64),
         prop::collection::vec(0..20_usize, 0..3),
     );
     prop::collection::vec(one, 0..20).prop_map(|all| {
         let all = all.into_iter().enumerate();
-        let all = all.map(|(at, (kind, group, hours, bytes, held, needed_by))| {
-            let mut made = item(kind, &at.to_string(), hours, bytes);
-            made.group = group.to_string();
-            made.held = (held < 40).then_some(Held::Run);
-            if kind != Kind::Run {
-                made.needed_by = needed_by.iter().map(ToString::to_string).collect();
-            }
-            made
-        });
+        let all = all.map(
+            |(at, (kind, group, hours, bytes, held, budget, needed_by))| {
+                let mut made = item(kind, &at.to_string(), hours, bytes);
+                made.group = group.to_string();
+                made.budget = budget.filter(|_| kind == Kind::Cache);
+                made.held = (held < 40).then_some(Held::Run);
+                if kind != Kind::Run {
+                    made.needed_by = needed_by.iter().map(ToString::to_string).collect();
+                }
+                made
+            },
+        );
         all.collect()
     })
 }
@@ -174,7 +205,8 @@ proptest! {
             let of_group = |other: &&Item| other.kind == item.kind && other.group == item.group;
             let there = items.iter().filter(of_group).count();
             let gone = going.iter().copied().filter(of_group).count();
-            prop_assert!(there - gone >= there.min(policy.keep));
+            let budget = items.iter().filter(of_group).any(|item| item.budget.is_some());
+            prop_assert!(budget || there - gone >= there.min(policy.keep));
         }
         // Under the ceiling, unless all that is left has a reason to stay.
         let left = collection.bytes() - collection.freed();
@@ -186,6 +218,11 @@ proptest! {
         for (item, reason) in collection.going() {
             match reason {
                 Reason::Age => prop_assert!(age(item, now()) > policy.max_age),
+                Reason::Budget => {
+                    let of_group = |other: &&Item| other.kind == item.kind && other.group == item.group;
+                    let taken = sum(items.iter().filter(of_group));
+                    prop_assert!(item.budget.is_some_and(|most| taken > most));
+                }
                 Reason::Size => prop_assert!(policy.max_size.is_some_and(|most| collection.bytes() > most)),
             }
         }

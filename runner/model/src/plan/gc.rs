@@ -1,11 +1,16 @@
 //! What the file says of what runs leave behind: `[gc]`.
 
+use std::collections::BTreeMap;
+
 use super::cx::Cx;
 use crate::gc::Policy;
 
 impl Cx<'_> {
     pub(super) fn read_gc(&mut self) -> Policy {
-        let base = Policy::default();
+        let base = Policy {
+            caches: self.budgets(),
+            ..Policy::default()
+        };
         let Some(spec) = &self.spec.gc else {
             return base;
         };
@@ -19,6 +24,17 @@ impl Cx<'_> {
                 .unwrap_or(base.max_age),
             max_size: self.size_on_disk(spec.max_size.as_ref()),
             every: self.some_time("every", spec.every.as_ref()),
+            caches: base.caches,
         }
+    }
+
+    /// What each cache may take, where the file says so.
+    fn budgets(&mut self) -> BTreeMap<String, u64> {
+        let spec = self.spec;
+        let caches = spec.volumes.iter().filter_map(|(name, volume)| {
+            let most = volume.cache.as_ref()?.max_size.as_ref();
+            Some((name.value.clone(), self.size_on_disk(most)?))
+        });
+        caches.collect()
     }
 }

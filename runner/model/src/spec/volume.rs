@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::leaf::OneOrMany;
+use super::leaf::{At, OneOrMany, Scalar};
 
 /// A volume that steps share between runs.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -19,6 +19,10 @@ pub struct VolumeSpec {
 pub struct CacheSpec {
     /// What tells one cache of that name from another.
     pub key: Option<CacheKeySpec>,
+    /// When all caches of that name take more than this, such as `2g`, `hoist gc` and `[gc]` remove
+    /// those longest unused, the only one too.
+    #[schemars(with = "Option<String>")]
+    pub max_size: Option<At<Scalar>>,
 }
 
 /// What tells one cache of a name from another.
