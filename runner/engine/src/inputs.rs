@@ -31,6 +31,7 @@ use hoist_model::survey::Hint;
 use hoist_model::unit::{BuildUnit, ContainerUnit};
 
 use crate::backend::{BuildRequest, ContextFolder};
+use crate::chores::Chores;
 use crate::context::UnitContext;
 use crate::unit::halt::Halt;
 pub use explain::{ExplainError, explain};
@@ -47,6 +48,7 @@ pub(crate) struct Glance {
     rest: Vec<Input>,
     unsettled: Vec<Unsettled>,
     folders: Vec<(Part, Walked)>,
+    chores: Chores,
 }
 
 /// What a step is made of, as it was when the folders were walked.
@@ -78,7 +80,8 @@ impl Glance {
             added_labels,
             bases: &bases.images,
         };
-        Self::new(cache, Shelf::Builds, rest.all(), bases.unsettled, folders)
+        let told = (rest.all(), bases.unsettled);
+        Self::new(context, cache, Shelf::Builds, told, folders)
     }
 
     /// Resolves the images of a container and walks what it gets.
@@ -90,15 +93,15 @@ impl Glance {
     ) -> Result<Self, Halt> {
         let told = container::parts(context, cache.key(), step, unit).await?;
         let folders = walk(cache, told.folders).await;
-        let (rest, unsettled) = (told.rest, told.unsettled);
-        Ok(Self::new(cache, Shelf::Steps, rest, unsettled, folders))
+        let told = (told.rest, told.unsettled);
+        Ok(Self::new(context, cache, Shelf::Steps, told, folders))
     }
 
     fn new(
+        context: &UnitContext,
         cache: &Arc<Cache>,
         shelf: Shelf,
-        rest: Vec<Input>,
-        mut unsettled: Vec<Unsettled>,
+        (rest, mut unsettled): (Vec<Input>, Vec<Unsettled>),
         folders: Result<Vec<(Part, Walked)>, Trouble>,
     ) -> Self {
         let folders = folders.unwrap_or_else(|trouble| {
@@ -111,6 +114,7 @@ impl Glance {
             rest,
             unsettled,
             folders,
+            chores: context.made.chores.clone(),
         }
     }
 
@@ -147,16 +151,22 @@ impl Glance {
             let cache = Arc::clone(&cache);
             async move { (part, blocking(move |stop| walked.read(&cache, stop)).await) }
         });
-        let (mut parts, mut surveys) = (Vec::new(), Vec::new());
+        let (mut parts, mut surveys, mut keeping) = (Vec::new(), Vec::new(), Vec::new());
         for (part, survey) in join_all(folders).await {
             match survey {
-                Ok(survey) => {
+                Ok(mut survey) => {
                     parts.push(parts::folder(part, &survey.digest));
+                    keeping.extend(survey.unkept());
                     surveys.push(survey);
                 }
                 Err(trouble) => unsettled.push(Unsettled::Trouble(trouble)),
             }
         }
+        // Whoever asked what the step is made of need not wait for that.
+        self.chores.begin(async move {
+            let keep = move || keeping.into_iter().for_each(|it| it.keep(&cache));
+            let _ = tokio::task::spawn_blocking(keep).await;
+        });
         let digest = unsettled.is_empty().then(|| records::Digest {
             rest: parts::digest(&self.rest),
             folders: parts::digest(&parts),

@@ -177,15 +177,37 @@ fn work(inbox: &Mutex<mpsc::Receiver<Job>>, stop: &Stop) {
     loop {
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        let _ = job.reply.send(read(&job, &mut buffer, stop));
+        let Job {
+            at,
+            shown,
+            stat,
+            reply,
+        } = job;
+        let _ = reply.send(read(&at, &shown, &stat, &mut buffer, stop));
     }
 }
 
-fn read(job: &Job, buffer: &mut [u8], stop: &Stop) -> Hashed {
-    let failed = |error: io::Error| unreadable(&job.shown, &error);
+/// Reads one file here and now.
+pub(super) fn hash_now(
+    at: &Path,
+    shown: &str,
+    seen: &mut Seen,
+    stop: &Stop,
+) -> Result<(), Trouble> {
+    let size = usize::try_from(seen.stat.size()).unwrap_or(PIECE);
+    // One byte more tells the end of it.
+    let mut buffer = vec![0; size.saturating_add(1).min(PIECE)];
+    let (hash, state) = read(at, shown, &seen.stat, &mut buffer, stop)?;
+    seen.entry.content = Content::File(hash);
+    seen.state = state;
+    Ok(())
+}
+
+fn read(at: &Path, shown: &str, stat: &Stat, buffer: &mut [u8], stop: &Stop) -> Hashed {
+    let failed = |error: io::Error| unreadable(shown, &error);
     let read_at = SystemTime::now();
-    let mut file = open(&job.at).map_err(failed)?;
-    let is_same = |file: &File| Ok(Stat::of(&file.metadata()?) == job.stat);
+    let mut file = open(at).map_err(failed)?;
+    let is_same = |file: &File| Ok(Stat::of(&file.metadata()?) == *stat);
     let mut hasher = blake3::Hasher::new();
     if is_same(&file).map_err(failed)? {
         loop {
@@ -200,12 +222,12 @@ fn read(job: &Job, buffer: &mut [u8], stop: &Stop) -> Hashed {
     match is_same(&file).map_err(failed)? {
         true => Ok((
             *hasher.finalize().as_bytes(),
-            match job.stat.is_racy(read_at) {
+            match stat.is_racy(read_at) {
                 true => State::Racy,
                 false => State::Settled,
             },
         )),
-        false => Err(changed(&job.shown, "it was written to while it was read")),
+        false => Err(changed(shown, "it was written to while it was read")),
     }
 }
 

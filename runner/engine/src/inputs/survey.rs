@@ -12,8 +12,8 @@ use tempfile::NamedTempFile;
 
 use super::entry::{Content, Entry};
 use super::folder::{Cache, Shelf};
-use super::hashing::Line;
 pub(super) use super::hashing::Stop;
+use super::hashing::{Line, hash_now};
 use super::list::{Reader, Seen, Stat, State, Writer};
 use super::manifest;
 use crate::backend::ContextFolder;
@@ -24,6 +24,11 @@ use crate::walk::{Found, Kind, Visit, unreadable, visit};
 const MODE: u32 = 0o7777;
 /// Threads that look whether anything was touched.
 const LOOKERS: usize = 2;
+
+/// Changed files that the walk reads itself, and the bytes of the largest of them: what is known of
+/// all others need not be gone through again for those few.
+const FEW: usize = 64;
+const SMALL: u64 = 64 << 10;
 
 /// A context that was walked.
 #[derive(Debug)]
@@ -49,6 +54,17 @@ pub(super) struct Survey {
     root: PathBuf,
     /// The list, opened once for each thread that goes through it.
     lists: Vec<File>,
+    unkept: Option<Unkept>,
+}
+
+/// What a look leaves for later ones, once it is kept.
+#[derive(Debug)]
+pub(super) struct Unkept {
+    digest: String,
+    name: String,
+    list: NamedTempFile,
+    /// The list that is kept already is the same.
+    is_same: bool,
 }
 
 impl Walked {
@@ -68,13 +84,18 @@ impl Walked {
         let root = root.map_err(|error| unreadable(&folder.path.to_string_lossy(), &error))?;
         let mut sheet = Sheet::new(cache, Stat::of(&root))?;
         let (mut unread, mut signs) = (false, Signs::default());
+        let mut few = known.as_ref().map_or(0, |_| FEW);
         visit::<Trouble>(&folder.path, &folder.ignore, |visit| {
             stop.check()?;
             let found = match visit {
                 Visit::Kept(found) => found,
                 Visit::LeftOut(..) | Visit::Special(_) => return Ok(()),
             };
-            if let Some(seen) = look(&found, known.as_mut())? {
+            if let Some(mut seen) = look(&found, known.as_mut())? {
+                if seen.state == State::Unread && few > 0 && seen.stat.size() <= SMALL {
+                    few -= 1;
+                    hash_now(found.at, found.shown, &mut seen, stop)?;
+                }
                 unread |= seen.state == State::Unread;
                 let bytes = match found.kind {
                     Kind::File => seen.stat.size(),
@@ -102,7 +123,7 @@ impl Walked {
         self.digest.is_none()
     }
 
-    /// Reads what has to be read and keeps the list for the next look.
+    /// Reads what has to be read.
     ///
     /// # Errors
     /// When a file cannot be read or is no longer what the walk saw, or `stop` says so.
@@ -112,23 +133,17 @@ impl Walked {
             None => self.hash(cache, stop)?,
         };
         let lists = (0..LOOKERS).map(|_| self.list.reopen());
-        let survey = Survey {
-            digest,
+        Ok(Survey {
             root: self.root,
             lists: lists.collect::<io::Result<_>>().map_err(unwritten)?,
-        };
-        // Without them the next look takes longer and explains less, and nothing else.
-        if !cache.touch(Shelf::Contexts, &survey.digest)
-            && let Ok(list) = self.list.reopen().and_then(Reader::of)
-        {
-            let _ = manifest::write(cache, &survey.digest, list);
-        }
-        if self.before == Some(self.seal) {
-            cache.touch(Shelf::Files, &self.name);
-        } else {
-            let _ = cache.put(Shelf::Files, &self.name, self.list);
-        }
-        Ok(survey)
+            unkept: Some(Unkept {
+                digest: digest.clone(),
+                name: self.name,
+                is_same: self.before == Some(self.seal),
+                list: self.list,
+            }),
+            digest,
+        })
     }
 
     fn hash(&mut self, cache: &Cache, stop: &Stop) -> Result<String, Trouble> {
@@ -154,7 +169,28 @@ impl Walked {
     }
 }
 
+impl Unkept {
+    /// Keeps it. Without it the next look takes longer and explains less, and nothing else.
+    pub(super) fn keep(self, cache: &Cache) {
+        if !cache.touch(Shelf::Contexts, &self.digest)
+            && let Ok(list) = self.list.reopen().and_then(Reader::of)
+        {
+            let _ = manifest::write(cache, &self.digest, list);
+        }
+        if self.is_same {
+            cache.touch(Shelf::Files, &self.name);
+        } else {
+            let _ = cache.put(Shelf::Files, &self.name, self.list);
+        }
+    }
+}
+
 impl Survey {
+    /// What is to be kept, which nobody has to wait for.
+    pub(super) fn unkept(&mut self) -> Option<Unkept> {
+        self.unkept.take()
+    }
+
     /// Whether nothing was touched since the walk. Also false where something came and went.
     pub(super) fn holds(self) -> bool {
         let root = &self.root;

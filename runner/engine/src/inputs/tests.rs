@@ -55,7 +55,9 @@ impl Bench {
     fn survey(&self, folder: &ContextFolder) -> Survey {
         let stop = Stop::default();
         let walked = Walked::walk(&self.cache, folder, &stop).unwrap();
-        walked.read(&self.cache, &stop).unwrap()
+        let mut survey = walked.read(&self.cache, &stop).unwrap();
+        survey.unkept().unwrap().keep(&self.cache);
+        survey
     }
 
     /// The one list that is kept.
