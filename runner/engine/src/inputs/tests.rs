@@ -295,6 +295,27 @@ fn a_file_that_changes_between_walk_and_read_is_refused() {
 }
 
 #[test]
+fn the_few_files_that_changed_since_a_look_are_read_by_the_walk() {
+    let bench = Bench::new();
+    for name in ["a", "b", "c"] {
+        bench.file(name, name);
+    }
+    let walk = || Walked::walk(&bench.cache, &bench.folder(), &Stop::default()).unwrap();
+    assert!(walk().is_unread(), "the first look reads later, by threads");
+    let before = bench.look();
+    bench.file("b", "other");
+    let walked = walk();
+    assert!(!walked.is_unread());
+    let changed = walked.read(&bench.cache, &Stop::default()).unwrap();
+    assert_ne!(changed.digest, before);
+    fs::remove_dir_all(bench.at(".hoist/cache/files")).unwrap();
+    fs::create_dir(bench.at(".hoist/cache/files")).unwrap();
+    assert_eq!(bench.look(), changed.digest, "as if all were read");
+    bench.file("large", &"x".repeat(100_000));
+    assert!(walk().is_unread(), "a large one is not");
+}
+
+#[test]
 fn many_files_are_read_by_several_threads_in_their_order() {
     let bench = Bench::new();
     for number in 0..1500 {
