@@ -66,8 +66,12 @@ def bench_parallel():
             write(folder, steps)
             return hoist(folder, "--jobs", "6")
 
-        (ours,) = medians(7, ours)
-    row("6 times `sleep 1` side by side, --jobs 6", f"{ours:.3f} s", "<= 1.7 s", ours <= 1.7)
+        # How long an engine takes to start and remove six at once differs from one to the next.
+        def bare():
+            return clock(lambda: run_containers(IMAGE, ["sleep", "1"], 6, 6))
+
+        ours, theirs = medians(7, ours, bare)
+    ratio_row("6 times `sleep 1` side by side, --jobs 6 / bare API", ours, theirs, 1.1)
 
 
 def bench_cells():
