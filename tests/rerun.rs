@@ -97,6 +97,20 @@ fn only_what_failed_is_done_again_with_what_the_rest_had_left() {
     let nothing = project.hoist(&["rerun", "--failed"]).expect(0);
     nothing.says("nothing failed in run");
     assert_eq!(left_of(&second), "");
+    // What was touched since is not passed off as what the step left.
+    let kept = format!(".hoist/runs/{first}/artifacts/make/out/when");
+    let kept = project.path().join(kept);
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::write(&kept, "forged").unwrap();
+    let ended = project.hoist(&["rerun", &first, "--failed"]).expect(0);
+    ended
+        .says("the artifact out of run")
+        .says("it is made again");
+    assert_eq!(
+        endings(&project),
+        "after: passed, beside: cached, check: passed, image: cached, make: passed"
+    );
+    assert!(!project.hoist(&["logs", "check"]).stdout.contains("forged"));
     // All of it, on the image that was built then.
     project.hoist(&["rerun", &second]).expect(0);
     assert_eq!(

@@ -16,6 +16,7 @@ use hoist_model::state::{RunState, StepState};
 use hoist_model::unit::Unit;
 use jiff::Timestamp;
 
+use crate::artifacts;
 use crate::context::UnitContext;
 use crate::store::{StoredRun, attempt_name, file_names};
 use crate::unit::container::lay_down;
@@ -178,6 +179,14 @@ impl Rerun {
                 }
             }
         }
+        if let Some(artifact) = self.touched(taken).await {
+            let message = format!(
+                "the artifact {artifact} of run {} is not what {step} left: it is made again",
+                self.run.short()
+            );
+            context.warn(message, None);
+            return None;
+        }
         let laid = lay_down(context, &self.folder, &taken.name).await;
         if laid.is_err() {
             self.gone(context, &format!("what {step} left"));
@@ -200,6 +209,23 @@ impl Rerun {
         }
         self.given().insert(context.ix);
         Some(Ending::Cached)
+    }
+
+    /// An artifact that is not what its step left, gone or changed since.
+    async fn touched<'a>(&self, taken: &'a Taken) -> Option<&'a str> {
+        for event in &taken.events {
+            let EventKind::ArtifactKept { artifact, .. } = event else {
+                continue;
+            };
+            let found = artifacts::digest(self.folder.join(&artifact.path)).await;
+            // Runs of before it was kept have none to compare with.
+            let same =
+                found.is_ok_and(|found| found == artifact.digest || artifact.digest.is_empty());
+            if !same {
+                return Some(&artifact.name);
+            }
+        }
+        None
     }
 
     /// A step that this one needs and that was not taken from the other run, although that was wanted:

@@ -1,5 +1,7 @@
 //! Whole runs over the fake engine, by tokio's paused clock.
 
+mod rerun;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
