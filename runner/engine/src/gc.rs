@@ -63,8 +63,8 @@ pub async fn remove(scope: &Scope<'_>, collection: &Collection) -> Vec<Gone> {
     for (item, _) in collection.going() {
         let removed = match item.kind {
             Kind::Run => remove::run(scope.root, &item.id).await,
-            Kind::Image => remove::image(scope, &item.id).await,
-            Kind::Cache => remove::cache(scope, &item.id).await,
+            Kind::Image => remove::image(scope, item).await,
+            Kind::Cache => remove::cache(scope, item).await,
             Kind::Release => remove::release(scope, &item.id).await,
         };
         gone.push(Gone {

@@ -104,6 +104,9 @@ pub struct StepState {
     pub inputs: Vec<GivenInput>,
     /// The image that it built.
     pub image: Option<ImageIdentity>,
+    /// Those that it built for further platforms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_images: Vec<ImageIdentity>,
     /// The run that did it, if that was an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earlier: Option<EarlierRun>,
@@ -160,6 +163,7 @@ impl StepState {
             outputs: BTreeMap::new(),
             inputs: Vec::new(),
             image: None,
+            further_images: Vec::new(),
             earlier: None,
             pushed: Vec::new(),
             awaits: None,
@@ -282,7 +286,9 @@ impl RunState {
                 earlier,
                 ..
             } => self.with(step, |s| {
-                if s.image.is_none() {
+                if s.image.is_some() {
+                    s.further_images.push(image.clone());
+                } else {
                     s.image = Some(image.clone());
                     s.earlier.clone_from(earlier);
                 }

@@ -8,7 +8,7 @@ use hoist_model::gc::{Held, Item, Kind};
 use hoist_model::ids::RunId;
 use hoist_model::plan::Plan;
 use hoist_model::reason::Trouble;
-use hoist_model::state::RunState;
+use hoist_model::state::{RunState, StepState};
 use hoist_model::unit::Unit;
 use jiff::Timestamp;
 use walkdir::WalkDir;
@@ -126,16 +126,35 @@ fn look(run: &StoredRun, own: Option<RunId>) -> Run {
 }
 
 fn images_of(state: &RunState) -> BTreeSet<String> {
-    let images = state.steps.iter().filter_map(|step| step.image.as_ref());
+    let of_step = |step: &StepState| {
+        let images = step.image.iter().chain(&step.further_images);
+        images.cloned().collect::<Vec<_>>()
+    };
+    let images = state.steps.iter().flat_map(of_step);
     images.map(|image| image.id.clone()).collect()
 }
 
-/// A run other than the own one goes on, perhaps: what it has found and not begun to use cannot be
-/// told.
-fn goes_on(scope: &Scope<'_>, runs: &[Run]) -> bool {
+/// A run of the project other than the own one goes on, perhaps: what it has found and not begun to
+/// use cannot be told. Runs of other clones, or of other projects, are known by their containers.
+fn goes_on(scope: &Scope<'_>, runs: &[Run], objects: &Objects, project: &str) -> bool {
     let own = scope.own.map(|run| run.to_string());
     let mut others = runs.iter().filter(|run| Some(&run.item.id) != own.as_ref());
-    others.any(|run| run.item.held.is_some())
+    project == scope.plan.name && others.any(|run| run.item.held.is_some())
+        || runs_elsewhere(scope, &objects.containers, project)
+}
+
+/// A container of a run of the project is there, other than of the own run.
+pub(super) fn runs_elsewhere(
+    scope: &Scope<'_>,
+    containers: &[ContainerInfo],
+    project: &str,
+) -> bool {
+    let own = scope.own.map(|run| run.to_string());
+    containers.iter().any(|found| {
+        let run = found.labels.get(labels::RUN);
+        let of_project = found.labels.get(labels::PROJECT).map(String::as_str) == Some(project);
+        run.is_some() && run != own.as_ref() && of_project
+    })
 }
 
 fn is_own(scope: &Scope<'_>, project: Option<&String>) -> bool {
@@ -143,10 +162,11 @@ fn is_own(scope: &Scope<'_>, project: Option<&String>) -> bool {
 }
 
 fn images(scope: &Scope<'_>, runs: &[Run], objects: &Objects) -> Vec<Item> {
-    let (busy, given) = (goes_on(scope, runs), given_names(scope.plan));
+    let given = given_names(scope.plan);
     let images = objects.images.iter().map(|image| {
         let project = image.labels.get(labels::PROJECT);
         let own = is_own(scope, project);
+        let busy = project.is_some_and(|project| goes_on(scope, runs, objects, project));
         let user = objects
             .containers
             .iter()
@@ -157,7 +177,7 @@ fn images(scope: &Scope<'_>, runs: &[Run], objects: &Objects) -> Vec<Item> {
         });
         let held = match (user, foreign) {
             (Some(user), _) => Some(Held::Container(user.name.clone())),
-            (None, _) if own && busy => Some(Held::Run),
+            (None, _) if busy => Some(Held::Run),
             (None, Some(name)) => Some(Held::Name(name.clone())),
             (None, None) => None,
         };
@@ -203,7 +223,6 @@ fn repository(name: &str) -> &str {
 }
 
 fn caches(scope: &Scope<'_>, runs: &[Run], objects: &Objects) -> Vec<Item> {
-    let busy = goes_on(scope, runs);
     let caches = objects.caches.iter().map(|volume| {
         let label = |name| volume.labels.get(name).cloned();
         let project = label(labels::PROJECT);
@@ -211,7 +230,8 @@ fn caches(scope: &Scope<'_>, runs: &[Run], objects: &Objects) -> Vec<Item> {
         let own = is_own(scope, project.as_ref());
         let budget = name.as_ref().filter(|_| own);
         let budget = budget.and_then(|name| scope.plan.gc.caches.get(name));
-        let held = (busy && own).then_some(Held::Run);
+        let busy = goes_on(scope, runs, objects, project.as_deref().unwrap_or_default());
+        let held = busy.then_some(Held::Run);
         let group = [project, name].map(Option::unwrap_or_default);
         Item {
             kind: Kind::Cache,

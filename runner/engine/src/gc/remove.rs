@@ -4,12 +4,17 @@
 use std::future::ready;
 use std::path::Path;
 
+use hoist_model::gc::Item;
+
 use crate::backend::BackendErrorKind as Kind;
 use crate::labels;
 use crate::release::{Lock, Place};
 
 use super::Scope;
-use super::find::{half_gone, is_superseded};
+use super::find::{half_gone, is_superseded, runs_elsewhere};
+
+/// Why something is left that nothing held a moment ago.
+const BEGAN: &str = "a run has begun that may use it";
 
 /// What the folder of a run is called while it goes: no reader takes that for a run's, and a folder
 /// that was left half gone is known by it.
@@ -36,15 +41,18 @@ pub(super) async fn run(root: &Path, id: &str) -> Result<(), String> {
 }
 
 /// Removes an image with its names.
-pub(super) async fn image(scope: &Scope<'_>, id: &str) -> Result<(), String> {
-    let backend = scope.backend.as_ref();
+pub(super) async fn image(scope: &Scope<'_>, image: &Item) -> Result<(), String> {
+    let (backend, id) = (scope.backend.as_ref(), &image.id);
     // Its names go first, so that it is asked before what the engine refuses only then.
     let containers = backend
         .list_containers(&[])
         .await
         .map_err(|e| e.to_string())?;
-    if let Some(user) = containers.iter().find(|container| container.image == id) {
+    if let Some(user) = containers.iter().find(|container| container.image == *id) {
         return Err(format!("the container {} uses it now", user.name));
+    }
+    if runs_elsewhere(scope, &containers, &image.group) {
+        return Err(BEGAN.to_owned());
     }
     match backend.delete_image(id).await {
         Err(error) if error.kind == Kind::Conflict => Err("another image needs it".to_owned()),
@@ -53,8 +61,15 @@ pub(super) async fn image(scope: &Scope<'_>, id: &str) -> Result<(), String> {
 }
 
 /// Removes a cache.
-pub(super) async fn cache(scope: &Scope<'_>, name: &str) -> Result<(), String> {
-    match scope.backend.remove_volume(name).await {
+pub(super) async fn cache(scope: &Scope<'_>, cache: &Item) -> Result<(), String> {
+    let project = cache.group.split('/').next().unwrap_or_default();
+    let runs = [(labels::PROJECT, Some(project)), (labels::RUN, None)];
+    let containers = scope.backend.list_containers(&runs).await;
+    let containers = containers.map_err(|error| error.to_string())?;
+    if runs_elsewhere(scope, &containers, project) {
+        return Err(BEGAN.to_owned());
+    }
+    match scope.backend.remove_volume(&cache.id).await {
         Err(error) if error.kind == Kind::Conflict => Err("a container uses it".to_owned()),
         removed => removed.map_err(|error| error.to_string()),
     }

@@ -212,6 +212,63 @@ async fn while_a_run_goes_on_nothing_that_it_may_use_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_elsewhere_is_known_by_its_containers() {
+    let bench = bench();
+    let image = bench.image("shop:1", "project");
+    let cache = Labels::from([
+        (labels::PROJECT.to_owned(), "project".to_owned()),
+        (labels::CACHE.to_owned(), "pip".to_owned()),
+    ]);
+    bench.backend.create_volume("pip-1", &cache).await.unwrap();
+    let run = Uuid::now_v7().to_string();
+    let of = |project: &'static str| {
+        [
+            (labels::RUN, run.clone()),
+            (labels::PROJECT, project.into()),
+        ]
+    };
+    let begins = async |project: &'static str| {
+        let labels = of(project);
+        let labels = labels
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        bench.container(project, "base", &labels, true).await;
+    };
+    begins("another").await;
+    let before = bench.collect(0).await;
+    assert_eq!(decision(&before, &image.id), Decision::Goes(Reason::Age));
+    begins("project").await;
+    // One that began after it was found.
+    let gone = remove(&bench.scope(), &before).await;
+    let failed: Vec<_> = gone
+        .iter()
+        .filter_map(|gone| gone.failure.clone())
+        .collect();
+    assert!(
+        !failed.is_empty() && failed.iter().all(|why| why.contains("has begun")),
+        "{gone:?}"
+    );
+    assert_eq!(failed.len(), gone.len());
+    let now = bench.collect(0).await;
+    assert_eq!(decision(&now, &image.id), held(Held::Run));
+    assert_eq!(decision(&now, "pip-1"), held(Held::Run));
+    let own = Scope {
+        own: Some(run.parse().unwrap()),
+        ..bench.scope()
+    };
+    let own = plan(
+        &own,
+        &Policy {
+            keep: 0,
+            ..Policy::default()
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(decision(&own, &image.id), Decision::Goes(Reason::Age));
+}
+
+#[tokio::test(start_paused = true)]
 async fn images_in_use_or_under_a_name_of_others_stay() {
     let bench = bench();
     let [used, named, other] =
