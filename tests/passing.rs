@@ -33,6 +33,10 @@ run = "go/go; touch go/new; cat /etc/note; test -f /etc/passwd; ! touch /new"
 "/etc/note" = "${steps.make.artifacts.note}"
 "#,
     );
+    // Of the project, and left out of the copy: the input alone brings it.
+    let project = project
+        .file("deep/there", "")
+        .file(".dockerignore", "deep\n");
     let ended = project
         .hoist(&["--progress", "plain", "-v", "run"])
         .expect(0);

@@ -108,7 +108,7 @@ fn only_what_failed_is_done_again_with_what_the_rest_had_left() {
         .says("it is made again");
     assert_eq!(
         endings(&project),
-        "after: passed, beside: cached, check: passed, image: cached, make: passed"
+        "after: cached, beside: cached, check: passed, image: cached, make: passed"
     );
     assert!(!project.hoist(&["logs", "check"]).stdout.contains("forged"));
     // All of it, on the image that was built then.

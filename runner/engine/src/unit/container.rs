@@ -121,22 +121,11 @@ async fn attempt(
     litter: &Litter,
     scene: &Scene,
 ) -> Result<Ending, Halt> {
-    let names = Names::new(context);
-    let (ticket, image, network) = tokio::join!(
+    let (ticket, place) = tokio::join!(
         context.made.watch.listen(&context.backend, context.run),
-        unless_stopped(context, images::resolve(context, &unit.image)),
-        network::make(context, unit, &names, litter),
+        set_up(context, unit, services, litter),
     );
-    let (image, network) = (image?, network?);
-    let attachment = network::attachment(unit.network, network.as_ref());
-    let ground = network.as_ref().map(|network| Ground {
-        names: &names,
-        network,
-    });
-    let (place, ()) = tokio::try_join!(
-        place::make(context, unit, &image, &names, attachment, litter),
-        services.up(ground),
-    )?;
+    let place = place?;
     let container = place.container.clone();
     scene.is(&place);
     context.made.is_at_work(&step.id);
@@ -165,6 +154,31 @@ async fn attempt(
         _ = context.stopped(Stop::Kill) => Err(Halt::Stopped),
         ending = outcome(context, step, unit, &container, exit) => ending,
     }
+}
+
+/// Makes the step's container and all that it needs beside it; its command does not run yet.
+async fn set_up(
+    context: &UnitContext,
+    unit: &ContainerUnit,
+    services: &Services<'_>,
+    litter: &Litter,
+) -> Result<Place, Halt> {
+    let names = Names::new(context);
+    let (image, network) = tokio::join!(
+        unless_stopped(context, images::resolve(context, &unit.image)),
+        network::make(context, unit, &names, litter),
+    );
+    let (image, network) = (image?, network?);
+    let attachment = network::attachment(unit.network, network.as_ref());
+    let ground = network.as_ref().map(|network| Ground {
+        names: &names,
+        network,
+    });
+    let (place, ()) = tokio::try_join!(
+        place::make(context, unit, &image, &names, attachment, litter),
+        services.up(ground),
+    )?;
+    Ok(place)
 }
 
 /// Whose files in a step's container have to be; see [`user::owner`].

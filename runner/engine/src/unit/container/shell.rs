@@ -7,15 +7,13 @@ use hoist_model::reason::{CancelReason, Ending, FailureReason, Trouble};
 use hoist_model::unit::ContainerUnit;
 use tokio::sync::watch;
 
-use super::place::{self, Names};
-use super::services::{Ground, Services, network};
-use super::{Litter, Scene};
+use super::services::Services;
+use super::{Litter, Scene, set_up};
 use crate::backend::{BackendError, ContainerSpec};
 use crate::context::{Stop, UnitContext};
-use crate::images;
 use crate::reaper::Undo;
 use crate::shell::{Occasion, Session, Shells};
-use crate::unit::halt::{self, Halt, unless_stopped};
+use crate::unit::halt::{self, Halt};
 
 /// The repository of the images that shells stand on.
 const IMAGES: &str = "hoist-shell";
@@ -79,21 +77,7 @@ async fn prepared(
     services: &Services<'_>,
     litter: &Litter,
 ) -> Result<Ending, Halt> {
-    let names = Names::new(context);
-    let (image, network) = tokio::join!(
-        unless_stopped(context, images::resolve(context, &unit.image)),
-        network::make(context, unit, &names, litter),
-    );
-    let (image, network) = (image?, network?);
-    let attachment = network::attachment(unit.network, network.as_ref());
-    let ground = network.as_ref().map(|network| Ground {
-        names: &names,
-        network,
-    });
-    let (place, ()) = tokio::try_join!(
-        place::make(context, unit, &image, &names, attachment, litter),
-        services.up(ground),
-    )?;
+    let place = set_up(context, unit, services, litter).await?;
     let invitation = format!(
         "a shell as `{}` would find it; its command: {}\n",
         step.id,

@@ -1,6 +1,7 @@
 //! What earlier steps left, on its way into a container that has not started. It gives what the run
 //! folder keeps and nothing else; what a step did not leave is the end of whoever needs it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -158,7 +159,6 @@ pub(super) async fn send(
 }
 
 fn file(at: &Path, target: &str, owner: Owner) -> std::io::Result<Entry> {
-    use std::os::unix::fs::PermissionsExt as _;
     let file = std::fs::File::open(at)?;
     let meta = file.metadata()?;
     Ok(Entry {
@@ -169,8 +169,8 @@ fn file(at: &Path, target: &str, owner: Owner) -> std::io::Result<Entry> {
     })
 }
 
-/// Folders above the input that only it brings into the copy of the project: the engine would make
-/// them the superuser's.
+/// Folders above the input in the copy of the project, as the copy has them or would: those that only
+/// the input brings, the engine would make the superuser's.
 fn parents(context: &UnitContext, unit: &ContainerUnit, input: &Ready, owner: Owner) -> Vec<Entry> {
     let Some(source) = &unit.source else {
         return Vec::new();
@@ -180,9 +180,16 @@ fn parents(context: &UnitContext, unit: &ContainerUnit, input: &Ready, owner: Ow
     let mut parents: Vec<Entry> = above
         .filter_map(|folder| {
             let inside = folder.strip_prefix(&source.target).ok()?;
-            let is_new =
-                inside.components().next().is_some() && !context.root.join(inside).exists();
-            is_new.then(|| Entry::folder(&folder.to_string_lossy(), owner))
+            inside.components().next()?;
+            let entry = Entry::folder(&folder.to_string_lossy(), owner);
+            // It may be there and left out of the copy.
+            let there = std::fs::symlink_metadata(context.root.join(inside));
+            let there = there.ok().filter(std::fs::Metadata::is_dir);
+            let mode = there.map(|there| owner.mode(there.permissions().mode() & 0o7777));
+            Some(Entry {
+                mode: mode.unwrap_or(entry.mode),
+                ..entry
+            })
         })
         .collect();
     parents.reverse();
