@@ -1,9 +1,13 @@
 //! What users type, as clap reads it. No defaults are worked out here and nothing is looked at:
 //! that is `options`' part.
 
+mod mcp;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+pub(crate) use mcp::Mcp;
 
 /// Takes a project from source to running service in containers.
 #[derive(Debug, Parser)]
@@ -123,7 +127,7 @@ pub(crate) enum Command {
     Down(Down),
     /// Remove what runs left behind and nobody uses: images, caches, run folders.
     Gc(Gc),
-    /// Serve agents over the Model Context Protocol, on standard input and output.
+    /// Serve agents over the Model Context Protocol.
     Mcp(Mcp),
     /// Write a pipeline.toml that fits the project.
     Init(Init),
@@ -470,26 +474,6 @@ pub(crate) struct Gc {
 
 fn size(text: &str) -> Result<u64, String> {
     hoist_model::quantity::size(text).map_err(|error| error.to_string())
-}
-
-/// Arguments of `mcp`.
-#[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  hoist mcp --root .\n  hoist mcp --root . --read-only\n  hoist mcp --root . --allow-deploy staging --log mcp.log"
-)]
-pub(crate) struct Mcp {
-    /// A folder in which projects may be, again for each; the project's folder if left out.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Vec<PathBuf>,
-    /// Offer only what changes nothing: no runs are started or cancelled.
-    #[arg(long)]
-    pub(crate) read_only: bool,
-    /// Let deploys to this environment through, again for each; without it a deploy is refused.
-    #[arg(long, value_name = "ENV")]
-    pub(crate) allow_deploy: Vec<String>,
-    /// Write down each call in this file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) log: Option<PathBuf>,
 }
 
 /// Arguments of `init`.

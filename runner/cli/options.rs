@@ -88,11 +88,21 @@ impl Options {
     /// The user's own cache, as the XDG Base Directory Specification has it: relative paths count as
     /// none.
     pub(crate) fn cache(&self) -> Option<PathBuf> {
+        self.own("XDG_CACHE_HOME", ".cache")
+    }
+
+    /// Where hoist keeps what should last and is nobody's project, as that specification has it.
+    pub(crate) fn state(&self) -> Option<PathBuf> {
+        self.own("XDG_STATE_HOME", ".local/state")
+    }
+
+    /// hoist's part of the folder that the variable names, or of the one in the user's home.
+    fn own(&self, variable: &str, usual: &str) -> Option<PathBuf> {
         let set = |name: &str| self.environment.get(name).map(PathBuf::from);
-        let home = || set("HOME").map(|home| home.join(".cache"));
-        let caches = set("XDG_CACHE_HOME").filter(|path| path.is_absolute());
-        let caches = caches.or_else(home).filter(|path| path.is_absolute())?;
-        Some(caches.join("hoist"))
+        let home = || set("HOME").map(|home| home.join(usual));
+        let named = set(variable).filter(|path| path.is_absolute());
+        let folder = named.or_else(home).filter(|path| path.is_absolute())?;
+        Some(folder.join("hoist"))
     }
 }
 

@@ -1,11 +1,11 @@
-//! `hoist mcp`: the MCP server over standard input and output. Nothing else may be written to
-//! standard output while it serves.
+//! `hoist mcp`: the MCP server, over standard input and output or over HTTP. Nothing else may be
+//! written to standard output while it serves.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use hoist_engine::run::RunRequest;
-use hoist_mcp::{Fault, Host, Project, Server, Settings};
+use hoist_mcp::{Fault, Host, Listen, Listener, Project, Server, Settings, Token};
 use hoist_model::diag::{Diagnostic, Severity, SourceFile};
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Ending, FailureReason, Signal, Trouble, Verdict};
@@ -19,13 +19,59 @@ use crate::exit::{CliError, Say};
 use crate::options::Options;
 use crate::project::{self, Unplanned};
 
+/// The variable that may hold the token for HTTP.
+const VARIABLE: &str = "HOIST_MCP_TOKEN";
+/// The file in hoist's own folder that holds the token where none was given.
+const TOKEN: &str = "mcp-token";
+
 pub(super) async fn execute(args: &args::Mcp, options: &Options) -> Outcome {
     let signals = run::signals()?;
     let server = server(args, options)?;
+    if let Some(listen) = &args.http {
+        return serve(server, listen.clone(), args, options, signals).await;
+    }
     hoist_mcp::stdio(server, tokio::io::stdin(), tokio::io::stdout(), signals)
         .await
         .map_err(CliError::usage)?;
     Ok(Verdict::Passed)
+}
+
+/// Serves over HTTP, and says where.
+async fn serve(
+    server: Server,
+    listen: Listen,
+    args: &args::Mcp,
+    options: &Options,
+    signals: mpsc::Receiver<Signal>,
+) -> Outcome {
+    let (token, place) = token(args, options).map_err(CliError::usage)?;
+    let listener = Listener::open(listen, args.allow_remote, &args.allow_host)
+        .await
+        .map_err(CliError::usage)?;
+    super::say(&format!(
+        "listening on {listener}\nthe token is in {place}\n"
+    ));
+    hoist_mcp::http(server, listener, &token, &args.allow_origin, signals)
+        .await
+        .map_err(CliError::trouble)?;
+    Ok(Verdict::Passed)
+}
+
+/// The token that clients must show, and where it is.
+fn token(args: &args::Mcp, options: &Options) -> Result<(Token, String), Trouble> {
+    if let Some(path) = &args.token_file {
+        return Ok((Token::read(path)?, path.display().to_string()));
+    }
+    if let Some(text) = options.environment.get(VARIABLE) {
+        return Ok((Token::new(text, VARIABLE)?, VARIABLE.to_owned()));
+    }
+    let Some(folder) = options.state() else {
+        return Err(Trouble::new("there is no place to keep a token in")
+            .cause("neither HOME nor XDG_STATE_HOME is set")
+            .hint(format!("name a file with --token-file, or set {VARIABLE}")));
+    };
+    let path = folder.join(TOKEN);
+    Ok((Token::kept(&path)?, path.display().to_string()))
 }
 
 fn server(args: &args::Mcp, options: &Options) -> Result<Server, CliError> {

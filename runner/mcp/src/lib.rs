@@ -9,6 +9,7 @@ mod answer;
 mod approval;
 mod folders;
 mod host;
+mod http;
 mod journal;
 mod lines;
 mod progress;
@@ -22,5 +23,6 @@ mod tools;
 mod wait;
 
 pub use host::{Fault, Host, Project};
+pub use http::{Listen, Listener, Token, http};
 pub use server::{Server, Settings};
 pub use stdio::stdio;

@@ -50,6 +50,8 @@ pub(crate) struct Live {
 pub(crate) struct Runs {
     all: Mutex<Vec<Live>>,
     keys: Mutex<BTreeMap<String, RunId>>,
+    /// Set when no run may begin any more.
+    closed: CancellationToken,
 }
 
 impl Runs {
@@ -121,6 +123,7 @@ impl Runs {
     /// Kills all runs and waits until they are cleaned up, at most so long. What is not done by
     /// then is done by their reapers.
     pub(crate) async fn end_all(&self, patience: Duration) {
+        self.closed.cancel();
         let all = locked(&self.all).clone();
         for live in &all {
             // The first asks, the second kills: whoever ends the server does not wait for a grace.
@@ -135,8 +138,26 @@ impl Runs {
         let _ = timeout(patience, ends).await;
     }
 
+    /// Cancels all runs and waits until they are cleaned up; with another signal they are killed.
+    pub(crate) async fn end_as_asked(&self, signals: &mut mpsc::Receiver<Signal>) {
+        self.closed.cancel();
+        let all = locked(&self.all).clone();
+        all.iter().for_each(Live::stop);
+        for live in &all {
+            loop {
+                tokio::select! {
+                    () = live.ended() => break,
+                    Some(_) = signals.recv() => all.iter().for_each(Live::stop),
+                }
+            }
+        }
+    }
+
     fn admit(&self, live: Live) -> Result<(), Trouble> {
         let mut all = locked(&self.all);
+        if self.closed.is_cancelled() {
+            return Err(Trouble::new("the server is ending and starts no runs"));
+        }
         all.retain(|live| !live.is_over());
         if all.len() >= MOST {
             return Err(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hoist_model::reason::Trouble;
+use hoist_model::reason::{Signal, Trouble};
 use rmcp::ServerHandler;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, ErrorData, Implementation, ListToolsResult,
@@ -13,6 +13,7 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use crate::folders::Folders;
 use crate::host::Host;
@@ -67,6 +68,12 @@ impl Server {
     /// Ends all runs, in bounded time.
     pub async fn end(&self, patience: Duration) {
         self.0.runs.end_all(patience).await;
+        self.0.journal.note("the server ended");
+    }
+
+    /// Ends all runs as signals ask for it, and waits until they are cleaned up.
+    pub(crate) async fn end_as_asked(&self, signals: &mut mpsc::Receiver<Signal>) {
+        self.0.runs.end_as_asked(signals).await;
         self.0.journal.note("the server ended");
     }
 }
