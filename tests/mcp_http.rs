@@ -186,8 +186,9 @@ fn joined(mut chunks: &str) -> String {
     let mut text = String::new();
     while let Some((size, rest)) = chunks.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).unwrap();
-        text.push_str(&rest[..size]);
-        chunks = rest[size..].trim_start_matches("\r\n");
+        let (chunk, rest) = rest.split_at(size);
+        text.push_str(chunk);
+        chunks = rest.trim_start_matches("\r\n");
     }
     text
 }
@@ -211,7 +212,7 @@ fn mcp_http_lets_in_only_who_may() {
     let project = project();
     let server = Server::start(&project);
     let list = message("tools/list", &json!({}));
-    let close = format!("Bearer {}X", &TOKEN[..TOKEN.len() - 1]);
+    let close = format!("Bearer {}", TOKEN.replace("know", "knew"));
     let longer = format!("Bearer {TOKEN}X");
     let basic = format!("Basic {TOKEN}");
     for wrong in ["", "Bearer", "Bearer x", TOKEN, &close, &longer, &basic] {
