@@ -199,7 +199,7 @@ mod tests {
         let refused = Listener::open(all(), false, &[]).await.err().unwrap();
         assert!(refused.hint.unwrap().contains("--allow-remote"));
         let listener = Listener::open(all(), true, &["ci.example".to_owned()]).await;
-        let hosts = listener.unwrap().hosts.unwrap();
+        let hosts = listener.unwrap().hosts.clone().unwrap();
         assert!(hosts.contains(&"ci.example".to_owned()));
         assert!(!hosts.contains(&"0.0.0.0".to_owned()));
     }
