@@ -46,6 +46,8 @@ mod mcp;
 #[cfg(test)]
 mod mcp_http;
 #[cfg(test)]
+mod mcp_install;
+#[cfg(test)]
 mod passing;
 #[cfg(test)]
 mod rerun;

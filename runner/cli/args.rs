@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-pub(crate) use mcp::Mcp;
+pub(crate) use mcp::{Client, Install, Instead, Mcp};
 
 /// Takes a project from source to running service in containers.
 #[derive(Debug, Parser)]

@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use hoist_mcp::Listen;
 
 /// Arguments of `mcp`.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  hoist mcp --root .\n  hoist mcp --root . --read-only\n  hoist mcp --root . --allow-deploy staging --log mcp.log\n  hoist mcp --root . --http 127.0.0.1:8808"
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  hoist mcp --root .\n  hoist mcp --root . --read-only\n  hoist mcp --root . --allow-deploy staging --log mcp.log\n  hoist mcp --root . --http 127.0.0.1:8808\n  hoist mcp install cursor --write"
 )]
 pub(crate) struct Mcp {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub(crate) instead: Option<Instead>,
     /// A folder in which projects may be, again for each; the project's folder if left out.
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Vec<PathBuf>,
@@ -40,4 +44,39 @@ pub(crate) struct Mcp {
     /// Pages of this origin may call, besides those of this machine; again for each.
     #[arg(long, value_name = "ORIGIN", requires = "http")]
     pub(crate) allow_origin: Vec<String>,
+}
+
+/// What `mcp` can do besides serving.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Instead {
+    /// Print what a client must be told to start the server, or write it into the client's file.
+    Install(Install),
+}
+
+/// Arguments of `mcp install`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist mcp install claude\n  hoist mcp install vscode --write\n  hoist mcp install cursor --root ~/one --root ~/two --write"
+)]
+pub(crate) struct Install {
+    /// The client.
+    #[arg(value_name = "CLIENT")]
+    pub(crate) client: Client,
+    /// A folder in which projects may be, again for each; the project's folder if left out.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Vec<PathBuf>,
+    /// Write it into the client's file in the project's folder; what else is in there stays.
+    #[arg(long)]
+    pub(crate) write: bool,
+}
+
+/// A client of MCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Client {
+    /// Claude Code: `.mcp.json`.
+    Claude,
+    /// Cursor: `.cursor/mcp.json`.
+    Cursor,
+    /// Visual Studio Code: `.vscode/mcp.json`.
+    Vscode,
 }

@@ -1,6 +1,8 @@
 //! `hoist mcp`: the MCP server, over standard input and output or over HTTP. Nothing else may be
 //! written to standard output while it serves.
 
+mod install;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +27,9 @@ const VARIABLE: &str = "HOIST_MCP_TOKEN";
 const TOKEN: &str = "mcp-token";
 
 pub(super) async fn execute(args: &args::Mcp, options: &Options) -> Outcome {
+    if let Some(args::Instead::Install(install)) = &args.instead {
+        return install::execute(install, options);
+    }
     let signals = run::signals()?;
     let server = server(args, options)?;
     if let Some(listen) = &args.http {
