@@ -1,0 +1,149 @@
+"""What an agent does with hoist, by the MCP SDK that many agents are made with.
+
+    client.py legacy|auto|2026-07-28 COMMAND...      over stdio
+    client.py legacy|auto|2026-07-28 URL TOKEN       over HTTP
+
+The project has the steps `quick` (exit code 3), `long` (some seconds) and `slow` (for ever).
+"""
+import sys
+
+import anyio
+import httpx2
+from mcp import Client, MCPError, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+TOOLS = {
+    "list_pipelines",
+    "validate_pipeline",
+    "run_pipeline",
+    "get_run",
+    "list_runs",
+    "cancel_run",
+    "get_failure_summary",
+    "read_log",
+    "search_log",
+    "list_artifacts",
+    "read_artifact",
+}
+
+
+async def call(client, tool, **arguments):
+    answer = await client.call_tool(tool, arguments)
+    assert not answer.is_error, f"{tool}: {answer}"
+    return answer.structured_content
+
+
+async def newest_run(client, status):
+    """The ID of the newest run, once it stands so."""
+    with anyio.fail_after(30):
+        while True:
+            runs = (await call(client, "list_runs", limit=1))["runs"]
+            if runs and runs[0]["status"] == status:
+                return runs[0]["run_id"]
+            await anyio.sleep(0.1)
+
+
+async def begun(client):
+    """The ID of the run whose `slow` has said that it begins."""
+    with anyio.fail_after(30):
+        run = await newest_run(client, "running")
+        while True:
+            answer = await client.call_tool("read_log", {"run_id": run, "step": "slow"})
+            if not answer.is_error and "begun" in str(answer.structured_content):
+                return run
+            await anyio.sleep(0.1)
+
+
+async def is_cancelled(client, run):
+    state = await call(client, "get_run", run_id=run, wait_seconds=40)
+    assert state["status"] == "cancelled", state
+
+
+async def lists(client):
+    tools = (await client.list_tools()).tools
+    assert TOOLS <= {tool.name for tool in tools}, tools
+    for tool in tools:
+        assert tool.description and tool.output_schema and tool.annotations, tool
+    pipelines = (await call(client, "list_pipelines"))["pipelines"]
+    assert [pipeline["name"] for pipeline in pipelines] == ["mcp"], pipelines
+
+
+async def validates(client):
+    answer = await call(client, "validate_pipeline")
+    assert answer["valid"] is True, answer
+    refused = await client.call_tool("validate_pipeline", {"path": "x"})
+    assert refused.is_error, refused
+
+
+async def runs(client):
+    run = (await call(client, "run_pipeline", steps=["quick"]))["run"]
+    assert run["status"] == "failed", run
+    summary = await call(client, "get_failure_summary", run_id=run["run_id"])
+    assert summary["failed"][0]["exit_code"] == 3, summary
+
+
+async def hears_of_progress(client):
+    heard = []
+
+    async def progress(progress, total, message):
+        heard.append((progress, total, message))
+
+    answer = await client.call_tool("run_pipeline", {"steps": ["long"]}, progress_callback=progress)
+    assert answer.structured_content["run"]["status"] == "succeeded", answer
+    assert heard, "no progress was told"
+    steps = [progress for progress, _, _ in heard]
+    assert steps == sorted(steps), heard
+
+
+async def cancels_in_the_middle(client):
+    async with anyio.create_task_group() as tasks:
+
+        async def run():
+            await client.call_tool("run_pipeline", {"steps": ["slow"]})
+
+        tasks.start_soon(run)
+        begun_run = await begun(client)
+        tasks.cancel_scope.cancel()
+    await is_cancelled(client, begun_run)
+
+
+async def cancels_by_its_tool(client):
+    run = (await call(client, "run_pipeline", steps=["slow"], wait_seconds=0))["run"]
+    assert run["status"] == "running", run
+    assert await begun(client) == run["run_id"]
+    state = await call(client, "cancel_run", run_id=run["run_id"])
+    await is_cancelled(client, run["run_id"])
+    assert state["run_id"] == run["run_id"], state
+
+
+async def runs_out_of_patience(client):
+    try:
+        await client.call_tool("run_pipeline", {"steps": ["slow"]}, read_timeout_seconds=4)
+    except MCPError:
+        pass
+    else:
+        raise AssertionError("the client waited")
+    await is_cancelled(client, await newest_run(client, "cancelled"))
+
+
+async def main(mode, *server):
+    async def each(client):
+        parts = [lists, validates, runs, hears_of_progress, cancels_in_the_middle, cancels_by_its_tool]
+        for part in [*parts, runs_out_of_patience]:
+            print(part.__name__, flush=True)
+            with anyio.fail_after(120):
+                await part(client)
+
+    if server[0].startswith("http"):
+        url, token = server
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=90) as http:
+            async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+                await each(client)
+    else:
+        command, *arguments = server
+        async with Client(StdioServerParameters(command=command, args=arguments), mode=mode) as client:
+            await each(client)
+    print("all of it")
+
+
+anyio.run(main, *sys.argv[1:])
