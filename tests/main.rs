@@ -44,6 +44,8 @@ mod matrix;
 #[cfg(test)]
 mod mcp;
 #[cfg(test)]
+mod mcp_clients;
+#[cfg(test)]
 mod mcp_http;
 #[cfg(test)]
 mod mcp_install;
