@@ -13,6 +13,8 @@ mod http;
 mod journal;
 mod lines;
 mod progress;
+mod prompts;
+mod resources;
 mod runs;
 mod server;
 mod state;

@@ -8,8 +8,11 @@ use std::time::{Duration, Instant};
 use hoist_model::reason::{Signal, Trouble};
 use rmcp::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ErrorData, Implementation, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CompletionInfo,
+    ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation, ListPromptsResult,
+    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ServerCapabilities,
+    ServerConfig,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde_json::Value;
@@ -19,6 +22,8 @@ use crate::folders::Folders;
 use crate::host::Host;
 use crate::journal::Journal;
 use crate::progress::Wanted;
+use crate::prompts;
+use crate::resources;
 use crate::runs::Runs;
 use crate::state::Shared;
 use crate::tools::{self, Call};
@@ -80,7 +85,12 @@ impl Server {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_completions()
+            .enable_prompts()
+            .enable_resources()
+            .enable_tools()
+            .build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("hoist", self.0.version.clone()))
             .with_instructions(INSTRUCTIONS)
@@ -120,9 +130,95 @@ impl ServerHandler for Server {
             .journal
             .call(tool.name, &arguments, result.is_ok(), began.elapsed());
         let answer = match result {
-            Ok(value) => crate::answer::good(value),
+            Ok(value) => {
+                let links = resources::links(tool.name, &value);
+                let mut answer = crate::answer::good(value);
+                answer.content.extend(links);
+                answer
+            }
             Err(trouble) => crate::answer::bad(&trouble),
         };
         Ok(answer.into())
     }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let all = resources::list(&self.0.folders);
+        Ok(ListResourcesResult::with_all_items(all))
+    }
+
+    async fn list_resource_templates(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        let all = resources::templates();
+        Ok(ListResourceTemplatesResult::with_all_items(all))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let read = resources::read(&self.0, &request.uri).await;
+        let contents = read.map_err(|trouble| {
+            let data = serde_json::json!({ "uri": request.uri });
+            ErrorData::resource_not_found(said(&trouble), Some(data))
+        })?;
+        Ok(ReadResourceResult::new(vec![contents]).into())
+    }
+
+    async fn list_prompts(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::with_all_items(prompts::list()))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let arguments = request.arguments.unwrap_or_default();
+        let prompt = prompts::get(&self.0, &request.name, &arguments).await;
+        let prompt = prompt.map_err(|trouble| ErrorData::invalid_params(said(&trouble), None))?;
+        Ok(prompt.into())
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        let chosen = request.context.and_then(|context| context.arguments);
+        let argument = &request.argument;
+        let (values, count) = resources::complete(
+            &self.0.folders,
+            &argument.name,
+            &argument.value,
+            &chosen.unwrap_or_default(),
+        );
+        let more = count > values.len();
+        let total = u32::try_from(count).ok();
+        let completion = CompletionInfo::with_pagination(values, total, more);
+        let completion = completion.map_err(|error| ErrorData::internal_error(error, None))?;
+        Ok(CompleteResult::new(completion))
+    }
+}
+
+/// A trouble in the words of the protocol's errors, which have no place for more.
+fn said(trouble: &Trouble) -> String {
+    let parts = [
+        Some(&trouble.what),
+        trouble.cause.as_ref(),
+        trouble.hint.as_ref(),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+    crate::text::short(&crate::text::line(&parts.join("; ")), 2_000)
 }
