@@ -248,3 +248,94 @@ fn mcp_cancels_the_run_whose_call_is_cancelled() {
     assert_eq!(said["structuredContent"]["status"], "cancelled", "{said}");
     nothing_remains(&run);
 }
+
+#[test]
+fn mcp_shows_nothing_that_a_tool_does_not_tell() {
+    if !engine("mcp_shows_nothing_that_a_tool_does_not_tell") {
+        return;
+    }
+    let project = Project::new(PIPELINE);
+    let mut server = Server::start(&project);
+    let said = server.ask("resources/list", &json!({}));
+    assert_eq!(said["result"]["resources"], json!([]), "{said}");
+    let said = server.call("run_pipeline", &json!({"steps": ["quick"]}));
+    let run = said["structuredContent"]["run"]["run_id"].clone();
+    let id = run.as_str().unwrap();
+    let links: Vec<_> = said["content"].as_array().unwrap()[1..].to_vec();
+    let names: Vec<_> = links.iter().map(|link| &link["uri"]).collect();
+    let view = |view: &str| format!("pipeline://runs/{id}/{view}");
+    assert_eq!(names, [&view("summary"), &view("failures")], "{said}");
+    for (link, tool) in links.iter().zip(["get_run", "get_failure_summary"]) {
+        assert!(
+            link["description"].as_str().unwrap().contains(tool),
+            "{link}"
+        );
+        let read = server.ask("resources/read", &json!({"uri": link["uri"]}));
+        let text = read["result"]["contents"][0]["text"].as_str().unwrap();
+        let told = server.call(tool, &json!({"run_id": run}));
+        let shown: Value = serde_json::from_str(text).unwrap();
+        // Each marks text of containers with a word of its own.
+        for field in ["run_id", "status", "counts", "steps"] {
+            assert_eq!(shown[field], told["structuredContent"][field], "{field}");
+        }
+    }
+    let uri = view("log?step=quick&cursor=1");
+    let read = server.ask("resources/read", &json!({"uri": uri}));
+    let contents = &read["result"]["contents"][0];
+    assert_eq!(contents["mimeType"], "text/plain");
+    let text = contents["text"].as_str().unwrap();
+    assert!(text.contains("said by a container"), "{text}");
+    let listed = server.ask("resources/list", &json!({}));
+    assert_eq!(listed["result"]["resources"][0]["uri"], view("summary"));
+    for wrong in [
+        view("events.jsonl"),
+        view("../../pipeline.toml"),
+        "file:///etc/passwd".into(),
+    ] {
+        let said = server.ask("resources/read", &json!({"uri": wrong}));
+        assert_eq!(said["error"]["code"], -32002, "{wrong}: {said}");
+    }
+    let complete = |server: &mut Server, argument: &str, value: &str| {
+        let params = json!({"ref": {"type": "ref/resource", "uri": "pipeline://runs/{run_id}/log"},
+            "argument": {"name": argument, "value": value},
+            "context": {"arguments": {"run_id": id}}});
+        server.ask("completion/complete", &params)["result"]["completion"]["values"].clone()
+    };
+    assert_eq!(complete(&mut server, "run_id", ""), json!(["latest", id]));
+    assert_eq!(
+        complete(&mut server, "run_id", id.split('-').next_back().unwrap()),
+        json!([id])
+    );
+    assert_eq!(complete(&mut server, "step", "qu"), json!(["quick"]));
+    let params = json!({"name": "diagnose_run", "arguments": {"run_id": ""}});
+    let said = server.ask("prompts/get", &params);
+    let text = said["result"]["messages"][0]["content"]["text"].as_str();
+    let text = text.unwrap();
+    assert!(text.contains(id) && text.contains("exit 3"), "{text}");
+}
+
+#[test]
+fn mcp_prompts_take_what_they_say() {
+    let project = Project::new(PIPELINE);
+    let mut server = Server::start(&project);
+    let said = server.ask("prompts/list", &json!({}));
+    let names: Vec<_> = said["result"]["prompts"].as_array().unwrap().to_vec();
+    let names: Vec<_> = names.iter().map(|prompt| &prompt["name"]).collect();
+    assert_eq!(names, ["diagnose_run", "write_pipeline"]);
+    let params = json!({"name": "write_pipeline", "arguments": {"wishes": "lint first"}});
+    let said = server.ask("prompts/get", &params);
+    let text = said["result"]["messages"][0]["content"]["text"].as_str();
+    assert!(text.unwrap().contains("lint first"), "{said}");
+    for wrong in [
+        json!({"name": "no_such_prompt"}),
+        json!({"name": "write_pipeline", "arguments": {"run_id": "latest"}}),
+        json!({"name": "diagnose_run"}),
+        json!({"name": "diagnose_run", "arguments": {"run_id": "no-such-run"}}),
+    ] {
+        let said = server.ask("prompts/get", &wrong);
+        assert_eq!(said["error"]["code"], -32602, "{wrong}: {said}");
+    }
+    let said = server.ask("resources/templates/list", &json!({}));
+    let found = said["result"]["resourceTemplates"].as_array().unwrap();
+    assert_eq!(found.len(), 4, "{said}");
+}
