@@ -17,6 +17,10 @@ name = "mcp-http"
 image = "debian:bookworm-slim"
 source = false
 run = "sleep 2"
+[steps.long]
+image = "debian:bookworm-slim"
+source = false
+run = "sleep 8"
 [steps.slow]
 image = "debian:bookworm-slim"
 source = false
@@ -398,6 +402,45 @@ fn mcp_http_keeps_a_run_whose_client_is_gone() {
 }
 
 #[test]
+fn mcp_http_keeps_a_run_whose_session_is_over() {
+    if !engine("mcp_http_keeps_a_run_whose_session_is_over") {
+        return;
+    }
+    let project = project();
+    let server = Server::start(&project);
+    let session = server.hello();
+    let headers = [("Mcp-Session-Id", session.as_str())];
+    let start = |step: &str, id: u64| {
+        let before = project.runs().len();
+        let arguments = json!({"steps": [step]});
+        let mut start = message("tools/call", &call("run_pipeline", &arguments));
+        start["id"] = json!(id);
+        let mut stream = server.connect();
+        let text = request("POST", "/mcp", &headers, &start.to_string());
+        stream.write_all(text.as_bytes()).unwrap();
+        eventually("the run begins", Duration::from_secs(30), || {
+            project.runs().len() > before
+        });
+        (stream, project.runs().pop().unwrap())
+    };
+    let status = |run: &str| {
+        let wait = call("get_run", &json!({"run_id": run, "wait_seconds": 50}));
+        let said = server.modern("tools/call", wait);
+        said["result"]["structuredContent"]["status"].clone()
+    };
+    // What a client calls off is cancelled; what it leaves behind is not.
+    let (_, slow) = start("slow", 7);
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+        "params": {"requestId": 7}});
+    assert_eq!(server.post(&headers, &cancel).status, 202);
+    assert_eq!(status(&slow), "cancelled");
+    let (_, long) = start("long", 8);
+    let said = server.ask("DELETE", "/mcp", &headers, "");
+    assert!((200..300).contains(&said.status), "{said:?}");
+    assert_eq!(status(&long), "succeeded");
+}
+
+#[test]
 fn mcp_http_cancels_the_run_whose_call_is_closed() {
     if !engine("mcp_http_cancels_the_run_whose_call_is_closed") {
         return;
@@ -446,4 +489,15 @@ fn mcp_http_leaves_nothing_when_it_is_ended() {
         let state = &said["result"]["structuredContent"]["run"];
         assert_eq!(state["status"], "cancelled", "{said}");
     }
+}
+
+#[test]
+fn mcp_http_ends_though_no_connection_is_left() {
+    let project = project();
+    let server = Server::start(&project);
+    // More than are served at once; none says anything.
+    let open: Vec<_> = (0..300).map(|_| server.connect()).collect();
+    server.running.signal("TERM");
+    server.running.end(Duration::from_secs(5)).expect(0);
+    drop(open);
 }
