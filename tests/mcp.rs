@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Project, engine, eventually, left_of};
+use crate::support::{Project, docker, engine, eventually, left_of};
 
 const PIPELINE: &str = r#"
 name = "mcp"
@@ -159,16 +159,63 @@ fn mcp_answers_whatever_it_is_told() {
 
 #[test]
 fn mcp_deploys_nowhere_unasked() {
+    if !engine("mcp_deploys_nowhere_unasked") {
+        return;
+    }
     let project = Project::new(PIPELINE);
+    let deployed = || {
+        let filter = "label=dev.hoist.project=mcp";
+        docker(&[
+            "ps",
+            "--quiet",
+            "--filter",
+            filter,
+            "--filter",
+            "label=dev.hoist.role=service",
+        ])
+    };
     let mut server = Server::start(&project);
     let said = server.call("run_pipeline", &json!({"steps": ["live"]}));
-    assert_eq!(said["isError"], true);
-    let text = said["content"][0]["text"].as_str().unwrap();
+    let run = &said["structuredContent"]["run"];
+    assert_eq!(run["status"], "awaiting_approval", "{said}");
+    let awaits = &run["awaits"][0];
+    assert_eq!(awaits["environment"], "live", "{said}");
     assert!(
-        text.contains("`live`") && text.contains("--allow-deploy live"),
-        "{text}"
+        awaits["changes"][0].as_str().unwrap().contains("web"),
+        "{said}"
     );
-    assert!(project.runs().is_empty());
+    assert_eq!(deployed(), "");
+    // Neither by another digest, nor by the beginning of none, nor for another place.
+    let approve = |environment: &str, digest: &str| json!({"run_id": run["run_id"], "environment": environment, "plan_digest": digest});
+    let digest = awaits["plan_digest"].as_str().unwrap();
+    let wrong = "0".repeat(32);
+    for (environment, digest) in [("live", wrong.as_str()), ("live", ""), ("else", digest)] {
+        let said = server.call("approve_deploy", &approve(environment, digest));
+        assert_eq!(said["isError"], true, "{said}");
+    }
+    assert_eq!(deployed(), "");
+    let said = server.call("cancel_run", &json!({"run_id": run["run_id"]}));
+    assert_eq!(said["structuredContent"]["status"], "cancelled", "{said}");
+    assert_eq!(deployed(), "");
+    let said = server.call("approve_deploy", &approve("live", digest));
+    assert_eq!(said["isError"], true, "{said}");
+
+    // The same change has the same digest; by that it is done.
+    let said = server.call("run_pipeline", &json!({"steps": ["live"]}));
+    let run = &said["structuredContent"]["run"];
+    assert_eq!(run["awaits"][0]["plan_digest"], digest, "{said}");
+    let agreed = json!({"run_id": run["run_id"], "environment": "live", "plan_digest": digest});
+    let said = server.call("approve_deploy", &agreed);
+    assert_eq!(said["structuredContent"]["status"], "succeeded", "{said}");
+    assert_ne!(deployed(), "");
+    // Nothing would change: nobody is asked.
+    let said = server.call("run_pipeline", &json!({"steps": ["live"]}));
+    assert_eq!(
+        said["structuredContent"]["run"]["status"], "succeeded",
+        "{said}"
+    );
+    project.hoist(&["down", "live"]).expect(0);
+    nothing_remains(run["run_id"].as_str().unwrap());
 }
 
 #[test]

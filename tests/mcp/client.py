@@ -24,6 +24,7 @@ TOOLS = {
     "search_log",
     "list_artifacts",
     "read_artifact",
+    "approve_deploy",
 }
 
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hoist_engine::run::RunRequest;
-use hoist_model::event::{EventKind, RunEvent};
+use hoist_model::event::{EventKind, Question, RunEvent};
 use hoist_model::ids::RunId;
 use hoist_model::reason::{Signal, Trouble};
 use hoist_model::reporter::{ReportError, Reporter};
@@ -16,6 +16,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::approval::Desk;
 
 /// How many runs may go on at once.
 const MOST: usize = 4;
@@ -31,6 +33,8 @@ pub(crate) struct Glance {
     pub(crate) ended: usize,
     /// All steps.
     pub(crate) steps: usize,
+    /// What its deploys wait for.
+    pub(crate) awaits: Vec<Question>,
     /// What it does now.
     pub(crate) message: String,
     /// Set at its end; holds why it could not begin, if so.
@@ -43,6 +47,8 @@ pub(crate) struct Live {
     signals: mpsc::Sender<Signal>,
     /// What it does.
     pub(crate) seen: watch::Receiver<Glance>,
+    /// Where its deploys are approved of.
+    pub(crate) desk: Desk,
 }
 
 /// The runs of this process.
@@ -68,14 +74,17 @@ impl Runs {
         &self,
         mut request: RunRequest,
         signals: mpsc::Sender<Signal>,
+        desk: Desk,
         cancelled: &CancellationToken,
     ) -> Result<(RunId, Live), Trouble> {
         let (see, mut seen) = watch::channel(Glance::default());
         let see = Arc::new(see);
         request.reporters.insert(0, Box::new(Eye(Arc::clone(&see))));
+        request.approver = Arc::new(desk.clone());
         let live = Live {
             signals,
             seen: seen.clone(),
+            desk,
         };
         self.admit(live.clone())?;
         let runtime = Handle::current();
@@ -182,6 +191,18 @@ impl Live {
         self.seen.borrow().over.is_some() || self.seen.has_changed().is_err()
     }
 
+    /// Waits until it has ended, or goes on only when someone approves.
+    pub(crate) async fn settled(&self) {
+        let settled = |glance: &Glance| glance.over.is_some() || !glance.awaits.is_empty();
+        let _ = self.seen.clone().wait_for(settled).await;
+    }
+
+    /// Waits until it asks that no more.
+    pub(crate) async fn heard(&self, question: &Question) {
+        let heard = |glance: &Glance| glance.over.is_some() || !glance.awaits.contains(question);
+        let _ = self.seen.clone().wait_for(heard).await;
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(&self) {
         let _ = self
@@ -209,6 +230,8 @@ impl Reporter for Eye {
         self.0.send_modify(|glance| {
             glance.run = Some(event.run);
             glance.steps = state.steps.len();
+            let awaits = state.steps.iter().filter_map(|step| step.awaits.clone());
+            glance.awaits = awaits.collect();
             glance.ended = state
                 .steps
                 .iter()

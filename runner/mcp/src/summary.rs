@@ -18,6 +18,8 @@ const STEPS: usize = 6 << 10;
 pub(crate) enum Status {
     /// It goes on.
     Running,
+    /// A deploy of it waits for a person's approval.
+    AwaitingApproval,
     /// Every step ended well.
     Succeeded,
     /// A step failed, or what the run stands on did.
@@ -50,6 +52,9 @@ pub(crate) struct RunSummary {
     started_at: Option<String>,
     /// How long it took so far, seconds.
     seconds: f64,
+    /// The deploys that wait for approval.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    awaits: Vec<Awaited>,
     /// How many steps stand how.
     counts: Counts,
     /// The steps in their order; those that ended well are left out first where all are too many.
@@ -62,6 +67,44 @@ pub(crate) struct RunSummary {
     warnings: Vec<String>,
     /// What to call next.
     next: String,
+}
+
+/// A deploy that waits for approval. It waits no longer than the step's `timeout`.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+struct Awaited {
+    /// The step that deploys.
+    step: String,
+    /// Where to.
+    environment: String,
+    /// Of all that would change: approve_deploy wants it.
+    plan_digest: String,
+    /// What would change.
+    changes: Vec<String>,
+}
+
+/// So many changes of a deploy are listed.
+const CHANGES: usize = 12;
+
+fn awaited(step: &StepState) -> Option<Awaited> {
+    let question = step.awaits.as_ref()?;
+    let said = question.changes.iter().take(CHANGES);
+    let mut changes: Vec<String> = said
+        .map(|text| crate::text::short(&line(text), 150))
+        .collect();
+    if let Some(more) = question
+        .changes
+        .len()
+        .checked_sub(CHANGES)
+        .filter(|more| *more > 0)
+    {
+        changes.push(format!("and {more} more, which the step's log has"));
+    }
+    Some(Awaited {
+        step: crate::text::short(&line(step.id().as_str()), 200),
+        environment: question.environment.clone(),
+        plan_digest: question.digest.clone(),
+        changes,
+    })
 }
 
 /// How many steps stand how.
@@ -111,12 +154,10 @@ pub(crate) fn status(run: &StoredRun, state: &RunState, alive: bool) -> Status {
             | Verdict::Surroundings
             | Verdict::DeployFailed,
         ) => Status::Failed,
-        None if alive => Status::Running,
         // Where that cannot be told from here, it may well go on.
-        None => match run.is_alive() {
-            Ok(Some(false)) => Status::Lost,
-            Ok(Some(true) | None) | Err(_) => Status::Running,
-        },
+        None if !alive && matches!(run.is_alive(), Ok(Some(false))) => Status::Lost,
+        None if state.steps.iter().any(|step| step.awaits.is_some()) => Status::AwaitingApproval,
+        None => Status::Running,
     }
 }
 
@@ -165,6 +206,7 @@ impl RunSummary {
             failure: state.verdict.and_then(failure),
             started_at: state.started_at.map(|at| at.to_string()),
             seconds: seconds(state.elapsed),
+            awaits: state.steps.iter().filter_map(awaited).take(4).collect(),
             counts: counts(&state),
             steps: steps.into_iter().map(|(_, step)| step).collect(),
             steps_left_out: left_out,
@@ -179,6 +221,10 @@ impl RunSummary {
 fn next(status: Status) -> String {
     match status {
         Status::Running => "call get_run with this run_id and wait_seconds, or cancel_run",
+        Status::AwaitingApproval => {
+            "show a person what awaits approval; only if they agree, call approve_deploy with this \
+             run_id, the environment and the plan_digest; else cancel_run"
+        }
         Status::Succeeded => {
             "nothing is left to do; list_artifacts and read_log show what there is"
         }

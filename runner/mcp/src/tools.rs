@@ -1,6 +1,7 @@
 //! The tools, in the order in which they are listed: each is a file of its own, and one line here.
 //! The list never changes while a server runs, for clients do not look twice.
 
+mod approve_deploy;
 mod cancel_run;
 mod get_failure_summary;
 mod get_run;
@@ -92,7 +93,7 @@ pub(crate) struct Entry {
 }
 
 /// All tools.
-const ALL: [Entry; 11] = [
+const ALL: [Entry; 12] = [
     entry::<list_pipelines::ListPipelines>(),
     entry::<validate_pipeline::ValidatePipeline>(),
     entry::<run_pipeline::RunPipeline>(),
@@ -104,6 +105,7 @@ const ALL: [Entry; 11] = [
     entry::<search_log::SearchLog>(),
     entry::<list_artifacts::ListArtifacts>(),
     entry::<read_artifact::ReadArtifact>(),
+    entry::<approve_deploy::ApproveDeploy>(),
 ];
 
 /// The tools that are offered.

@@ -29,6 +29,14 @@ pub(crate) fn bound(seconds: Option<u32>, usual: u32) -> Result<Duration, Troubl
     Ok(Duration::from_secs(seconds.into()))
 }
 
+/// Waits for the run's end or for a question that it asks, at most so long.
+pub(crate) async fn for_news(shared: &Shared, run: &StoredRun, bound: Duration) {
+    match shared.runs.get(run.id) {
+        Some(live) => drop(timeout(bound, live.settled()).await),
+        None => for_end(shared, run, bound).await,
+    }
+}
+
 /// Waits for the run's end, at most so long.
 pub(crate) async fn for_end(shared: &Shared, run: &StoredRun, bound: Duration) {
     let ends = async {

@@ -39,7 +39,7 @@ impl Tool for CancelRun {
         let shared = &call.shared;
         let (workspace, run) = shared.folders.run(&arguments.run_id)?;
         let before = RunSummary::read(&*shared.host, &workspace, &run, is_live(shared, &run))?;
-        if before.status != Status::Running {
+        if !matches!(before.status, Status::Running | Status::AwaitingApproval) {
             return Ok(before);
         }
         run.request_cancel()?;

@@ -30,7 +30,7 @@ impl Tool for GetRun {
     const TITLE: &'static str = "Get a run";
     const DESCRIPTION: &'static str = "Says how a run stands, whether it was started here or on the \
         command line, and waits for its end up to wait_seconds. Call it again while the status is \
-        `running`. Cancelling this call does not cancel the run.";
+        `running`. With `awaiting_approval` a deploy waits for a person: see approve_deploy. Cancelling this call does not cancel the run.";
     const EFFECT: Effect = Effect::Reads;
 
     async fn call(call: Call, arguments: Arguments) -> Result<RunSummary, Trouble> {
@@ -42,7 +42,7 @@ impl Tool for GetRun {
             .progress
             .and_then(|wanted| Some(wanted.tell(live?.seen)));
         tokio::select! {
-            () = wait::for_end(shared, &run, bound) => {}
+            () = wait::for_news(shared, &run, bound) => {}
             () = call.cancelled.cancelled() => {}
         }
         drop(telling);

@@ -1,19 +1,15 @@
 //! `run_pipeline`: starts a run, and waits for it as long as a client can.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use hoist_engine::store::{Store, StoredRun};
 use hoist_model::ids::StepId;
 use hoist_model::plan::{self, Plan, Selection};
 use hoist_model::reason::Trouble;
-use hoist_model::unit::Unit;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Call, Effect, Tool, validate_pipeline};
 use crate::answer;
-use crate::approval::Allowed;
+use crate::approval::Desk;
 use crate::runs::Runs;
 use crate::state::Shared;
 use crate::summary::RunSummary;
@@ -82,7 +78,8 @@ impl Tool for RunPipeline {
         containers. It returns when the run has ended or after wait_seconds, whichever comes first: \
         with status `running`, call get_run to go on waiting. Cancelling this call while it waits \
         cancels the run. A pipeline that fails is an answer with status `failed`. A step that \
-        deploys is refused unless the server was started with --allow-deploy for its environment.";
+        deploys waits for approval, unless the server was started with --allow-deploy for its \
+        environment: with status `awaiting_approval`, show a person what would change.";
     const EFFECT: Effect = Effect::Runs;
 
     async fn call(call: Call, arguments: Arguments) -> Result<Answer, Trouble> {
@@ -103,7 +100,7 @@ impl Tool for RunPipeline {
                 let shown = arguments.file.as_deref().unwrap_or(crate::folders::FILE);
                 let project = shared.host.read(&workspace, &file);
                 let project = project.map_err(|faults| answer::faults(shown, &faults))?;
-                let chosen = choose(&project.plan, &arguments)?;
+                let mut chosen = choose(&project.plan, &arguments)?;
                 if arguments.dry_run {
                     let (steps, _) = validate_pipeline::outline(&chosen);
                     let would_run = Some(steps);
@@ -112,15 +109,16 @@ impl Tool for RunPipeline {
                         would_run,
                     });
                 }
-                gate(shared, &chosen)?;
+                let desk = Desk::new(&shared.allow_deploy);
+                desk.guard(&mut chosen);
                 let (signals, receive) = Runs::signals();
                 let request = shared
                     .host
                     .request(&workspace, chosen, project.commit, receive);
                 let mut request = request.map_err(|all| answer::troubles(&all))?;
                 request.fail_fast = arguments.fail_fast;
-                request.approver = Arc::new(Allowed(shared.allow_deploy.clone()));
-                let (run, _) = shared.runs.start(request, signals, &call.cancelled).await?;
+                let started = shared.runs.start(request, signals, desk, &call.cancelled);
+                let (run, _) = started.await?;
                 if let Some(key) = key {
                     shared.runs.remember(key, run);
                 }
@@ -132,7 +130,7 @@ impl Tool for RunPipeline {
             .progress
             .and_then(|wanted| Some(wanted.tell(live?.seen)));
         tokio::select! {
-            () = wait::for_end(shared, &stored, bound) => {}
+            () = wait::for_news(shared, &stored, bound) => {}
             () = call.cancelled.cancelled() => {
                 stored.request_cancel()?;
                 return Err(Trouble::new("the call was cancelled, and so is the run"));
@@ -170,33 +168,4 @@ fn choose(plan: &Plan, arguments: &Arguments) -> Result<Plan, Trouble> {
     };
     plan::choose(plan, &selection)
         .map_err(|unknown| Trouble::new(unknown.to_string()).hint("list_pipelines shows the steps"))
-}
-
-/// Lets a plan through that deploys nowhere but where it may.
-fn gate(shared: &Shared, plan: &Plan) -> Result<(), Trouble> {
-    let mut refused: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for step in plan.steps.iter().filter(|step| step.skip.is_none()) {
-        match &step.unit {
-            Unit::Release(release) => {
-                let name = release.environment.name.as_str();
-                if !shared.allow_deploy.contains(name) {
-                    refused.entry(name).or_default().push(step.id.as_str());
-                }
-            }
-            Unit::Container(_) | Unit::Build(_) | Unit::Push(_) => {}
-        }
-    }
-    let Some((environment, steps)) = refused.first_key_value() else {
-        return Ok(());
-    };
-    let all: Vec<&str> = refused.values().flatten().copied().collect();
-    Err(Trouble::new(format!(
-        "step `{}` deploys to `{environment}`, which this server may not do",
-        steps.join("`, `")
-    ))
-    .cause("a deploy needs a person's approval; nothing was started")
-    .hint(format!(
-        "leave it out with skip = {all:?}, or ask a person to run `hoist run`, or to start the \
-         server with --allow-deploy {environment}"
-    )))
 }
