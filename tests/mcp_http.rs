@@ -343,7 +343,8 @@ fn mcp_http_keeps_a_token_of_its_own() {
 #[test]
 fn mcp_http_says_what_is_wrong_with_its_options() {
     let project = project().file("short", "secret\n");
-    let wrong: [(&[&str], &str); 5] = [
+    let wrong: [(&[&str], &str); 6] = [
+        (&["--http", "unix:none/s"], "its folder is not there"),
         (&["--http", "0.0.0.0:0"], "--allow-remote"),
         (&["--http", "8808"], "ADDRESS:PORT"),
         (

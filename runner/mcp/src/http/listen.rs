@@ -167,9 +167,11 @@ fn socket(path: &Path) -> std::io::Result<(UnixListener, u64)> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let private = tempfile::Builder::new()
-        .prefix(".h")
-        .tempdir_in(folder.unwrap_or(Path::new(".")))?;
+    let folder = folder.unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(Error::new(ErrorKind::NotFound, "its folder is not there"));
+    }
+    let private = tempfile::Builder::new().prefix(".h").tempdir_in(folder)?;
     let made = private.path().join("s");
     let listener = UnixListener::bind(&made)?;
     std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;
