@@ -3,7 +3,8 @@
     client.py legacy|auto|2026-07-28 COMMAND...      over stdio
     client.py legacy|auto|2026-07-28 URL TOKEN       over HTTP
 
-The project has the steps `quick` (exit code 3), `long` (some seconds) and `slow` (for ever).
+The project has the steps `quick` (exit code 3), `long` (some seconds) and `slow` (for ever),
+and `live`, which deploys.
 """
 import sys
 
@@ -11,6 +12,7 @@ import anyio
 import httpx2
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from mcp.types import ElicitResult
 
 TOOLS = {
     "list_pipelines",
@@ -66,7 +68,7 @@ async def lists(client):
     for tool in tools:
         assert tool.description and tool.output_schema and tool.annotations, tool
     pipelines = (await call(client, "list_pipelines"))["pipelines"]
-    assert [pipeline["name"] for pipeline in pipelines] == ["mcp"], pipelines
+    assert len(pipelines) == 1 and "live" in pipelines[0]["environments"], pipelines
 
 
 async def validates(client):
@@ -127,22 +129,78 @@ async def runs_out_of_patience(client):
     await is_cancelled(client, await newest_run(client, "cancelled"))
 
 
+class Person:
+    """Whoever sits before the client: accepts or declines what is asked, and has seen it."""
+
+    def __init__(self):
+        self.asked = []
+        self.answers = []
+
+    async def answer(self, context, params):
+        self.asked.append(params.message)
+        content = self.answers.pop(0)
+        if content is None:
+            return ElicitResult(action="decline")
+        return ElicitResult(action="accept", content=content)
+
+
+async def deploys(client, person, asks):
+    """Nothing is deployed unasked; `asks` says whether the protocol lets a server ask."""
+    person.answers = [None]
+    run = (await call(client, "run_pipeline", steps=["live"]))["run"]
+    assert run["status"] == "awaiting_approval", run
+    awaits = run["awaits"][0]
+    assert len(person.asked) == (1 if asks else 0), person.asked
+    assert all("Deploy to live?" in text and awaits["plan_digest"] in text for text in person.asked)
+    # A decline is not an absence: it stays open, and nobody is asked twice.
+    state = await call(client, "get_run", run_id=run["run_id"], wait_seconds=1)
+    assert state["status"] == "awaiting_approval" and len(person.asked) <= 1, state
+    refused = await client.call_tool(
+        "approve_deploy", {"run_id": run["run_id"], "environment": "live", "plan_digest": "0" * 32}
+    )
+    assert refused.is_error, refused
+    if asks:
+        await call(client, "cancel_run", run_id=run["run_id"])
+        # What is accepted without its name being typed is not approved of.
+        person.answers = [{"environment": "yes"}]
+        run = (await call(client, "run_pipeline", steps=["live"]))["run"]
+        assert run["status"] == "awaiting_approval", run
+        await call(client, "cancel_run", run_id=run["run_id"])
+        person.answers = [{"environment": "live"}]
+        run = (await call(client, "run_pipeline", steps=["live"]))["run"]
+    else:
+        run = await call(
+            client,
+            "approve_deploy",
+            run_id=run["run_id"],
+            environment="live",
+            plan_digest=awaits["plan_digest"],
+        )
+    assert run["status"] == "succeeded", run
+
+
 async def main(mode, *server):
+    person = Person()
+
     async def each(client):
         parts = [lists, validates, runs, hears_of_progress, cancels_in_the_middle, cancels_by_its_tool]
         for part in [*parts, runs_out_of_patience]:
             print(part.__name__, flush=True)
             with anyio.fail_after(120):
                 await part(client)
+        print("deploys", flush=True)
+        await deploys(client, person, asks=mode == "legacy")
 
     if server[0].startswith("http"):
         url, token = server
         async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=90) as http:
-            async with Client(streamable_http_client(url, http_client=http), mode=mode) as client:
+            transport = streamable_http_client(url, http_client=http)
+            async with Client(transport, mode=mode, elicitation_callback=person.answer) as client:
                 await each(client)
     else:
         command, *arguments = server
-        async with Client(StdioServerParameters(command=command, args=arguments), mode=mode) as client:
+        process = StdioServerParameters(command=command, args=arguments)
+        async with Client(process, mode=mode, elicitation_callback=person.answer) as client:
             await each(client)
     print("all of it")
 

@@ -3,7 +3,7 @@
 //! stays open until it is approved of, the step's time is up, or the run is cancelled.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hoist_engine::approval::Approver;
 use hoist_model::event::Question;
@@ -21,6 +21,8 @@ pub(crate) struct Desk {
     allowed: BTreeSet<String>,
     /// Environments with the digests that were approved of.
     approved: Arc<watch::Sender<BTreeSet<(String, String)>>>,
+    /// Those that someone would not approve of when asked.
+    declined: Arc<Mutex<BTreeSet<(String, String)>>>,
 }
 
 impl Desk {
@@ -29,6 +31,7 @@ impl Desk {
         Self {
             allowed: allowed.clone(),
             approved: Arc::default(),
+            declined: Arc::default(),
         }
     }
 
@@ -43,13 +46,29 @@ impl Desk {
         }
     }
 
+    /// Someone was asked this and did not approve: nobody is asked again, and the question stays open.
+    pub(crate) fn decline(&self, question: &Question) {
+        let mut declined = self.declined.lock().unwrap_or_else(PoisonError::into_inner);
+        declined.insert(key(question));
+    }
+
+    /// Someone was asked this and did not approve.
+    pub(crate) fn was_declined(&self, question: &Question) -> bool {
+        let declined = self.declined.lock().unwrap_or_else(PoisonError::into_inner);
+        declined.contains(&key(question))
+    }
+
     /// Lets the deploy go on that asked this.
     pub(crate) fn approve(&self, question: &Question) {
-        let what = (question.environment.clone(), question.digest.clone());
+        let what = key(question);
         self.approved.send_modify(|approved| {
             approved.insert(what);
         });
     }
+}
+
+fn key(question: &Question) -> (String, String) {
+    (question.environment.clone(), question.digest.clone())
 }
 
 /// What was asked has this digest, perhaps shortened.
@@ -68,7 +87,7 @@ impl Approver for Desk {
     }
 
     async fn ask(&self, question: &Question) -> bool {
-        let what = (question.environment.clone(), question.digest.clone());
+        let what = key(question);
         let mut approved = self.approved.subscribe();
         let given = approved.wait_for(|approved| approved.contains(&what)).await;
         given.is_ok()

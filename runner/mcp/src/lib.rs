@@ -7,6 +7,7 @@
 
 mod answer;
 mod approval;
+mod asking;
 mod folders;
 mod host;
 mod http;

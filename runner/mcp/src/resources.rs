@@ -157,6 +157,7 @@ pub(crate) async fn ask(
     let call = Call {
         shared: Arc::clone(shared),
         cancelled: CancellationToken::new(),
+        asker: None,
         progress: None,
     };
     (found.call)(call, arguments).await

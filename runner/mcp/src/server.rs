@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::asking::Asker;
 use crate::folders::Folders;
 use crate::host::Host;
 use crate::journal::Journal;
@@ -129,6 +130,7 @@ impl ServerHandler for Server {
         let call = Call {
             shared: Arc::clone(&self.0),
             cancelled: cancelled.clone(),
+            asker: Asker::by(&context),
             progress: Wanted::by(&context),
         };
         let mut calling = (tool.call)(call, arguments.clone());

@@ -30,6 +30,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::asking::Asker;
 use crate::progress::Wanted;
 use crate::state::Shared;
 
@@ -72,6 +73,8 @@ pub(crate) struct Call {
     pub(crate) shared: Arc<Shared>,
     /// Set when the client does not want the answer any more.
     pub(crate) cancelled: CancellationToken,
+    /// Who can ask a person, if the client can.
+    pub(crate) asker: Option<Asker>,
     /// Who wants to be told of progress.
     pub(crate) progress: Option<Wanted>,
 }

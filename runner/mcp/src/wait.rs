@@ -6,6 +6,8 @@ use hoist_engine::store::StoredRun;
 use hoist_model::reason::Trouble;
 use tokio::time::{sleep, timeout};
 
+use crate::asking::Asker;
+use crate::runs::Live;
 use crate::state::Shared;
 
 /// The longest wait, seconds: several clients give up after 60.
@@ -29,11 +31,35 @@ pub(crate) fn bound(seconds: Option<u32>, usual: u32) -> Result<Duration, Troubl
     Ok(Duration::from_secs(seconds.into()))
 }
 
-/// Waits for the run's end or for a question that it asks, at most so long.
-pub(crate) async fn for_news(shared: &Shared, run: &StoredRun, bound: Duration) {
+/// Waits for the run's end or for a question of it that nobody here answers, at most so long.
+pub(crate) async fn for_news(
+    shared: &Shared,
+    run: &StoredRun,
+    asker: Option<&Asker>,
+    bound: Duration,
+) {
     match shared.runs.get(run.id) {
-        Some(live) => drop(timeout(bound, live.settled()).await),
+        Some(live) => drop(timeout(bound, news(&live, asker)).await),
         None => for_end(shared, run, bound).await,
+    }
+}
+
+async fn news(live: &Live, asker: Option<&Asker>) {
+    loop {
+        live.settled().await;
+        let awaits = live.seen.borrow().awaits.clone();
+        let mut open = awaits
+            .into_iter()
+            .filter(|asked| !live.desk.was_declined(asked));
+        let (Some(asker), Some(question)) = (asker, open.next()) else {
+            return;
+        };
+        if asker.ask(&question).await {
+            live.desk.approve(&question);
+            live.heard(&question).await;
+        } else {
+            live.desk.decline(&question);
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl Tool for ApproveDeploy {
         live.desk.approve(&question);
         live.heard(&question).await;
         tokio::select! {
-            () = wait::for_news(shared, &run, PATIENCE) => {}
+            () = wait::for_news(shared, &run, None, PATIENCE) => {}
             () = call.cancelled.cancelled() => {}
         }
         RunSummary::read(&*shared.host, &workspace, &run, is_live(shared, &run))

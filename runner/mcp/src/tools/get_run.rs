@@ -42,7 +42,7 @@ impl Tool for GetRun {
             .progress
             .and_then(|wanted| Some(wanted.tell(live?.seen)));
         tokio::select! {
-            () = wait::for_news(shared, &run, bound) => {}
+            () = wait::for_news(shared, &run, call.asker.as_ref(), bound) => {}
             () = call.cancelled.cancelled() => {}
         }
         drop(telling);

@@ -130,7 +130,7 @@ impl Tool for RunPipeline {
             .progress
             .and_then(|wanted| Some(wanted.tell(live?.seen)));
         tokio::select! {
-            () = wait::for_news(shared, &stored, bound) => {}
+            () = wait::for_news(shared, &stored, call.asker.as_ref(), bound) => {}
             () = call.cancelled.cancelled() => {
                 stored.request_cancel()?;
                 return Err(Trouble::new("the call was cancelled, and so is the run"));
