@@ -6,6 +6,7 @@
 The project has the steps `quick` (exit code 3), `long` (some seconds) and `slow` (for ever),
 and `live`, which deploys.
 """
+import json
 import sys
 
 import anyio
@@ -83,6 +84,35 @@ async def runs(client):
     assert run["status"] == "failed", run
     summary = await call(client, "get_failure_summary", run_id=run["run_id"])
     assert summary["failed"][0]["exit_code"] == 3, summary
+
+
+async def reads_resources_and_prompts(client):
+    run = (await call(client, "list_runs", limit=1))["runs"][0]["run_id"]
+    templates = (await client.list_resource_templates()).resource_templates
+    assert {template.uri_template.split("{run_id}/")[1].split("{")[0] for template in templates} == {
+        "summary",
+        "failures",
+        "log",
+        "artifacts",
+    }, templates
+    read = await client.read_resource(f"pipeline://runs/{run}/failures")
+    shown, told = json.loads(read.contents[0].text), await call(client, "get_failure_summary", run_id=run)
+    for summary in (shown, told):
+        # Between marks that are new each time.
+        assert "said by a container" in summary["failed"][0].pop("log_tail"), summary
+    assert shown == told, shown
+    read = await client.read_resource(f"pipeline://runs/{run}/log?step=quick")
+    assert "said by a container" in read.contents[0].text, read
+    try:
+        await client.read_resource("pipeline://runs/none/summary")
+    except MCPError as error:
+        assert "none" in str(error), error
+    else:
+        raise AssertionError("there is no such run")
+    prompts = {prompt.name for prompt in (await client.list_prompts()).prompts}
+    assert prompts == {"diagnose_run", "write_pipeline"}, prompts
+    prompt = await client.get_prompt("diagnose_run", {"run_id": run})
+    assert "exit" in prompt.messages[0].content.text, prompt
 
 
 async def hears_of_progress(client):
@@ -183,8 +213,17 @@ async def main(mode, *server):
     person = Person()
 
     async def each(client):
-        parts = [lists, validates, runs, hears_of_progress, cancels_in_the_middle, cancels_by_its_tool]
-        for part in [*parts, runs_out_of_patience]:
+        parts = [
+            lists,
+            validates,
+            runs,
+            reads_resources_and_prompts,
+            hears_of_progress,
+            cancels_in_the_middle,
+            cancels_by_its_tool,
+            runs_out_of_patience,
+        ]
+        for part in parts:
             print(part.__name__, flush=True)
             with anyio.fail_after(120):
                 await part(client)
