@@ -80,7 +80,38 @@ fn what_passed_is_not_run_again() {
         .says("2 steps\n");
 }
 
-/// The lesson of examples/results: two formats, a broken test, its past.
+/// The lesson of examples/again: what failed and what hangs from it, and a cache by its key.
+#[test]
+fn only_what_failed_is_done_again_and_what_was_fetched_is_there() {
+    if !engine("examples::only_what_failed_is_done_again_and_what_was_fetched_is_there") {
+        return;
+    }
+    let remove = || {
+        let filter = "label=dev.hoist.project=again";
+        for volume in docker(&["volume", "ls", "--quiet", "--filter", filter]).lines() {
+            docker(&["volume", "rm", volume]);
+        }
+    };
+    remove();
+    let project = Project::example("again");
+    let run = |code| project.hoist(&["--progress", "plain", "run"]).expect(code);
+    run(1).says("fetching wheel").says("not ready yet");
+    std::fs::write(project.path().join("ready"), "").unwrap();
+    let again = project.hoist(&["--progress", "plain", "rerun", "--failed"]);
+    let again = again.expect(0).says("polished").says("(1 cached)");
+    assert!(!again.stderr.contains("fetching"), "{}", again.stderr);
+    let listed = project.hoist(&["runs"]).expect(0).stdout;
+    assert!(listed.contains("again of"), "{listed}");
+    run(0).says("wheel is there");
+    std::fs::write(project.path().join("parts.lock"), "wheel\naxle\n").unwrap();
+    run(0).says("fetching wheel").says("fetching axle");
+    for run in project.runs() {
+        assert_eq!(left_of(&run), "");
+    }
+    remove();
+}
+
+/// The lesson of examples/database: ready before the test, and gone afterwards.
 #[test]
 fn a_schema_is_tried_in_a_database_beside_the_test() {
     if !engine("examples::a_schema_is_tried_in_a_database_beside_the_test") {
@@ -111,6 +142,7 @@ fn a_schema_is_tried_in_a_database_beside_the_test() {
     }
 }
 
+/// The lesson of examples/results: two formats, a broken test, its past.
 #[test]
 fn results_are_read_listed_and_followed() {
     if !engine("examples::results_are_read_listed_and_followed") {

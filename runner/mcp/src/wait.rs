@@ -77,10 +77,27 @@ pub(crate) async fn for_end(shared: &Shared, run: &StoredRun, bound: Duration) {
     let _ = timeout(bound, ends).await;
 }
 
-/// It has no end yet, and its process is not known to be gone.
+/// It has no end yet, and its process is not known to be gone. A run that has only begun has a folder
+/// and nothing in it.
 fn is_going_on(run: &StoredRun) -> bool {
     let over = run
         .record()
         .is_ok_and(|record| record.state.verdict.is_some());
-    !over && run.is_alive().is_ok_and(|alive| alive != Some(false))
+    !over && !matches!(run.is_alive(), Ok(Some(false)))
+}
+
+#[cfg(test)]
+mod tests {
+    use hoist_engine::store::Store;
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_has_only_begun_goes_on() {
+        let root = tempfile::tempdir().unwrap();
+        let id = "0199c1f0-0000-7000-8000-000000000001";
+        std::fs::create_dir_all(root.path().join(".hoist/runs").join(id)).unwrap();
+        let run = Store::new(root.path()).find(id).unwrap();
+        assert!(is_going_on(&run));
+    }
 }
