@@ -23,6 +23,8 @@ use secrecy::SecretString;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 
+use crate::uploads::Uploads;
+
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
@@ -463,6 +465,8 @@ pub struct BuildRequest {
     pub source_date_epoch: Option<i64>,
     /// Logins from the file; the Docker configuration's come besides.
     pub logins: Vec<Login>,
+    /// Where is told what the builder reads, as far as that is known.
+    pub uploads: Uploads,
 }
 
 /// A folder of this machine that a builder may read.

@@ -34,6 +34,7 @@ use crate::backend::{BuildRequest, ContextFolder};
 use crate::chores::Chores;
 use crate::context::UnitContext;
 use crate::unit::halt::Halt;
+use crate::uploads::Uploads;
 pub use explain::{ExplainError, explain};
 pub(crate) use folder::{Cache, Shelf};
 pub(crate) use records::{Outcome, Record};
@@ -57,7 +58,7 @@ pub(crate) struct Examined {
     pub(crate) inputs: StepInputs,
     /// What could not be told.
     pub(crate) unsettled: Vec<Unsettled>,
-    folders: Vec<Survey>,
+    folders: Vec<Arc<Survey>>,
 }
 
 impl Glance {
@@ -157,7 +158,7 @@ impl Glance {
                 Ok(mut survey) => {
                     parts.push(parts::folder(part, &survey.digest));
                     keeping.extend(survey.unkept());
-                    surveys.push(survey);
+                    surveys.push(Arc::new(survey));
                 }
                 Err(trouble) => unsettled.push(Unsettled::Trouble(trouble)),
             }
@@ -186,13 +187,20 @@ impl Glance {
 
 impl Examined {
     /// Whether nothing in the folders was touched since they were walked.
-    pub(crate) async fn hold(self) -> bool {
-        let folders = self.folders.into_iter();
+    pub(crate) async fn hold(&self) -> bool {
+        let folders = self.folders.iter().map(Arc::clone);
         let held = folders.map(|survey| blocking(move |_| Ok(survey.holds())));
         join_all(held)
             .await
             .into_iter()
             .all(|held| held == Ok(true))
+    }
+
+    /// Whether nothing in the folders was touched until a builder had read them. Looked at while
+    /// the build goes on: what is written once all is read is in no image.
+    pub(crate) async fn hold_until_read(&self, uploads: &Uploads) -> bool {
+        let read = uploads.quiet().await;
+        self.hold().await && (uploads.all().await == read || self.hold().await)
     }
 }
 

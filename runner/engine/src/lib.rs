@@ -36,6 +36,7 @@ pub mod survey;
 pub mod sweep;
 pub mod tool_data;
 pub mod unit;
+pub mod uploads;
 pub mod vault;
 pub mod walk;
 pub mod watch;

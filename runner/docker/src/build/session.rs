@@ -91,6 +91,7 @@ async fn attempt(
         lines.send(Bytes::from(line)).await.ok();
     }
     let files = FileSync::new(dirs(request), Arc::clone(failure));
+    let files = files.telling(request.uploads.clone());
     let sent = files.sent();
     let services = Services::new(
         files,

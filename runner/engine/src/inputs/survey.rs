@@ -192,10 +192,10 @@ impl Survey {
     }
 
     /// Whether nothing was touched since the walk. Also false where something came and went.
-    pub(super) fn holds(self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         let root = &self.root;
         std::thread::scope(|scope| {
-            let lookers = self.lists.into_iter().enumerate();
+            let lookers = self.lists.iter().enumerate();
             let lookers =
                 lookers.map(|(first, list)| scope.spawn(move || untouched(root, list, first)));
             let lookers: Vec<_> = lookers.collect();
@@ -206,11 +206,11 @@ impl Survey {
 }
 
 /// Looks at the folder, and at each of so many of what is in it, from the `first` on.
-fn untouched(root: &Path, list: File, first: usize) -> bool {
+fn untouched(root: &Path, list: &File, first: usize) -> bool {
     let same = |path: &Path, stat: &Stat| {
         fs::symlink_metadata(path).is_ok_and(|data| Stat::of(&data) == *stat)
     };
-    let Ok(list) = Reader::of(list) else {
+    let Ok(list) = list.try_clone().and_then(Reader::of) else {
         return false;
     };
     let mut path = root.to_owned();

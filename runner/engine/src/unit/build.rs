@@ -24,6 +24,7 @@ use super::progress;
 use super::tags::{Borrowed, base_name};
 use crate::backend::{BuildError, BuildRequest, Built};
 use crate::context::UnitContext;
+use crate::uploads::Uploads;
 
 /// Executes the unit.
 pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &BuildUnit) -> Ending {
@@ -68,18 +69,21 @@ async fn attempt(
             Looked::Build(outlook) => {
                 ending = Ending::Passed;
                 borrow(context, step, &stands_on, bases).await?;
+                request.uploads = Uploads::default();
                 let mut named = request.clone();
                 named.args = request::args(context, unit, |base| {
                     let name = name_of(context, step, base);
                     bases.contains_key(base).then_some(name)
                 })?;
-                let settle = outlook.settle(context, &subject);
-                let settle = unless_stopped(context, async { Ok::<_, Halt>(settle.await) });
-                let (built, settled) = tokio::join!(build(context, named), settle);
+                let watch = async {
+                    let examined = outlook.settle(context, &subject).await;
+                    Ok::<_, Halt>(reuse::watch(examined, &request).await)
+                };
+                let watch = unless_stopped(context, watch);
+                let (built, watched) = tokio::join!(build(context, named), watch);
                 let built = built?;
-                if let Some(examined) = settled? {
-                    let image = &built.image;
-                    reuse::keep(&memory, context, &request, examined, image).await;
+                if let Some(watched) = watched? {
+                    reuse::keep(&memory, context, watched, &built.image).await;
                 }
                 Made::now(built)
             }
@@ -119,11 +123,14 @@ async fn build(context: &UnitContext, request: BuildRequest) -> Result<Built, Ha
         Some(platform) => format!("building for {platform}"),
         None => "building".to_owned(),
     });
+    let uploads = request.uploads.clone();
     let build = progress::forward(context, |progress| {
         context.backend.build_image(request, progress)
     });
     // Dropping a build stops it on the engine.
-    unless_stopped(context, async { build.await.map_err(failed) }).await
+    let built = unless_stopped(context, async { build.await.map_err(failed) }).await;
+    uploads.close();
+    built
 }
 
 /// What is to be built for, the step's own image first: that of the engine's platform, if it is

@@ -13,6 +13,7 @@ use bollard::moby::filesync::packet::file_sync_server;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use hoist_engine::backend::ContextFolder;
+use hoist_engine::uploads::Uploads;
 use hoist_model::reason::Trouble;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -50,6 +51,7 @@ pub(crate) struct FileSync {
     dirs: BTreeMap<String, Arc<Dir>>,
     failure: Failure,
     sent: Sent,
+    uploads: Uploads,
 }
 
 impl FileSync {
@@ -60,7 +62,13 @@ impl FileSync {
             dirs: dirs.collect(),
             failure,
             sent: Sent::default(),
+            uploads: Uploads::default(),
         }
+    }
+
+    /// It tells there when folders are read.
+    pub(crate) fn telling(self, uploads: Uploads) -> Self {
+        Self { uploads, ..self }
     }
 
     /// What it has sent so far. A copy may be kept.
@@ -142,7 +150,9 @@ impl file_sync_server::FileSync for FileSync {
         let dir = self.dirs.get(&asked.dir).cloned().ok_or_else(|| {
             Status::not_found(format!("this build has no folder `{}`", asked.dir))
         })?;
-        let transfer = Transfer::new(dir, asked, self.failure.clone(), self.sent.clone());
+        let upload = matches!(*dir, Dir::Folder { .. }).then(|| self.uploads.begin());
+        let (failure, sent) = (self.failure.clone(), self.sent.clone());
+        let transfer = Transfer::new(dir, asked, failure, sent, upload);
         Ok(Response::new(transfer.start(requests)))
     }
 

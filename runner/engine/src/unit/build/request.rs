@@ -15,6 +15,7 @@ use crate::backend::{BuildRequest, CacheSpec, ContextFolder};
 use crate::context::UnitContext;
 use crate::images;
 use crate::unit::halt::Halt;
+use crate::uploads::Uploads;
 use crate::walk::{IgnoreSource, rules};
 
 /// The request for one platform, but for the build arguments, which [`args`] gives.
@@ -57,6 +58,7 @@ pub(super) fn request(
         ulimits: unit.ulimits.clone(),
         source_date_epoch: unit.source_date_epoch,
         logins: context.logins.as_ref().clone(),
+        uploads: Uploads::default(),
     })
 }
 

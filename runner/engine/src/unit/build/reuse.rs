@@ -6,7 +6,7 @@
 mod tests;
 
 use hoist_model::image::ImageIdentity;
-use hoist_model::inputs::{Decision, EarlierRun, Force};
+use hoist_model::inputs::{Decision, EarlierRun, Force, StepInputs};
 use hoist_model::survey::Hint;
 use hoist_model::unit::BuildUnit;
 
@@ -70,20 +70,26 @@ pub(super) async fn look(
     Ok(Looked::Build(outlook))
 }
 
-/// Remembers what was built, if its inputs still are what they were when they were looked at.
+/// What a build that goes on is to be remembered by, if anything, and whether its inputs held still
+/// until they were read.
+pub(super) async fn watch(
+    examined: Option<Examined>,
+    request: &BuildRequest,
+) -> Option<(StepInputs, bool)> {
+    // Which bases a registry had is not known.
+    let examined = examined.filter(|it| it.inputs.digest.is_some() && !request.pull)?;
+    let held = examined.hold_until_read(&request.uploads).await;
+    Some((examined.inputs, held))
+}
+
+/// Remembers what was built, if its inputs were what they were when they were looked at.
 pub(super) async fn keep(
     memory: &Memory,
     context: &UnitContext,
-    request: &BuildRequest,
-    examined: Examined,
+    (inputs, held): (StepInputs, bool),
     image: &ImageIdentity,
 ) {
-    let inputs = examined.inputs.clone();
-    // Which bases a registry had is not known.
-    if inputs.digest.is_none() || request.pull {
-        return;
-    }
-    if !examined.hold().await {
+    if !held {
         let line = "the context was written to during the build, which is not remembered";
         context.output.line(line).await;
         return;

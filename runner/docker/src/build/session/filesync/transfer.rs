@@ -8,6 +8,7 @@ use bollard::fsutil::types::Packet;
 use bollard::fsutil::types::packet::PacketType;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt as _};
+use hoist_engine::uploads::Upload;
 use hoist_model::reason::Trouble;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -48,15 +49,24 @@ pub(super) struct Transfer {
     asked: Asked,
     failure: Failure,
     sent: Sent,
+    /// Ends with the call.
+    _upload: Option<Upload>,
 }
 
 impl Transfer {
-    pub(super) fn new(dir: Arc<Dir>, asked: Asked, failure: Failure, sent: Sent) -> Self {
+    pub(super) fn new(
+        dir: Arc<Dir>,
+        asked: Asked,
+        failure: Failure,
+        sent: Sent,
+        upload: Option<Upload>,
+    ) -> Self {
         Self {
             dir,
             asked,
             failure,
             sent,
+            _upload: upload,
         }
     }
 

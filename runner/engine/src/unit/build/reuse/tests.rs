@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use hoist_model::event::EventKind;
 use hoist_model::image::ImageIdentity;
@@ -400,6 +401,51 @@ async fn a_build_that_fails_or_whose_files_change_is_not_remembered() {
         .expect(Ending::Passed, "a file was changed meanwhile")
         .await;
     bench.expect(Ending::Cached, "and then not any more").await;
+}
+
+/// A build of a minute that reads its folder at the second `reads`, while a file is written at 30.
+async fn written_meanwhile(bench: &mut Bench, reads: &'static [u64]) {
+    let path = bench.stage.folder.path().join("a.txt");
+    let before = fs::read(&path).unwrap();
+    let meanwhile = path.clone();
+    let slowly = move |request: &BuildRequest| {
+        let (uploads, path) = (request.uploads.clone(), meanwhile.clone());
+        for second in reads.iter().copied() {
+            let uploads = uploads.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(second)).await;
+                drop(uploads.begin());
+            });
+        }
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            fs::write(path, "meanwhile").unwrap();
+        });
+        true
+    };
+    let takes = FakeBuild {
+        takes: Duration::from_secs(60),
+        ..FakeBuild::default()
+    };
+    bench.stage.engine.build(slowly, takes);
+    bench.expect(Ending::Passed, "nothing is known").await;
+    fs::write(path, before).unwrap();
+    bench.stage.engine.build(|_| true, FakeBuild::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_once_all_is_read_is_nothing_to_a_build() {
+    let mut bench = Bench::new();
+    written_meanwhile(&mut bench, &[1]).await;
+    bench
+        .expect(Ending::Cached, "it was read before that")
+        .await;
+    for reads in [&[40][..], &[1, 40]] {
+        let mut bench = Bench::new();
+        written_meanwhile(&mut bench, reads).await;
+        let what = format!("read at {reads:?}, which may be of either");
+        bench.expect(Ending::Passed, &what).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,7 +53,7 @@ async fn a_file_of_four_gigabytes_goes_through() {
     // Without the messages' way to and fro, which takes most of the time.
     let asked = Asked::default();
     let dir = service.dirs["context"].clone();
-    let transfer = Transfer::new(dir, asked, Failure::default(), service.sent());
+    let transfer = Transfer::new(dir, asked, Failure::default(), service.sent(), None);
     let request = Packet {
         r#type: PacketType::PacketReq.into(),
         ..Packet::default()
