@@ -44,6 +44,52 @@ fn a_step_that_passes_at_last_has_passed_and_each_attempt_is_kept() {
     assert_eq!(left_of(&project.runs()[0]), "");
 }
 
+/// Out of time or of memory until it is mended.
+#[test]
+fn what_ran_out_of_time_or_memory_is_tried_again_where_that_is_asked_for() {
+    if !engine("what_ran_out_of_time_or_memory_is_tried_again_where_that_is_asked_for") {
+        return;
+    }
+    for (when, other, command, says) in [
+        ("timeout", "oom", "sleep 60", "attempt 1: timed out"),
+        (
+            "oom",
+            "timeout",
+            "tail /dev/zero",
+            "attempt 1: out of memory",
+        ),
+    ] {
+        let step = format!(
+            r#"
+name = "attempts"
+[steps.unit]
+image = "debian:bookworm-slim"
+run = "test -e mended || {command}"
+timeout = "5s"
+stop_grace_period = "0s"
+resources.limits = {{ memory = "32m" }}
+retry = {{ max = 1, when = ["{other}"], backoff = "1s" }}
+"#
+        );
+        let project = Project::new(&step);
+        let ended = project.hoist(&["--progress", "plain", "run"]).expect(1);
+        assert!(!ended.stderr.contains("again"), "{}", ended.stderr);
+        project.change(
+            "pipeline.toml",
+            &format!("[\"{other}\"]"),
+            &format!("[\"{when}\"]"),
+        );
+        let mut run = project.start(&["--progress", "plain", "run"]);
+        run.wait_for("trying again in 1.0s");
+        let project = project.file("mended", "");
+        let ended = run.end(Duration::from_secs(60)).expect(0);
+        ended.says(says).says("✓ passed, attempt 2");
+        for run in project.runs() {
+            assert_eq!(left_of(&run), "");
+        }
+    }
+}
+
 #[test]
 fn a_step_that_waits_for_its_next_attempt_is_stopped_at_once() {
     if !engine("a_step_that_waits_for_its_next_attempt_is_stopped_at_once") {

@@ -129,6 +129,21 @@ fn a_release_needs_its_branch_its_tag_and_its_word() {
 }
 
 #[test]
+fn an_expression_is_put_together_with_and_or_and_not() {
+    let project = committed();
+    let skipped = |project: &Project| said(project, &[], "spelling").starts_with("○ skipped: ");
+    assert!(!skipped(&project));
+    let project = project.variable("HURRY", "yes");
+    assert!(!skipped(&project), "main is never in a hurry");
+    git(&project, &["switch", "-q", "-c", "longer"]);
+    assert!(skipped(&project));
+    let project = project.variable("HURRY", "1");
+    assert!(skipped(&project));
+    let project = project.variable("HURRY", "no");
+    assert!(!skipped(&project));
+}
+
+#[test]
 fn steps_are_chosen_by_patterns() {
     let project = committed();
     let steps = |arguments: &[&str]| {
@@ -142,7 +157,7 @@ fn steps_are_chosen_by_patterns() {
         let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).collect();
         names.join(" ")
     };
-    assert_eq!(steps(&[]), "test docs release announce");
+    assert_eq!(steps(&[]), "test docs spelling release announce");
     assert_eq!(steps(&["announce"]), "test release announce");
     assert_eq!(steps(&["--from", "rel*"]), "release announce");
     assert_eq!(steps(&["--only", "t*", "--only", "docs"]), "test docs");
@@ -168,7 +183,7 @@ fn what_is_skipped_is_in_the_record_with_its_reason() {
     let project = committed();
     let ended = project.hoist(&["run", "--skip", "docs"]).expect(0);
     assert!(ended.last().starts_with("PASSED"), "{}", ended.stderr);
-    assert!(ended.last().ends_with("1 step"), "{}", ended.stderr);
+    assert!(ended.last().ends_with("2 steps"), "{}", ended.stderr);
     let ended = ended.says("release  skipped: the commit has no tag");
     let ended = ended.says("announce  skipped: needs release, which is skipped");
     let _ = ended.says("docs  skipped: left out on the command line");

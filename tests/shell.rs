@@ -246,3 +246,34 @@ fn without_a_terminal_it_is_refused() {
     let ended = project().hoist(&["run", "--shell-on-failure"]);
     ended.expect(2).says("needs a terminal");
 }
+
+/// The lesson of examples/inside.
+#[test]
+fn a_step_is_looked_into_and_mended_while_hoist_watches() {
+    let test = "shell::a_step_is_looked_into_and_mended_while_hoist_watches";
+    let project = Project::example("inside").variable("TERM", "xterm");
+    let Some(mut terminal) = Terminal::start(test, &project, "run --shell-on-failure") else {
+        return;
+    };
+    terminal.wait_for("a shell in its container");
+    terminal.types("head -n 1 /tmp/sorted.txt | tr a-z A-Z; echo $GREETING''$GREETING; exit\n");
+    terminal.wait_for("ADA");
+    terminal.wait_for("hellohello");
+    let (code, said) = terminal.end();
+    assert_eq!(code, 1, "{said}");
+    let Some(mut terminal) = Terminal::start(test, &project, "shell check") else {
+        return;
+    };
+    terminal.types("sh check.sh || echo not in''order; exit\n");
+    terminal.wait_for("not inorder");
+    terminal.end();
+    let mut watch = project.start(&["--progress", "plain", "watch"]);
+    watch.wait_for("FAILED");
+    watch.wait_for("watching for changes");
+    std::fs::write(project.path().join("names.txt"), "ada\nmaria\n").unwrap();
+    watch.wait_for("hello: all in order");
+    watch.wait_for("PASSED");
+    watch.signal("INT");
+    watch.end(Duration::from_secs(10)).expect(130);
+    nothing_left(&project);
+}
