@@ -1,10 +1,14 @@
-//! `hoist mcp` with a client that no one here wrote: the MCP SDK for Python, over both transports and
-//! in both eras of the protocol.
+//! `hoist mcp` with clients that no one here wrote: the MCP SDK for Python, the Inspector and the
+//! conformance suite, over both transports and in both eras of the protocol.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::{Project, docker, ended, engine, eventually, left_of, skip, variable};
+use crate::support::{
+    Ended, Project, Running, docker, ended, engine, eventually, left_of, skip, variable,
+};
 
 const PIPELINE: &str = r#"
 name = "mcp"
@@ -81,14 +85,21 @@ fn over_stdio(mode: &str) {
     does_all(&project, &name, mode, &server);
 }
 
-fn over_http(mode: &str) {
-    let name = format!("mcp-http-{mode}");
-    let project = project(&name).variable("HOIST_MCP_TOKEN", TOKEN);
+/// A server over HTTP, and where it is.
+fn listening(project: &Project) -> (Running, String) {
     let mut running = project.start(&["mcp", "--http", "127.0.0.1:0"]);
     running.wait_for("the token is in");
     let said = running.said();
     let (_, rest) = said.split_once("http://").unwrap();
     let (address, _) = rest.split_once("/mcp").unwrap();
+    let address = address.to_owned();
+    (running, address)
+}
+
+fn over_http(mode: &str) {
+    let name = format!("mcp-http-{mode}");
+    let project = project(&name).variable("HOIST_MCP_TOKEN", TOKEN);
+    let (running, address) = listening(&project);
     let address = format!("http://{address}/mcp");
     does_all(&project, &name, mode, &[&address, TOKEN]);
     running.signal("TERM");
@@ -121,4 +132,103 @@ fn an_agent_of_the_newer_era_over_http() {
     if is_there("mcp_clients::an_agent_of_the_newer_era_over_http") {
         over_http("2026-07-28");
     }
+}
+
+/// Runs what the protocol's own people try servers with, by the set-up's Node.
+fn tool(project: &Project, tools: &str, name: &str, arguments: &[&str]) -> Ended {
+    let tools = Path::new(tools).join("node_modules/.bin");
+    let path = variable("PATH").unwrap();
+    let output = Command::new(tools.join(name))
+        .args(arguments)
+        .current_dir(project.path())
+        .env("PATH", format!("{}:{path}", tools.display()))
+        .env("HOME", project.path())
+        .output();
+    ended(output.unwrap())
+}
+
+fn tools(test: &str) -> Option<String> {
+    let tools = variable("HOIST_GROUND_MCP_TOOLS");
+    if tools.is_none() {
+        skip(test, "HOIST_GROUND_MCP_TOOLS is not set");
+    }
+    tools
+}
+
+#[test]
+fn the_inspector_finds_nothing_amiss_in_the_tools() {
+    let Some(tools) = tools("mcp_clients::the_inspector_finds_nothing_amiss_in_the_tools") else {
+        return;
+    };
+    let project = project("mcp-inspected").variable("HOIST_MCP_TOKEN", TOKEN);
+    let root = project.path().to_str().unwrap();
+    let (server, address) = listening(&project);
+    let (address, token) = (
+        format!("http://{address}/mcp"),
+        format!("Authorization: Bearer {TOKEN}"),
+    );
+    let stdio = &[env!("CARGO_BIN_EXE_hoist"), "mcp", "--root", root][..];
+    let http = &[&address, "--transport", "http", "--header", &token][..];
+    for way in [stdio, http] {
+        for era in ["legacy", "modern"] {
+            let inspect = |more: &[&str]| {
+                let asked = ["--protocol-era", era, "--format", "json"];
+                let arguments = [&["--cli"], way, &asked, more].concat();
+                let ended = tool(&project, &tools, "mcp-inspector", &arguments).expect(0);
+                assert_eq!(ended.stderr, "", "{arguments:?}");
+                serde_json::from_str::<serde_json::Value>(&ended.stdout).unwrap()["result"].take()
+            };
+            let listed = inspect(&["--method", "tools/list", "--strict"]);
+            assert_eq!(listed["tools"].as_array().unwrap().len(), 12, "{listed}");
+            let call = ["--method", "tools/call", "--tool-name", "validate_pipeline"];
+            let called = inspect(&call);
+            assert_eq!(called["structuredContent"]["valid"], true, "{called}");
+        }
+    }
+    server.signal("TERM");
+    let _ = server.end(Duration::from_secs(10));
+}
+
+#[test]
+fn the_conformance_suite_fails_only_at_what_is_made_for_it() {
+    let test = "mcp_clients::the_conformance_suite_fails_only_at_what_is_made_for_it";
+    let Some((tools, python)) = tools(test).zip(variable("HOIST_GROUND_PYTHON")) else {
+        return;
+    };
+    let project = project("mcp-conforms").variable("HOIST_MCP_TOKEN", TOKEN);
+    let (server, address) = listening(&project);
+    // The suite has no way to send a token.
+    let mut proxy = Command::new(python)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mcp/proxy.py"))
+        .args([&address, TOKEN])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    let mut said = BufReader::new(proxy.stdout.take().unwrap());
+    said.read_line(&mut port).unwrap();
+    let url = format!("http://127.0.0.1:{}/mcp", port.trim());
+    let expected = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/mcp/expected-failures.yaml"
+    );
+    for version in ["2025-11-25", "2026-07-28"] {
+        let suite = [
+            "server",
+            "--url",
+            &url,
+            "--suite",
+            "all",
+            "--spec-version",
+            version,
+        ];
+        let arguments = [&suite[..], &["--expected-failures", expected]].concat();
+        let ended = tool(&project, &tools, "conformance", &arguments).expect(0);
+        assert!(ended.stdout.contains("✓ tools-list"), "{}", ended.stdout);
+    }
+    drop(proxy.stdin.take());
+    proxy.wait().unwrap();
+    server.signal("TERM");
+    let _ = server.end(Duration::from_secs(10));
 }
