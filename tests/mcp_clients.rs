@@ -147,17 +147,19 @@ fn tool(project: &Project, tools: &str, name: &str, arguments: &[&str]) -> Ended
     ended(output.unwrap())
 }
 
-fn tools(test: &str) -> Option<String> {
-    let tools = variable("HOIST_GROUND_MCP_TOOLS");
-    if tools.is_none() {
-        skip(test, "HOIST_GROUND_MCP_TOOLS is not set");
+/// What the set-up made; the test is skipped without.
+fn made(test: &str, name: &str) -> Option<String> {
+    let made = variable(name);
+    if made.is_none() {
+        skip(test, &format!("{name} is not set"));
     }
-    tools
+    made
 }
 
 #[test]
 fn the_inspector_finds_nothing_amiss_in_the_tools() {
-    let Some(tools) = tools("mcp_clients::the_inspector_finds_nothing_amiss_in_the_tools") else {
+    let test = "mcp_clients::the_inspector_finds_nothing_amiss_in_the_tools";
+    let Some(tools) = made(test, "HOIST_GROUND_MCP_TOOLS") else {
         return;
     };
     let project = project("mcp-inspected").variable("HOIST_MCP_TOKEN", TOKEN);
@@ -192,7 +194,8 @@ fn the_inspector_finds_nothing_amiss_in_the_tools() {
 #[test]
 fn the_conformance_suite_fails_only_at_what_is_made_for_it() {
     let test = "mcp_clients::the_conformance_suite_fails_only_at_what_is_made_for_it";
-    let Some((tools, python)) = tools(test).zip(variable("HOIST_GROUND_PYTHON")) else {
+    let tools = made(test, "HOIST_GROUND_MCP_TOOLS");
+    let Some((tools, python)) = tools.zip(made(test, "HOIST_GROUND_PYTHON")) else {
         return;
     };
     let project = project("mcp-conforms").variable("HOIST_MCP_TOKEN", TOKEN);

@@ -24,7 +24,6 @@ use super::progress;
 use super::tags::{Borrowed, base_name};
 use crate::backend::{BuildError, BuildRequest, Built};
 use crate::context::UnitContext;
-use crate::uploads::Uploads;
 
 /// Executes the unit.
 pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &BuildUnit) -> Ending {
@@ -69,7 +68,6 @@ async fn attempt(
             Looked::Build(outlook) => {
                 ending = Ending::Passed;
                 borrow(context, step, &stands_on, bases).await?;
-                request.uploads = Uploads::default();
                 let mut named = request.clone();
                 named.args = request::args(context, unit, |base| {
                     let name = name_of(context, step, base);
