@@ -1,6 +1,7 @@
 //! The one walk over a folder: what its ignore file leaves, parents first, ordered by the parts of
 //! their names. It follows no link and opens no file; it refuses to judge what it finds.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::{FileType, Metadata};
 use std::io;
@@ -115,7 +116,9 @@ pub fn visit_some<E: From<Trouble>>(
     let mut entries = WalkDir::new(root)
         .min_depth(1)
         .follow_links(false)
-        .sort_by_file_name()
+        // They lie in one folder, so this is the order of their names, which would each have to be
+        // found in its path.
+        .sort_by(|left, right| left.path().as_os_str().cmp(right.path().as_os_str()))
         .into_iter();
     while let Some(entry) = entries.next() {
         let entry = entry.map_err(|error| unwalkable(root, &error))?;
@@ -164,9 +167,8 @@ pub fn visit_some<E: From<Trouble>>(
 }
 
 /// A path with `/` between its parts; what is not UTF-8 is replaced.
-pub(super) fn slashed(path: &Path) -> String {
-    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-    parts.join("/")
+pub(super) fn slashed(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
 }
 
 /// A link at `path` leads out by `..`. An absolute one may well be meant for the container.
@@ -264,7 +266,7 @@ fn unwalkable(root: &Path, error: &walkdir::Error) -> Trouble {
     let path = error.path().unwrap_or(root);
     let shown = match path.strip_prefix(root) {
         Ok(inside) if inside.as_os_str().is_empty() => path.display().to_string(),
-        Ok(inside) => slashed(inside),
+        Ok(inside) => slashed(inside).into_owned(),
         Err(_) => path.display().to_string(),
     };
     match error.io_error() {
