@@ -76,6 +76,10 @@ pub(super) async fn ready(
                 Ok(Ready { volume, holder })
             }
             Err(halt) => {
+                // While nobody else fills one: what a killed update left is no data, and would pass
+                // for the newest with whoever only looks at names.
+                let whole = older.as_ref().map_or("", |older| &older.ready.volume);
+                work.remove_others(&prefix, whole).await;
                 litter.remove_container(work.backend(), &updater).await;
                 let _ = work.backend().remove_volume(&volume).await;
                 let failure = match halt {
