@@ -8,6 +8,7 @@ and `live`, which deploys.
 """
 import json
 import sys
+from pathlib import Path
 
 import anyio
 import httpx2
@@ -174,39 +175,40 @@ class Person:
         return ElicitResult(action="accept", content=content)
 
 
-async def deploys(client, person, asks):
-    """Nothing is deployed unasked; `asks` says whether the protocol lets a server ask."""
+async def deploys(client, person):
+    """Nothing is deployed unasked, whether the server asks at once or by its answer."""
     person.answers = [None]
     run = (await call(client, "run_pipeline", steps=["live"]))["run"]
     assert run["status"] == "awaiting_approval", run
     awaits = run["awaits"][0]
-    assert len(person.asked) == (1 if asks else 0), person.asked
+    assert len(person.asked) == 1, person.asked
     assert all("Deploy to live?" in text and awaits["plan_digest"] in text for text in person.asked)
     # A decline is not an absence: it stays open, and nobody is asked twice.
     state = await call(client, "get_run", run_id=run["run_id"], wait_seconds=1)
-    assert state["status"] == "awaiting_approval" and len(person.asked) <= 1, state
-    refused = await client.call_tool(
-        "approve_deploy", {"run_id": run["run_id"], "environment": "live", "plan_digest": "0" * 32}
-    )
+    assert state["status"] == "awaiting_approval" and len(person.asked) == 1, state
+    approval = {"run_id": run["run_id"], "environment": "live"}
+    refused = await client.call_tool("approve_deploy", {**approval, "plan_digest": "0" * 32})
     assert refused.is_error, refused
-    if asks:
-        await call(client, "cancel_run", run_id=run["run_id"])
-        # What is accepted without its name being typed is not approved of.
-        person.answers = [{"environment": "yes"}]
-        run = (await call(client, "run_pipeline", steps=["live"]))["run"]
-        assert run["status"] == "awaiting_approval", run
-        await call(client, "cancel_run", run_id=run["run_id"])
-        person.answers = [{"environment": "live"}]
-        run = (await call(client, "run_pipeline", steps=["live"]))["run"]
-    else:
-        run = await call(
-            client,
-            "approve_deploy",
-            run_id=run["run_id"],
-            environment="live",
-            plan_digest=awaits["plan_digest"],
-        )
+    await call(client, "cancel_run", run_id=run["run_id"])
+    # What is accepted without its name being typed is not approved of.
+    person.answers = [{"environment": "yes"}]
+    run = (await call(client, "run_pipeline", steps=["live"]))["run"]
+    assert run["status"] == "awaiting_approval", run
+    await call(client, "cancel_run", run_id=run["run_id"])
+    # The question may come while a run that was begun before is waited for.
+    person.answers = [{"environment": "live"}]
+    begun = (await call(client, "run_pipeline", steps=["live"], wait_seconds=0))["run"]
+    run = await call(client, "get_run", run_id=begun["run_id"], wait_seconds=50)
+    assert run["status"] == "succeeded" and run["run_id"] == begun["run_id"], run
+    assert len(person.asked) == 3, person.asked
+    person.answers = [{"environment": "live"}]
+    before = {each["run_id"] for each in (await call(client, "list_runs"))["runs"]}
+    pipeline = Path("pipeline.toml")
+    pipeline.write_text(pipeline.read_text().replace('["sleep", "300"]', '["sleep", "301"]'))
+    run = (await call(client, "run_pipeline", steps=["live"]))["run"]
     assert run["status"] == "succeeded", run
+    after = {each["run_id"] for each in (await call(client, "list_runs"))["runs"]}
+    assert after - before == {run["run_id"]}, "asking begins no second run"
 
 
 async def main(mode, *server):
@@ -228,7 +230,7 @@ async def main(mode, *server):
             with anyio.fail_after(120):
                 await part(client)
         print("deploys", flush=True)
-        await deploys(client, person, asks=mode == "legacy")
+        await deploys(client, person)
 
     if server[0].startswith("http"):
         url, token = server

@@ -158,6 +158,7 @@ pub(crate) async fn ask(
         shared: Arc::clone(shared),
         cancelled: CancellationToken::new(),
         asker: None,
+        begun: None,
         progress: None,
     };
     (found.call)(call, arguments).await

@@ -125,12 +125,14 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(message, None));
         };
         let began = Instant::now();
+        let asker = Asker::by(&context, &request);
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let cancelled = CancellationToken::new();
         let call = Call {
             shared: Arc::clone(&self.0),
             cancelled: cancelled.clone(),
-            asker: Asker::by(&context),
+            asker: asker.clone(),
+            begun: request.request_state,
             progress: Wanted::by(&context),
         };
         let mut calling = (tool.call)(call, arguments.clone());
@@ -144,6 +146,11 @@ impl ServerHandler for Server {
         self.0
             .journal
             .call(tool.name, &arguments, result.is_ok(), began.elapsed());
+        if result.is_ok()
+            && let Some(question) = asker.and_then(|asker| asker.question())
+        {
+            return Ok(question.into());
+        }
         let answer = match result {
             Ok(value) => {
                 let links = resources::links(tool.name, &value);

@@ -75,6 +75,8 @@ pub(crate) struct Call {
     pub(crate) cancelled: CancellationToken,
     /// Who can ask a person, if the client can.
     pub(crate) asker: Option<Asker>,
+    /// The run of which an earlier answer to this call asked something.
+    pub(crate) begun: Option<String>,
     /// Who wants to be told of progress.
     pub(crate) progress: Option<Wanted>,
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use hoist_engine::store::StoredRun;
+use hoist_model::ids::RunId;
 use hoist_model::reason::Trouble;
 use tokio::time::{sleep, timeout};
 
-use crate::asking::Asker;
+use crate::asking::{Asker, Said};
 use crate::runs::Live;
 use crate::state::Shared;
 
@@ -39,12 +40,12 @@ pub(crate) async fn for_news(
     bound: Duration,
 ) {
     match shared.runs.get(run.id) {
-        Some(live) => drop(timeout(bound, news(&live, asker)).await),
+        Some(live) => drop(timeout(bound, news(run.id, &live, asker)).await),
         None => for_end(shared, run, bound).await,
     }
 }
 
-async fn news(live: &Live, asker: Option<&Asker>) {
+async fn news(run: RunId, live: &Live, asker: Option<&Asker>) {
     loop {
         live.settled().await;
         let awaits = live.seen.borrow().awaits.clone();
@@ -54,11 +55,13 @@ async fn news(live: &Live, asker: Option<&Asker>) {
         let (Some(asker), Some(question)) = (asker, open.next()) else {
             return;
         };
-        if asker.ask(&question).await {
-            live.desk.approve(&question);
-            live.heard(&question).await;
-        } else {
-            live.desk.decline(&question);
+        match asker.ask(run, &question).await {
+            Said::Approved => {
+                live.desk.approve(&question);
+                live.heard(&question).await;
+            }
+            Said::NotApproved => live.desk.decline(&question),
+            Said::NothingYet => return,
         }
     }
 }

@@ -92,9 +92,9 @@ impl Tool for RunPipeline {
             return Err(Trouble::new("idempotency_key is too long")
                 .hint(format!("give at most {KEY} characters")));
         }
-        let known = key.and_then(|key| shared.runs.of_key(key));
-        let stored = match known {
-            Some(run) => Store::new(&workspace).find(&run.to_string())?,
+        let of_key = || Some(shared.runs.of_key(key?)?.to_string());
+        let stored = match call.begun.or_else(of_key) {
+            Some(run) => Store::new(&workspace).find(&run)?,
             None => {
                 let file = folders.file(&workspace, arguments.file.as_deref())?;
                 let shown = arguments.file.as_deref().unwrap_or(crate::folders::FILE);
