@@ -174,19 +174,24 @@ fn results_are_read_listed_and_followed() {
 }
 
 /// The shop under a name and a port of its own, so that it meets no other.
-fn shop(port: u16) -> Project {
+pub(crate) fn shop(name: &str, port: u16) -> Project {
     let project = Project::example("shop").variable("SHOP_DB_PASSWORD", "a-password-for-tests");
-    project.change("pipeline.toml", "name = \"shop\"", "name = \"shop-test\"");
+    project.change(
+        "pipeline.toml",
+        "name = \"shop\"",
+        &format!("name = {name:?}"),
+    );
     project.change(
         "pipeline.toml",
         "127.0.0.1:8080:",
         &format!("127.0.0.1:{port}:"),
     );
-    project.change("pipeline.toml", "shop:${git.short_sha:-dev}", "shop-test:1");
+    let tag = format!("{name}:1");
+    project.change("pipeline.toml", "shop:${git.short_sha:-dev}", &tag);
     project
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -234,7 +239,7 @@ fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
         return;
     }
     let port = free_port();
-    let project = shop(port);
+    let project = shop("shop-test", port);
     project.hoist(&["run"]).expect(0).says("PASSED");
     assert!(answers(port), "{}", get(port, "/healthz"));
     let first = web();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::examples::{free_port, shop};
 use crate::support::{
     Ended, Project, Running, docker, ended, engine, eventually, left_of, skip, variable,
 };
@@ -131,6 +132,34 @@ fn an_agent_of_the_older_era_over_http() {
 fn an_agent_of_the_newer_era_over_http() {
     if is_there("mcp_clients::an_agent_of_the_newer_era_over_http") {
         over_http("2026-07-28");
+    }
+}
+
+/// The page is what an agent's people read first: what it tells is what happens.
+#[test]
+fn the_conversation_of_the_docs_is_held_word_by_word() {
+    let test = "mcp_clients::the_conversation_of_the_docs_is_held_word_by_word";
+    let trivy = variable("HOIST_TOOLS_TRIVY").is_some();
+    if !is_there(test) || !(trivy || skip(test, "HOIST_TOOLS_TRIVY is not set")) {
+        return;
+    }
+    let project = shop("shop-mcp", free_port()).variable("HOIST_MCP_TOKEN", TOKEN);
+    project.change("shop/store.py", "quantity == 0", "quantity == 1");
+    let (running, address) = listening(&project);
+    let of = |path| Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let client = Command::new(variable("HOIST_GROUND_PYTHON").unwrap())
+        .arg(of("tests/mcp/conversation.py"))
+        .arg(of("runner/docs/mcp.md"))
+        .args([&format!("http://{address}/mcp"), TOKEN])
+        .current_dir(project.path())
+        .output();
+    let client = ended(client.unwrap()).expect(0);
+    assert!(client.stdout.ends_with("all of it\n"), "{}", client.stdout);
+    running.signal("TERM");
+    let _ = running.end(Duration::from_secs(10));
+    project.hoist(&["down", "staging", "--volumes"]).expect(0);
+    for run in project.runs() {
+        assert_eq!(left_of(&run), "");
     }
 }
 
