@@ -102,6 +102,9 @@ fn only_what_failed_is_done_again_and_what_was_fetched_is_there() {
     assert!(!again.stderr.contains("fetching"), "{}", again.stderr);
     let listed = project.hoist(&["runs"]).expect(0).stdout;
     assert!(listed.contains("again of"), "{listed}");
+    let from = project.hoist(&["--progress", "plain", "run", "--from", "polish"]);
+    let from = from.expect(0).says("polish");
+    assert!(!from.stderr.contains("assemble"), "{}", from.stderr);
     run(0).says("wheel is there");
     std::fs::write(project.path().join("parts.lock"), "wheel\naxle\n").unwrap();
     run(0).says("fetching wheel").says("fetching axle");

@@ -1,6 +1,9 @@
 //! What runs leave behind goes, and what is in use stays, on a real engine.
 
-use crate::support::{Project, docker, engine};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::support::{Project, docker, engine, eventually};
 
 /// The ids of the project's images.
 fn images(project: &str) -> Vec<String> {
@@ -123,4 +126,70 @@ fn what_nobody_uses_goes_and_what_is_in_use_stays() {
     project.hoist(&["run"]).expect(0).says("PASSED");
     project.hoist(&all).expect(0);
     assert!(images(&name).is_empty());
+}
+
+#[test]
+fn what_releases_before_left_stopped_goes_and_what_serves_stays() {
+    if !engine("gc::what_releases_before_left_stopped_goes_and_what_serves_stays") {
+        return;
+    }
+    let name = format!("gc-releases-{}", std::process::id());
+    let project = Project::new(&format!(
+        r#"
+name = "{name}"
+[steps.live.deploy]
+environment = "live"
+[steps.live.deploy.services.web]
+image = "debian:bookworm-slim"
+command = ["sh", "-c", "trap 'exit 0' TERM; sleep 300 & wait"]
+environment = {{ GENERATION = "0" }}
+[environments.live]
+"#
+    ));
+    let filter = format!("label=dev.hoist.project={name}");
+    let containers = |state: &str| {
+        let state = format!("status={state}");
+        let listed = docker(&["ps", "-aq", "--filter", &filter, "--filter", &state]);
+        listed.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    project.hoist(&["run"]).expect(0);
+    project.change("pipeline.toml", "\"0\"", "\"1\"");
+    project.hoist(&["run"]).expect(0);
+    // What a deploy that was killed leaves: the container of the release before, stopped.
+    let serving = containers("running");
+    assert_eq!(serving.len(), 1);
+    let labels = docker(&[
+        "inspect",
+        "--format",
+        "{{json .Config.Labels}}",
+        &serving[0],
+    ]);
+    let mut labels: BTreeMap<String, String> = serde_json::from_str(&labels).unwrap();
+    let sequence = labels.get_mut("dev.hoist.sequence").unwrap();
+    *sequence = (sequence.parse::<u64>().unwrap() - 1).to_string();
+    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let labels: Vec<_> = labels
+        .flat_map(|label| ["--label".to_owned(), label])
+        .collect();
+    let image = ["debian:bookworm-slim", "true"].map(str::to_owned);
+    let run = ["run".to_owned()].into_iter().chain(labels).chain(image);
+    let run: Vec<String> = run.collect();
+    docker(&run.iter().map(String::as_str).collect::<Vec<_>>());
+    eventually("it is stopped", Duration::from_secs(10), || {
+        containers("exited").len() == 1
+    });
+    let stopped = containers("exited");
+    let all = ["gc", "--keep", "0", "--max-age", "1us", "-v"];
+    let shown = project.hoist(&[&all[..], &["--dry-run"]].concat());
+    let shown = shown.expect(0).stdout;
+    assert!(shown.contains("release"), "{shown}");
+    assert_eq!(containers("exited"), stopped, "that was only shown");
+    project.hoist(&all).expect(0);
+    assert_eq!(containers("exited"), [""; 0]);
+    assert_eq!(containers("running"), serving);
+    // The next release finds its way without them.
+    project.change("pipeline.toml", "\"1\"", "\"2\"");
+    project.hoist(&["run"]).expect(0);
+    project.hoist(&["down", "live"]).expect(0);
+    project.hoist(&all).expect(0);
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hoist_model::results::{TestCase, TestFailure, TestFormat, TestOutcome};
 
-use crate::support::{Project, engine, left_of, repository};
+use crate::support::{Project, ended, engine, left_of, repository, skip, variable};
 
 fn folder() -> PathBuf {
     repository().join("tests/results")
@@ -111,6 +111,80 @@ fn each_file_is_read_as_expected() {
     }
     assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
     assert!(corpus.len() >= 25, "there are only {} files", corpus.len());
+}
+
+/// What a reader that no one here wrote says of each file: tests that passed, failed, are errors and
+/// were skipped, in this order, and the names of all.
+const OTHER_READER: &str = r"
+import json, sys
+from junitparser import JUnitXml, TestSuite, Error, Failure, Skipped
+for path in sys.argv[1:]:
+    try:
+        root = JUnitXml.fromfile(path)
+    except SyntaxError as error:
+        print(json.dumps([path, str(error)]))
+        continue
+    suites = [root] if isinstance(root, TestSuite) else list(root)
+    counts, names = [0, 0, 0, 0], []
+    for case in (case for suite in suites for case in suite):
+        kinds = [type(result) for result in case.result]
+        at = next((at for at, kind in ((2, Error), (1, Failure), (3, Skipped)) if kind in kinds), 0)
+        counts[at] += 1
+        names.append(case.name or '')
+    print(json.dumps([path, counts, sorted(names)]))
+";
+
+#[test]
+fn another_reader_counts_the_same() {
+    let test = "results::another_reader_counts_the_same";
+    let Some(python) = variable("HOIST_GROUND_PYTHON") else {
+        let _ = skip(test, "HOIST_GROUND_PYTHON is not set");
+        return;
+    };
+    let mut files = corpus();
+    files.retain(|(_, format)| *format == TestFormat::Junit);
+    let paths = files.iter().map(|(path, _)| path);
+    let told = std::process::Command::new(python)
+        .args(["-c", OTHER_READER])
+        .args(paths)
+        .output()
+        .unwrap();
+    let told = ended(told).expect(0).stdout;
+    assert_eq!(told.lines().count(), files.len(), "{told}");
+    let mut refused = Vec::new();
+    for ((path, format), told) in files.iter().zip(told.lines()) {
+        let cases = format.read("it", &fs::read(path).unwrap()).unwrap();
+        let (mut counts, mut names) = ([0; 4], Vec::new());
+        for case in &cases {
+            counts[match &case.outcome {
+                TestOutcome::Passed => 0,
+                TestOutcome::Failed(_) => 1,
+                TestOutcome::Errored(_) => 2,
+                TestOutcome::Skipped { .. } => 3,
+            }] += 1;
+            names.push(case.name.clone());
+        }
+        names.sort();
+        let expected: serde_json::Value = serde_json::from_str(told).unwrap();
+        if expected[1].is_string() {
+            refused.push(expected);
+            continue;
+        }
+        // With these an attribute says of a test that it was not run, of which the other reader
+        // knows nothing.
+        if ["ctest", "googletest"].map(|tool| path.parent().unwrap().ends_with(tool)) != [false; 2]
+        {
+            assert_eq!(serde_json::json!(names), expected[2]);
+            continue;
+        }
+        let read = serde_json::json!([path, counts, names]);
+        assert_eq!(read, expected);
+    }
+    // Tests printed characters that no XML may hold, and their tools wrote them down.
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    for told in &refused {
+        assert!(told[1].as_str().unwrap().contains("invalid"), "{told}");
+    }
 }
 
 #[test]

@@ -211,7 +211,7 @@ async fn an_update_that_fails_falls_back_to_older_data_loudly() {
     let stage = on(&engine, update());
     assert_eq!(stage.execute().await, Ending::Passed);
     let old = kept(&engine).remove(0).name;
-    let torn = format!("{}{}", &old[..old.len() - 32], "f".repeat(32));
+    let torn = format!("{}{}", old.get(..old.len() - 32).unwrap(), "f".repeat(32));
     let labels = BTreeMap::from([(labels::KEPT.to_owned(), "tool-db".to_owned())]);
     engine.create_volume(&torn, &labels).await.unwrap();
     engine.program(is_update, Program::exits(1).prints("no route to host\n"));
