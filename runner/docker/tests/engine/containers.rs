@@ -92,7 +92,8 @@ async fn capabilities_can_be_given_back() {
 async fn running_out_of_memory_shows_whatever_the_exit_code() {
     on_engine("oom", &[BASE], async |bed| {
         // Engines hear of it from the kernel beside the exit, and under load now and then not at
-        // all; what is tested is that it is told when they do.
+        // all; what is tested is that it is told when they do. Now and then the kernel takes the
+        // shell too, and that try tells nothing.
         for (tail, fine) in [("; sleep 0.5; exit 137", false), ("|| sleep 0.5", true)] {
             let mut told = false;
             for _ in 0..5 {
@@ -105,8 +106,7 @@ async fn running_out_of_memory_shows_whatever_the_exit_code() {
                     .await
                     .unwrap()
                     .unwrap();
-                assert_eq!(ran.code == 0, fine, "code {}", ran.code);
-                told = info.oom_killed;
+                told = info.oom_killed && (ran.code == 0) == fine;
                 if told {
                     break;
                 }
