@@ -167,14 +167,14 @@ environment = {{ GENERATION = "0" }}
     let mut labels: BTreeMap<String, String> = serde_json::from_str(&labels).unwrap();
     let sequence = labels.get_mut("dev.hoist.sequence").unwrap();
     *sequence = (sequence.parse::<u64>().unwrap() - 1).to_string();
-    let labels = labels.iter().map(|(key, value)| format!("{key}={value}"));
-    let labels: Vec<_> = labels
-        .flat_map(|label| ["--label".to_owned(), label])
-        .collect();
-    let image = ["debian:bookworm-slim", "true"].map(str::to_owned);
-    let run = ["run".to_owned()].into_iter().chain(labels).chain(image);
-    let run: Vec<String> = run.collect();
-    docker(&run.iter().map(String::as_str).collect::<Vec<_>>());
+    let labels = labels
+        .iter()
+        .map(|(key, value)| format!("--label={key}={value}"));
+    let labels: Vec<String> = labels.collect();
+    let mut run = vec!["run"];
+    run.extend(labels.iter().map(String::as_str));
+    run.extend(["debian:bookworm-slim", "true"]);
+    docker(&run);
     eventually("it is stopped", Duration::from_secs(10), || {
         containers("exited").len() == 1
     });

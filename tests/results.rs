@@ -172,8 +172,8 @@ fn another_reader_counts_the_same() {
         }
         // With these an attribute says of a test that it was not run, of which the other reader
         // knows nothing.
-        if ["ctest", "googletest"].map(|tool| path.parent().unwrap().ends_with(tool)) != [false; 2]
-        {
+        let tool = path.parent().unwrap();
+        if tool.ends_with("ctest") || tool.ends_with("googletest") {
             assert_eq!(serde_json::json!(names), expected[2]);
             continue;
         }
