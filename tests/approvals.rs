@@ -10,6 +10,8 @@ fn project(name: &str) -> Project {
     let pipeline = format!(
         r#"
 name = "{name}"
+[steps.up]
+timeout = "1m"
 [steps.up.deploy]
 environment = "live"
 [steps.up.deploy.services.web]
@@ -71,8 +73,8 @@ fn a_deploy_waits_for_the_digest_of_what_it_would_change() {
     project.hoist(&["down", "live", "--volumes"]).expect(0);
 }
 
-/// Runs on a terminal of its own (that of `script`), types an answer once it is asked, and gives the
-/// exit code and what was shown.
+/// Runs on a terminal of its own (that of `script`), types the environment's name before anything is
+/// asked and an answer once it is, and gives the exit code and what was shown.
 fn answer(project: &Project, progress: &str, typed: &str) -> (i32, String) {
     let hoist = project.command(&[]);
     let line = format!(
@@ -101,6 +103,7 @@ fn answer(project: &Project, progress: &str, typed: &str) -> (i32, String) {
         .spawn()
         .expect("script is there");
     let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    writeln!(input, "live").unwrap();
     let (mut shown, mut answered) = (String::new(), false);
     let start = Instant::now();
     let mut buffer = [0; 4096];

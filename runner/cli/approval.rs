@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hoist_engine::approval::Approver;
 use hoist_model::event::Question;
 use rustix::process::getpgrp;
-use rustix::termios::tcgetpgrp;
+use rustix::termios::{QueueSelector, tcflush, tcgetpgrp};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::args::Progress;
@@ -46,15 +46,23 @@ impl Approver for Starter {
         self.digests.iter().any(fits)
     }
 
-    fn is_there(&self) -> bool {
+    fn attend(&self) -> bool {
+        // Where another question waits for its answer, what is typed is for that one.
+        if let Ok(mut lines) = self.lines.try_lock()
+            && self.terminal
+        {
+            let _ = tcflush(stdin(), QueueSelector::IFlush);
+            let lines = lines.get_or_insert_with(read);
+            while lines.try_recv().is_ok() {}
+        }
         self.terminal
     }
 
     async fn ask(&self, question: &Question) -> bool {
         let mut lines = self.lines.lock().await;
-        let lines = lines.get_or_insert_with(read);
-        // What was typed before the question is no answer to it.
-        while lines.try_recv().is_ok() {}
+        let Some(lines) = lines.as_mut() else {
+            return false;
+        };
         let line = lines.recv().await;
         line.is_some_and(|line| line.trim() == question.environment)
     }

@@ -10,10 +10,11 @@ pub trait Approver: Send + Sync {
     /// It was approved of before it was asked.
     fn beforehand(&self, question: &Question) -> bool;
 
-    /// There is someone to ask.
-    fn is_there(&self) -> bool;
+    /// Whether there is someone to ask. Called before the question is shown: what they said until
+    /// then is no answer to it, and what they say from then on is.
+    fn attend(&self) -> bool;
 
-    /// Asks, and waits for the answer. May be dropped at any time: then nobody waits for it any more.
+    /// Waits for the answer to a question that is shown. May be dropped at any time: then nobody waits for it any more.
     async fn ask(&self, question: &Question) -> bool;
 }
 
@@ -27,7 +28,7 @@ impl Approver for Nobody {
         false
     }
 
-    fn is_there(&self) -> bool {
+    fn attend(&self) -> bool {
         false
     }
 

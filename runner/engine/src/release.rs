@@ -150,7 +150,7 @@ enum Came {
 /// Gives the digest that was approved of.
 async fn ask(context: &UnitContext, question: Question) -> Result<String, FailureReason> {
     let approver = &context.approver;
-    let (step, asked) = (context.id(), approver.is_there());
+    let (step, asked) = (context.id(), approver.attend());
     let given = if approver.beforehand(&question) {
         true
     } else if asked {

@@ -82,7 +82,7 @@ impl Approver for Desk {
         self.allowed.contains(&question.environment)
     }
 
-    fn is_there(&self) -> bool {
+    fn attend(&self) -> bool {
         true
     }
 

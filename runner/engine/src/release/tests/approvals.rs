@@ -23,7 +23,7 @@ impl Approver for Someone {
         self.digests.contains(&question.digest)
     }
 
-    fn is_there(&self) -> bool {
+    fn attend(&self) -> bool {
         self.answer.is_some()
     }
 
@@ -131,7 +131,7 @@ impl Approver for Slow {
         false
     }
 
-    fn is_there(&self) -> bool {
+    fn attend(&self) -> bool {
         true
     }
 
