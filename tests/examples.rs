@@ -244,6 +244,8 @@ fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
     let port = free_port();
     let project = shop("shop-test", port);
     project.hoist(&["run"]).expect(0).says("PASSED");
+    let sarif = project.read("reports/scan.sarif");
+    assert!(sarif.contains("\"version\": \"2.1.0\""), "{sarif}");
     assert!(answers(port), "{}", get(port, "/healthz"));
     let first = web();
     let ps = project.hoist(&["ps", "staging"]).expect(0).stdout;
@@ -292,6 +294,11 @@ fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
     let key = format!("-----BEGIN {word}-----\n{body}\n{body}\n{body}\n-----END {word}-----\n");
     let project = project.file("shop/deploy.pem", key);
     project.hoist(&["run"]).expect(3).says("deploy.pem");
+    let sarif = project.read("reports/scan.sarif");
+    assert!(
+        sarif.contains("/deploy.pem\"") && !sarif.contains(&body),
+        "{sarif}"
+    );
     assert!(answers(port) && web() == first);
     std::fs::remove_file(project.path().join("shop/deploy.pem")).unwrap();
 

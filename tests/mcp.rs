@@ -332,6 +332,17 @@ fn mcp_shows_nothing_that_a_tool_does_not_tell() {
     assert_eq!(contents["mimeType"], "text/plain");
     let text = contents["text"].as_str().unwrap();
     assert!(text.contains("said by a container"), "{text}");
+    for (file, inside) in [
+        ("junit.xml", "<testsuite "),
+        ("scan.sarif", "\"version\": \"2.1.0\""),
+    ] {
+        let read = server.ask("resources/read", &json!({"uri": view(file)}));
+        let text = read["result"]["contents"][0]["text"].as_str().unwrap();
+        assert!(text.contains(inside), "{read}");
+        let told = server.call("read_artifact", &json!({"run_id": run, "path": file}));
+        let told = told["structuredContent"]["text"].as_str().unwrap();
+        assert!(told.contains(text), "{told}\n{text}");
+    }
     let listed = server.ask("resources/list", &json!({}));
     assert_eq!(listed["result"]["resources"][0]["uri"], view("summary"));
     for wrong in [
@@ -384,5 +395,5 @@ fn mcp_prompts_take_what_they_say() {
     }
     let said = server.ask("resources/templates/list", &json!({}));
     let found = said["result"]["resourceTemplates"].as_array().unwrap();
-    assert_eq!(found.len(), 4, "{said}");
+    assert_eq!(found.len(), 6, "{said}");
 }

@@ -374,7 +374,10 @@ fn which(program: &str) -> bool {
 pub(crate) fn as_nobody(project: &Project, arguments: &[&str]) -> Ended {
     // The built binary may lie where only its builder can look.
     let binary = project.path().join("hoist");
-    std::fs::copy(env!("CARGO_BIN_EXE_hoist"), &binary).unwrap();
+    // What an earlier run left to clear up may still be running from it.
+    if !binary.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_hoist"), &binary).unwrap();
+    }
     let group = std::fs::metadata("/var/run/docker.sock").map_or(65534, |data| {
         use std::os::unix::fs::MetadataExt;
         if data.gid() == 0 { 65534 } else { data.gid() }

@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hoist_engine::run::RunRequest;
-use hoist_mcp::{Fault, Host, Listen, Listener, Project, Server, Settings, Token};
+use hoist_mcp::{Fault, Form, Host, Listen, Listener, Project, Server, Settings, Token};
 use hoist_model::diag::{Diagnostic, Severity, SourceFile};
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Ending, FailureReason, Signal, Trouble, Verdict};
-use hoist_model::state::StepState;
-use hoist_report::words;
+use hoist_model::state::{RunState, StepState};
+use hoist_report::{junit, sarif, words};
 use tokio::sync::mpsc;
 
 use super::{Outcome, run};
@@ -158,6 +158,19 @@ impl Host for Process {
 
     fn details(&self, reason: &FailureReason) -> Vec<String> {
         words::details(reason)
+    }
+
+    fn report(&self, run: &RunState, form: Form) -> Result<String, Trouble> {
+        match form {
+            Form::Junit => {
+                let mut text = Vec::new();
+                junit::write(run, &mut text).map_err(|error| {
+                    Trouble::new("JUnit cannot be written").cause(error.to_string())
+                })?;
+                Ok(String::from_utf8_lossy(&text).into_owned())
+            }
+            Form::Sarif => Ok(sarif::write(run)),
+        }
     }
 }
 

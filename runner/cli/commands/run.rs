@@ -12,7 +12,7 @@ use hoist_model::plan::Plan;
 use hoist_model::reason::{Signal, Trouble, Verdict};
 use hoist_model::reporter::Reporter;
 use hoist_model::unit::Unit;
-use hoist_report::{jsonl::JsonLines, junit::Junit, plain::Plain, summary, tty::Tty};
+use hoist_report::{jsonl::JsonLines, plain::Plain, summary, tty::Tty, written::Written};
 use indicatif::ProgressDrawTarget;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -145,7 +145,7 @@ fn shown(plan: &Plan, options: &Options) -> (Box<dyn Reporter>, Clear) {
         colour: options.colour_err,
         width: size().0,
         verbose: options.verbose,
-        reports: plan.reports.junit.iter().cloned().collect(),
+        reports: plan.reports.paths().cloned().collect(),
     };
     let out = std::io::stderr;
     let shown: Box<dyn Reporter> = match options.progress {
@@ -174,9 +174,14 @@ fn reporters(plan: &Plan, options: &Options, shown: Box<dyn Reporter>) -> Vec<Bo
 
 /// What writes the reports that the file asks for.
 pub(super) fn files(plan: &Plan, options: &Options) -> Vec<Box<dyn Reporter>> {
-    let junit = plan.reports.junit.iter();
-    junit
-        .map(|path| Box::new(Junit::new(options.root.join(path))) as Box<dyn Reporter>)
+    let place = |path: &String| options.root.join(path);
+    let junit = plan.reports.junit.as_ref();
+    let junit = junit.map(|path| Written::junit(place(path)));
+    let sarif = plan.reports.sarif.as_ref();
+    let sarif = sarif.map(|path| Written::sarif(place(path)));
+    let written = junit.into_iter().chain(sarif);
+    written
+        .map(|report| Box::new(report) as Box<dyn Reporter>)
         .collect()
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use hoist_engine::run::RunRequest;
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Ending, FailureReason, Signal, Trouble};
-use hoist_model::state::StepState;
+use hoist_model::state::{RunState, StepState};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -36,6 +36,39 @@ pub trait Host: Send + Sync + 'static {
 
     /// The sentences behind a failure.
     fn details(&self, reason: &FailureReason) -> Vec<String>;
+
+    /// A report of a run, whole.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn report(&self, run: &RunState, form: Form) -> Result<String, Trouble>;
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// JUnit XML.
+    Junit,
+    /// What scans found, as SARIF.
+    Sarif,
+}
+
+impl Form {
+    /// All that there are.
+    pub(crate) const ALL: [Self; 2] = [Self::Junit, Self::Sarif];
+
+    /// The one whose file would have that name.
+    pub(crate) fn named(file: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.file() == file)
+    }
+
+    /// The name of the file that it would be.
+    pub(crate) const fn file(self) -> &'static str {
+        match self {
+            Self::Junit => "junit.xml",
+            Self::Sarif => "scan.sarif",
+        }
+    }
 }
 
 /// A file that was read.

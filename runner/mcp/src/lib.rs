@@ -25,7 +25,7 @@ mod text;
 mod tools;
 mod wait;
 
-pub use host::{Fault, Host, Project};
+pub use host::{Fault, Form, Host, Project};
 pub use http::{Listen, Listener, Token, http};
 pub use server::{Server, Settings};
 pub use stdio::stdio;

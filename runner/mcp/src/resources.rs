@@ -1,6 +1,7 @@
 //! What clients may show to people or attach to a conversation: views of runs, under addresses.
-//! Many clients never show them to a model, so each is the answer of a tool and says of which one;
-//! nothing can be had here alone.
+//! Many clients never show them to a model, so each is what a tool gives and says which one; nothing
+//! can be had here alone. Reports are given whole and as they are, for programs read them: whoever
+//! shows one to a model takes the tool, which marks it as data.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +14,14 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::folders::Folders;
+use crate::host::Form;
 use crate::state::Shared;
 use crate::tools::{self, Call};
 
 /// What the addresses of runs begin with.
 const RUNS: &str = "pipeline://runs/";
+/// The bytes that a report may have as one answer; a tool gives longer ones in pieces.
+const WHOLE: usize = 4 << 20;
 /// How many runs are listed.
 const LISTED: usize = 10;
 /// How many values a completion may have; the protocol's bound.
@@ -36,7 +40,7 @@ struct View {
     mime: &'static str,
 }
 
-const VIEWS: [View; 4] = [
+const VIEWS: [View; 6] = [
     View {
         name: "summary",
         query: "",
@@ -68,6 +72,22 @@ const VIEWS: [View; 4] = [
         what: "Files and folders that a run kept of its steps",
         tool: "list_artifacts",
         mime: "application/json",
+    },
+    View {
+        name: Form::Junit.file(),
+        query: "",
+        title: "A run as JUnit",
+        what: "All steps and tests of a run as JUnit XML",
+        tool: "read_artifact",
+        mime: "application/xml",
+    },
+    View {
+        name: Form::Sarif.file(),
+        query: "",
+        title: "What scans found",
+        what: "All findings of a run as SARIF",
+        tool: "read_artifact",
+        mime: "application/sarif+json",
     },
 ];
 
@@ -131,6 +151,11 @@ pub(crate) async fn read(shared: &Arc<Shared>, uri: &str) -> Result<ResourceCont
             "the address is {RUNS}RUN_ID/VIEW, with one of the views {known}"
         ))
     })?;
+    if let Some(form) = Form::named(view.name) {
+        let run = arguments.get("run_id").and_then(Value::as_str);
+        let text = report(shared, run.unwrap_or_default(), form)?;
+        return Ok(ResourceContents::text(text, uri).with_mime_type(view.mime));
+    }
     let answer = ask(shared, view.tool, arguments).await?;
     let text = match answer.get("text").and_then(Value::as_str) {
         Some(text) => {
@@ -141,6 +166,17 @@ pub(crate) async fn read(shared: &Arc<Shared>, uri: &str) -> Result<ResourceCont
         None => format!("{answer:#}\n"),
     };
     Ok(ResourceContents::text(text, uri).with_mime_type(view.mime))
+}
+
+fn report(shared: &Shared, run: &str, form: Form) -> Result<String, Trouble> {
+    let (_, run) = shared.folders.run(run)?;
+    let text = shared.host.report(&run.state()?, form)?;
+    if text.len() > WHOLE {
+        let (file, size) = (form.file(), text.len());
+        let trouble = Trouble::new(format!("{file} has {size} bytes, which is too long"));
+        return Err(trouble.hint("read_artifact gives it in pieces"));
+    }
+    Ok(text)
 }
 
 /// The answer of a tool that only reads.

@@ -169,6 +169,15 @@ pub struct RegistryLogin {
 pub struct Reports {
     /// JUnit XML.
     pub junit: Option<String>,
+    /// SARIF.
+    pub sarif: Option<String>,
+}
+
+impl Reports {
+    /// The paths of all that there are.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        self.junit.iter().chain(&self.sarif)
+    }
 }
 
 impl Plan {

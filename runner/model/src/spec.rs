@@ -192,4 +192,6 @@ pub struct ToolsSpec {
 pub struct ReportsSpec {
     /// JUnit XML: one suite for each step, with the tests found in its reports.
     pub junit: Option<At<String>>,
+    /// SARIF 2.1.0: what scans found, for code scanning.
+    pub sarif: Option<At<String>>,
 }

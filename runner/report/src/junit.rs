@@ -3,57 +3,15 @@
 //! given; so every string is made legal for XML here first.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hoist_model::reason::{Ending, FailureReason};
-use hoist_model::reporter::{ReportError, Reporter};
+use hoist_model::reporter::ReportError;
 use hoist_model::results::{Finding, Listed, TestCase, TestFailure, TestOutcome};
 use hoist_model::state::{RunState, StepState};
 use junit_report as xml;
 
 use crate::words;
-
-/// Writes a run to a file at its end.
-pub struct Junit {
-    path: PathBuf,
-}
-
-impl Junit {
-    /// To that file; its folders are made.
-    #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self { path }
-    }
-}
-
-impl Reporter for Junit {
-    fn name(&self) -> &'static str {
-        "the JUnit report"
-    }
-
-    fn on_event(
-        &mut self,
-        _: &RunState,
-        _: &hoist_model::event::RunEvent,
-    ) -> Result<(), ReportError> {
-        Ok(())
-    }
-
-    fn finish(&mut self, state: &RunState) -> Result<(), ReportError> {
-        let shown = self.path.display();
-        let said = |error: std::io::Error| ReportError(format!("cannot write {shown}: {error}"));
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(said)?;
-        }
-        let mut text = Vec::new();
-        write(state, &mut text)?;
-        // A reader must never see half a report.
-        let partial = self.path.with_extension("xml.part");
-        std::fs::write(&partial, text).map_err(said)?;
-        std::fs::rename(&partial, &self.path).map_err(said)
-    }
-}
 
 /// Writes a run.
 ///
@@ -94,6 +52,16 @@ pub fn write_tests(
         .build()
         .write_xml(out)
         .map_err(|error| ReportError(error.to_string()))
+}
+
+/// As [`write`], as bytes.
+///
+/// # Errors
+/// As there.
+pub(crate) fn render(state: &RunState) -> Result<Vec<u8>, ReportError> {
+    let mut text = Vec::new();
+    write(state, &mut text)?;
+    Ok(text)
 }
 
 /// The suite of a step, with no case yet.

@@ -15,7 +15,9 @@ pub mod results;
 pub mod runs;
 #[cfg(test)]
 mod sample;
+pub mod sarif;
 pub mod style;
 pub mod summary;
 pub mod tty;
 pub mod words;
+pub mod written;

@@ -1,7 +1,8 @@
-//! `read_artifact`: the text of a file that a run kept, or what is in a folder of them.
+//! `read_artifact`: the text of a file that a run kept, what is in a folder of them, or a report of
+//! the run as a file.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use hoist_model::reason::Trouble;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::read_log::in_background;
 use super::{Call, Effect, Tool};
 use crate::answer::budget;
+use crate::host::Form;
 use crate::text::{clean, fence, short, weight};
 
 /// The folder of a run that artifacts are in.
@@ -25,7 +27,7 @@ pub(crate) struct ReadArtifact;
 pub(crate) struct Arguments {
     /// The run's ID, its beginning or its end; `latest` is the newest run.
     run_id: String,
-    /// A path that list_artifacts shows, or one below it.
+    /// A path that list_artifacts shows, or one below it; or `junit.xml` or `scan.sarif`.
     path: String,
     /// `next_cursor` of an earlier answer, to go on after it.
     #[serde(default)]
@@ -60,33 +62,47 @@ impl Tool for ReadArtifact {
     const NAME: &'static str = "read_artifact";
     const TITLE: &'static str = "Read an artifact";
     const DESCRIPTION: &'static str = "Reads the text of a file that a run kept, or lists a folder \
-        of it. Files that are no text are refused.";
+        of it. Files that are no text are refused. `junit.xml` is all its steps and tests as JUnit, \
+        `scan.sarif` all its findings as SARIF: long, so for why a run failed call \
+        get_failure_summary.";
     const EFFECT: Effect = Effect::Reads;
 
     async fn call(call: Call, arguments: Arguments) -> Result<Answer, Trouble> {
         let bytes = budget(arguments.max_bytes)?.saturating_sub(700);
         let (_, run) = call.shared.folders.run(&arguments.run_id)?;
-        let path = inside(&run.folder, &arguments.path)?;
+        let source = match Form::named(&arguments.path) {
+            Some(form) => Source::Report(call.shared.host.report(&run.state()?, form)?),
+            None => Source::Kept(inside(&run.folder, &arguments.path)?),
+        };
         let cursor = arguments.cursor.unwrap_or(0);
         let (run_id, shown) = (run.id.to_string(), short(&arguments.path, 500));
         in_background(move || {
             let failed = |error: std::io::Error| {
                 Trouble::new("the artifact cannot be read").cause(error.to_string())
             };
-            if path.is_dir() {
-                let (text, next_cursor) = folder(&path, cursor, bytes).map_err(failed)?;
-                let kind = "folder";
-                return Ok(Answer {
-                    run_id,
-                    path: shown,
-                    kind,
-                    bytes: 0,
-                    text: fence(&text),
-                    next_cursor,
-                });
-            }
-            let size = path.metadata().map_err(failed)?.len();
-            let piece = file(&path, cursor, bytes).map_err(failed)?;
+            let (size, piece) = match source {
+                Source::Kept(path) if path.is_dir() => {
+                    let (text, next_cursor) = folder(&path, cursor, bytes).map_err(failed)?;
+                    return Ok(Answer {
+                        run_id,
+                        path: shown,
+                        kind: "folder",
+                        bytes: 0,
+                        text: fence(&text),
+                        next_cursor,
+                    });
+                }
+                Source::Kept(path) => {
+                    let file = File::open(&path).map_err(failed)?;
+                    let size = file.metadata().map_err(failed)?.len();
+                    (size, piece(file, cursor, bytes).map_err(failed)?)
+                }
+                Source::Report(text) => {
+                    let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                    let piece = piece(Cursor::new(text), cursor, bytes);
+                    (size, piece.map_err(failed)?)
+                }
+            };
             let (text, next) = piece.ok_or_else(|| {
                 Trouble::new(format!(
                     "{shown} is no text, but {size} bytes of something else"
@@ -105,6 +121,14 @@ impl Tool for ReadArtifact {
         })
         .await
     }
+}
+
+/// Where the text is.
+enum Source {
+    /// Among the run's artifacts.
+    Kept(PathBuf),
+    /// It is written when it is asked for.
+    Report(String),
 }
 
 /// The path in the folder of the run's artifacts, if nothing in it leads out.
@@ -148,11 +172,14 @@ fn folder(path: &Path, cursor: u64, bytes: usize) -> std::io::Result<(String, Op
 }
 
 /// Text from `cursor` on and where it ends; nothing if it is none.
-fn file(path: &Path, cursor: u64, bytes: usize) -> std::io::Result<Option<(String, u64)>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(cursor))?;
+fn piece(
+    mut text: impl Read + Seek,
+    cursor: u64,
+    bytes: usize,
+) -> std::io::Result<Option<(String, u64)>> {
+    text.seek(SeekFrom::Start(cursor))?;
     let mut piece = Vec::new();
-    file.take(u64::try_from(bytes).unwrap_or(u64::MAX))
+    text.take(u64::try_from(bytes).unwrap_or(u64::MAX))
         .read_to_end(&mut piece)?;
     let valid = match std::str::from_utf8(&piece) {
         Ok(text) => text,
@@ -185,12 +212,10 @@ mod tests {
 
     #[test]
     fn a_text_is_read_in_pieces_that_lose_nothing() {
-        let file = tempfile::NamedTempFile::new().unwrap();
         let text = "grün \"und\" gut\n".repeat(50);
-        std::fs::write(file.path(), &text).unwrap();
         let (mut all, mut cursor) = (String::new(), 0);
         while cursor < u64::try_from(text.len()).unwrap() {
-            let (piece, next) = super::file(file.path(), cursor, 100).unwrap().unwrap();
+            let (piece, next) = piece(Cursor::new(&text), cursor, 100).unwrap().unwrap();
             assert!(next > cursor);
             all.push_str(&piece);
             cursor = next;
@@ -200,9 +225,8 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_refused() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), b"\x7fELF\x00\x01\xff").unwrap();
-        assert!(super::file(file.path(), 0, 100).unwrap().is_none());
+        let binary = Cursor::new(b"\x7fELF\x00\x01\xff");
+        assert!(piece(binary, 0, 100).unwrap().is_none());
     }
 
     #[test]

@@ -116,25 +116,35 @@ impl Cx<'_> {
     }
 
     pub(super) fn read_reports(&mut self) -> Reports {
-        let junit = self
-            .spec
-            .reports
-            .as_ref()
-            .and_then(|reports| reports.junit.as_ref());
-        let junit = junit.and_then(|at| {
-            let path = self.project_path(at)?;
-            let problem = match self.entry(&path.value) {
-                Entry::Missing | Entry::File => return Some(path.value),
-                Entry::Folder => "is a folder",
-                Entry::Outside => "is a link that leaves the project",
-                Entry::Other | Entry::Unreadable => "cannot be written",
-            };
-            let message = format!("the report `{}` {problem}", path.value);
-            let fault = Diagnostic::error(message, path.span);
-            self.fault(fault.help("name a file, such as `reports/junit.xml`"));
-            None
-        });
-        Reports { junit }
+        let Some(spec) = self.spec.reports.as_ref() else {
+            return Reports::default();
+        };
+        let reports = Reports {
+            junit: self.read_report(spec.junit.as_ref(), "reports/junit.xml"),
+            sarif: self.read_report(spec.sarif.as_ref(), "reports/scan.sarif"),
+        };
+        if let (Some(path), Some(at)) = (&reports.junit, &spec.sarif)
+            && reports.sarif.as_ref() == Some(path)
+        {
+            let message = format!("two reports cannot both be `{path}`");
+            let fault = Diagnostic::error(message, at.span.clone());
+            self.fault(fault.help("name another file for one of them"));
+        }
+        reports
+    }
+
+    fn read_report(&mut self, at: Option<&At<String>>, example: &str) -> Option<String> {
+        let path = self.project_path(at?)?;
+        let problem = match self.entry(&path.value) {
+            Entry::Missing | Entry::File => return Some(path.value),
+            Entry::Folder => "is a folder",
+            Entry::Outside => "is a link that leaves the project",
+            Entry::Other | Entry::Unreadable => "cannot be written",
+        };
+        let message = format!("the report `{}` {problem}", path.value);
+        let fault = Diagnostic::error(message, path.span);
+        self.fault(fault.help(format!("name a file, such as `{example}`")));
+        None
     }
 
     /// The tools, where a scan needs them: what hoist's own settings say stands over the file,
@@ -234,7 +244,7 @@ pub(super) fn never_sent(
         SecretSource::File(path) => Some(path.clone()),
         SecretSource::Environment(_) => None,
     });
-    let mut all: Vec<String> = files.chain(reports.junit.clone()).collect();
+    let mut all: Vec<String> = files.chain(reports.paths().cloned()).collect();
     all.sort();
     all.dedup();
     all

@@ -562,6 +562,7 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "trivy",
         "trivy_db",
         "junit",
+        "sarif",
         "tmpfs",
         "artifacts.paths",
         "artifacts.reports.junit",

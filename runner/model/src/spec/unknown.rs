@@ -51,8 +51,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "ip_range",
         "hoist chooses it",
     ),
-    ("reports", "sarif", "this version writes only `junit`"),
-    ("reports", "html", "this version writes only `junit`"),
+    (
+        "reports",
+        "html",
+        "this version writes only `junit` and `sarif`",
+    ),
     ("steps.*", "gpus", "steps run on processors only"),
     (
         "steps.*.build",
