@@ -54,7 +54,7 @@ pub fn write_tests(
         .map_err(|error| ReportError(error.to_string()))
 }
 
-/// As [`write`], as bytes.
+/// As [`write()`], as bytes.
 ///
 /// # Errors
 /// As there.

@@ -62,7 +62,7 @@ pub fn write(state: &RunState) -> String {
     format!("{report:#}\n")
 }
 
-/// As [`write`], as bytes.
+/// As [`write()`], as bytes.
 ///
 /// # Errors
 /// None: a run can always be told so.
