@@ -95,6 +95,8 @@ async def reads_resources_and_prompts(client):
         "failures",
         "log",
         "artifacts",
+        "junit.xml",
+        "scan.sarif",
     }, templates
     read = await client.read_resource(f"pipeline://runs/{run}/failures")
     shown, told = json.loads(read.contents[0].text), await call(client, "get_failure_summary", run_id=run)
