@@ -162,14 +162,9 @@ impl Host for Process {
 
     fn report(&self, run: &RunState, form: Form) -> Result<String, Trouble> {
         match form {
-            Form::Junit => {
-                let mut text = Vec::new();
-                junit::write(run, &mut text).map_err(|error| {
-                    Trouble::new("JUnit cannot be written").cause(error.to_string())
-                })?;
-                Ok(String::from_utf8_lossy(&text).into_owned())
-            }
-            Form::Sarif => Ok(sarif::write(run)),
+            Form::Junit => junit::text(run)
+                .map_err(|error| Trouble::new("JUnit cannot be written").cause(error.to_string())),
+            Form::Sarif => Ok(sarif::text(run)),
         }
     }
 }

@@ -14,7 +14,8 @@ pub trait Approver: Send + Sync {
     /// then is no answer to it, and what they say from then on is.
     fn attend(&self) -> bool;
 
-    /// Waits for the answer to a question that is shown. May be dropped at any time: then nobody waits for it any more.
+    /// Waits for the answer to a question that is shown. May be dropped at any time: then nobody
+    /// waits for it any more.
     async fn ask(&self, question: &Question) -> bool;
 }
 

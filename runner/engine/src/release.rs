@@ -150,10 +150,11 @@ enum Came {
 /// Gives the digest that was approved of.
 async fn ask(context: &UnitContext, question: Question) -> Result<String, FailureReason> {
     let approver = &context.approver;
-    let (step, asked) = (context.id(), approver.attend());
-    let given = if approver.beforehand(&question) {
-        true
-    } else if asked {
+    let step = context.id();
+    let beforehand = approver.beforehand(&question);
+    // Whom nothing is asked keeps what they type.
+    let asked = !beforehand && approver.attend();
+    let given = if asked {
         context.phase("waiting for approval");
         context.events.send(EventKind::ApprovalAwaited {
             step: step.clone(),
@@ -165,7 +166,7 @@ async fn ask(context: &UnitContext, question: Question) -> Result<String, Failur
             given = approver.ask(&question) => given,
         }
     } else {
-        false
+        beforehand
     };
     let Question {
         environment,

@@ -54,14 +54,14 @@ pub fn write_tests(
         .map_err(|error| ReportError(error.to_string()))
 }
 
-/// As [`write()`], as bytes.
+/// As [`write()`], to a string.
 ///
 /// # Errors
 /// As there.
-pub(crate) fn render(state: &RunState) -> Result<Vec<u8>, ReportError> {
+pub fn text(state: &RunState) -> Result<String, ReportError> {
     let mut text = Vec::new();
     write(state, &mut text)?;
-    Ok(text)
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The suite of a step, with no case yet.

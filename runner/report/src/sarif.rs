@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use hoist_model::reporter::ReportError;
 use hoist_model::results::{Finding, FindingClass, Severity};
 use hoist_model::state::RunState;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -16,7 +15,7 @@ use crate::lines;
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
-/// What a path of an URI has to encode (RFC 3986, section 3.3).
+/// What the path of a URI encodes: all but what is unreserved (RFC 3986, section 2.3) and slashes.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -26,7 +25,7 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
 
 /// The report of a run; one of no findings where nothing was scanned.
 #[must_use]
-pub fn write(state: &RunState) -> String {
+pub fn text(state: &RunState) -> String {
     let found = || {
         let steps = state.steps.iter();
         steps.flat_map(|step| {
@@ -60,14 +59,6 @@ pub fn write(state: &RunState) -> String {
         }],
     });
     format!("{report:#}\n")
-}
-
-/// As [`write()`], as bytes.
-///
-/// # Errors
-/// None: a run can always be told so.
-pub(crate) fn render(state: &RunState) -> Result<Vec<u8>, ReportError> {
-    Ok(write(state).into_bytes())
 }
 
 fn rule(finding: &Finding) -> Value {
@@ -203,7 +194,7 @@ mod tests {
         let (mut sample, started) = Sample::of(&["cve"]);
         sample.apply(0, started);
         sample.state.steps.first_mut().unwrap().findings = findings;
-        serde_json::from_str(&write(&sample.state)).unwrap()
+        serde_json::from_str(&text(&sample.state)).unwrap()
     }
 
     #[test]

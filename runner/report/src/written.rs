@@ -10,7 +10,7 @@ use hoist_model::state::RunState;
 use crate::{junit, sarif};
 
 /// Renders a run.
-type Render = fn(&RunState) -> Result<Vec<u8>, ReportError>;
+type Render = fn(&RunState) -> Result<String, ReportError>;
 
 /// Writes a run to a file at its end.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Written {
     #[must_use]
     pub fn junit(path: PathBuf) -> Self {
         let name = "the JUnit report";
-        let render = junit::render;
+        let render = junit::text;
         Self { name, path, render }
     }
 
@@ -33,7 +33,7 @@ impl Written {
     #[must_use]
     pub fn sarif(path: PathBuf) -> Self {
         let name = "the SARIF report";
-        let render = sarif::render;
+        let render = |state: &RunState| Ok(sarif::text(state));
         Self { name, path, render }
     }
 }
