@@ -1,6 +1,8 @@
 //! What a step lowers to. The engine matches these four units and never a step kind; a unit says
 //! what is to be done and refuses to know why.
 
+mod release;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -11,6 +13,12 @@ use crate::image::ImageSource;
 use crate::inputs::Force;
 use crate::results::TestFormat;
 use crate::text::Text;
+
+pub use release::{
+    AppProtocol, CanaryPlan, EnvironmentPlan, FailureAction, HookUnit, NetworkPlan, PortMapping,
+    Protocol, ReleaseUnit, Restart, ServiceUnit, Strategy, Traffic, UpdateOrder, UpdatePlan,
+    VolumeMount,
+};
 
 /// The work of one step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -443,125 +451,6 @@ pub struct PushUnit {
     pub tags: Vec<Text>,
 }
 
-/// A release put on an engine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ReleaseUnit {
-    /// Where it goes.
-    pub environment: EnvironmentPlan,
-    /// In the order of their dependencies.
-    pub services: Vec<ServiceUnit>,
-    /// How long the release may take to become healthy, all services together.
-    #[serde(rename = "healthy_within_ms", with = "crate::millis")]
-    pub healthy_within: Duration,
-}
-
-/// Where a release goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnvironmentPlan {
-    /// Its name.
-    pub name: String,
-    /// An engine's address, or `context:NAME`; the engine in use where absent.
-    pub engine: Option<String>,
-    /// Someone must approve of what is to change.
-    #[serde(default)]
-    pub approval: bool,
-    /// Networks by name. There is always one called `default`.
-    pub networks: BTreeMap<String, NetworkPlan>,
-}
-
-/// A network of an environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NetworkPlan {
-    /// In CIDR form; chosen free where absent.
-    pub subnet: Option<String>,
-    /// Of the subnet; the first address where absent.
-    pub gateway: Option<String>,
-    /// No way out.
-    pub internal: bool,
-    /// Labels that the file gives it.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// One service of a release.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ServiceUnit {
-    /// Its name, under which others reach it.
-    pub name: String,
-    /// What it runs on.
-    pub image: ImageSource,
-    /// The image's own where absent.
-    pub command: Option<Command>,
-    /// The image's own where absent.
-    pub entrypoint: Option<Vec<String>>,
-    /// Variables.
-    pub environment: BTreeMap<String, Text>,
-    /// The image's own where absent.
-    pub working_dir: Option<String>,
-    /// The image's own where absent.
-    pub user: Option<String>,
-    /// What it may do; the minimum of a service (CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID) is
-    /// already in `cap_add`.
-    pub security: Security,
-    /// Its bounds.
-    pub limits: Limits,
-    /// Memory file systems.
-    pub tmpfs: Vec<Tmpfs>,
-    /// Names of secrets, each a file under /run/secrets.
-    pub secrets: Vec<String>,
-    /// Named volumes.
-    pub volumes: Vec<VolumeMount>,
-    /// Ports published on the host.
-    pub ports: Vec<PortMapping>,
-    /// Names of the environment's networks; `default` where the file names none.
-    pub networks: Vec<String>,
-    /// How its health is told.
-    pub healthcheck: Option<Healthcheck>,
-    /// What the engine does when it exits.
-    pub restart: Restart,
-    /// Services that come first.
-    pub depends_on: Vec<Dependency>,
-    /// Labels that the file gives it.
-    pub labels: BTreeMap<String, String>,
-    /// Grace between the stop signal and the kill.
-    #[serde(rename = "stop_grace_period_ms", with = "crate::millis")]
-    pub stop_grace_period: Duration,
-}
-
-/// A named volume in a container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumeMount {
-    /// The volume's name in the file.
-    pub name: String,
-    /// An absolute path in the container.
-    pub target: String,
-    /// Cannot be written to.
-    pub read_only: bool,
-}
-
-/// A port published on the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortMapping {
-    /// An address of the host; all of them where absent.
-    pub host_ip: Option<String>,
-    /// On the host; chosen free where absent.
-    pub published: Option<u16>,
-    /// In the container.
-    pub target: u16,
-    /// `tcp` or `udp`.
-    pub protocol: Protocol,
-}
-
-/// A port's protocol.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// TCP.
-    #[default]
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
 /// How a service's health is told. Absent values are the engine's defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
@@ -579,21 +468,6 @@ pub struct Healthcheck {
     /// Between two probes in that time, where the engine knows of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_interval: Option<Duration>,
-}
-
-/// What the engine does when a service exits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Restart {
-    /// Nothing.
-    No,
-    /// Starts it again, always.
-    Always,
-    /// Starts it again after an exit code other than 0.
-    OnFailure,
-    /// Starts it again unless someone stopped it.
-    #[default]
-    UnlessStopped,
 }
 
 /// A service that comes first.

@@ -37,6 +37,9 @@ pub(crate) fn hash_service(
         depends_on: _,
         labels,
         stop_grace_period,
+        replicas: _,
+        update: _,
+        traffic: _,
     } = service;
     let mut fields = Fields::default();
     fields.put("name", name);

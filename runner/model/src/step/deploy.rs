@@ -18,6 +18,9 @@ use crate::unit::{EnvironmentPlan, Limits, ReleaseUnit, Unit};
 /// How long a release may take to become healthy if nothing is said.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+/// How many earlier generations stay if nothing is said.
+const KEEP: u32 = 2;
+
 /// Where a service is written, and where it goes.
 pub(super) struct Place<'s> {
     at: services::Place<'s>,
@@ -75,6 +78,10 @@ pub(crate) fn lower(
         environment: environment?,
         services,
         healthy_within,
+        pre_deploy: Vec::new(),
+        post_deploy: Vec::new(),
+        keep: KEEP,
+        proxy: String::new(),
     };
     let unit = Unit::Release(Box::new(unit));
     Some(Lowered {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use hoist_model::image::ImageSource;
 use hoist_model::text::Text;
-use hoist_model::unit::{Limits, PortMapping, Protocol, Restart, Security, ServiceUnit};
+use hoist_model::unit::{
+    Limits, PortMapping, Protocol, Restart, Security, ServiceUnit, Traffic, UpdatePlan,
+};
 
 use crate::release::state::{Deployed, Generation, Life};
 
@@ -34,6 +36,9 @@ pub(crate) fn service(name: &str) -> ServiceUnit {
         depends_on: Vec::new(),
         labels: BTreeMap::new(),
         stop_grace_period: Duration::from_secs(10),
+        replicas: 1,
+        update: UpdatePlan::default(),
+        traffic: Traffic::default(),
     }
 }
 

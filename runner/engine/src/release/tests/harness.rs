@@ -197,6 +197,10 @@ pub(crate) fn unit(services: Vec<ServiceUnit>) -> ReleaseUnit {
         },
         services,
         healthy_within: Duration::from_secs(60),
+        pre_deploy: Vec::new(),
+        post_deploy: Vec::new(),
+        keep: 2,
+        proxy: "proxy:1".to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::diag::Diagnostic;
 use crate::plan::Cx;
 use crate::spec::ServiceSpec;
 use crate::step::services::{self, health};
-use crate::unit::{Limits, Restart, ServiceUnit};
+use crate::unit::{Limits, Restart, ServiceUnit, Traffic, UpdatePlan};
 
 /// Docker's own grace.
 const GRACE: Duration = Duration::from_secs(10);
@@ -55,6 +55,9 @@ pub(super) fn lower<'n>(
         depends_on: common.depends_on,
         labels: cx.labels(spec.labels.as_ref()),
         stop_grace_period: grace.unwrap_or(GRACE),
+        replicas: 1,
+        update: UpdatePlan::default(),
+        traffic: Traffic::default(),
         image: common.image?,
     };
     Some(unit)

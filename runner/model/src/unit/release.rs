@@ -1,0 +1,312 @@
+//! What a deploy lowers to. It says what is wanted and refuses to know what runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Dependency, Healthcheck, Limits, Security, Tmpfs};
+use crate::image::ImageSource;
+use crate::text::Text;
+
+/// A release put on an engine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReleaseUnit {
+    /// Where it goes.
+    pub environment: EnvironmentPlan,
+    /// In the order of their dependencies.
+    pub services: Vec<ServiceUnit>,
+    /// How long the release may take to become healthy, all services together.
+    #[serde(rename = "healthy_within_ms", with = "crate::millis")]
+    pub healthy_within: Duration,
+    /// What runs once before anything that serves is touched, in this order.
+    #[serde(default)]
+    pub pre_deploy: Vec<HookUnit>,
+    /// What runs once when the release is in place, in this order.
+    #[serde(default)]
+    pub post_deploy: Vec<HookUnit>,
+    /// How many earlier generations of each service stay, stopped, to go back to.
+    pub keep: u32,
+    /// The image of the proxies in front of services, and of what holds lock and state.
+    pub proxy: String,
+}
+
+/// Where a release goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentPlan {
+    /// Its name.
+    pub name: String,
+    /// An engine's address, or `context:NAME`; the engine in use where absent.
+    pub engine: Option<String>,
+    /// Someone must approve of what is to change.
+    #[serde(default)]
+    pub approval: bool,
+    /// Networks by name. There is always one called `default`.
+    pub networks: BTreeMap<String, NetworkPlan>,
+}
+
+/// A network of an environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPlan {
+    /// In CIDR form; chosen free where absent.
+    pub subnet: Option<String>,
+    /// Of the subnet; the first address where absent.
+    pub gateway: Option<String>,
+    /// No way out.
+    pub internal: bool,
+    /// Labels that the file gives it.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One service of a release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceUnit {
+    /// Its name, under which others reach it.
+    pub name: String,
+    /// What it runs on.
+    pub image: ImageSource,
+    /// The image's own where absent.
+    pub command: Option<Command>,
+    /// The image's own where absent.
+    pub entrypoint: Option<Vec<String>>,
+    /// Variables.
+    pub environment: BTreeMap<String, Text>,
+    /// The image's own where absent.
+    pub working_dir: Option<String>,
+    /// The image's own where absent.
+    pub user: Option<String>,
+    /// What it may do; the minimum of a service (CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID) is
+    /// already in `cap_add`.
+    pub security: Security,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Memory file systems.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Names of secrets, each a file under /run/secrets.
+    pub secrets: Vec<String>,
+    /// Named volumes.
+    pub volumes: Vec<VolumeMount>,
+    /// Ports published on the host.
+    pub ports: Vec<PortMapping>,
+    /// Names of the environment's networks; `default` where the file names none.
+    pub networks: Vec<String>,
+    /// How its health is told.
+    pub healthcheck: Option<Healthcheck>,
+    /// What the engine does when it exits.
+    pub restart: Restart,
+    /// Services that come first.
+    pub depends_on: Vec<Dependency>,
+    /// Labels that the file gives it.
+    pub labels: BTreeMap<String, String>,
+    /// Grace between the stop signal and the kill.
+    #[serde(rename = "stop_grace_period_ms", with = "crate::millis")]
+    pub stop_grace_period: Duration,
+    /// How many containers.
+    pub replicas: u32,
+    /// How a new generation takes the place of the one that runs.
+    pub update: UpdatePlan,
+    /// What comes in through a proxy.
+    pub traffic: Traffic,
+}
+
+impl ServiceUnit {
+    /// The TCP ports of the container that a proxy hands on to, each once, in order.
+    #[must_use]
+    pub fn proxied(&self) -> BTreeSet<u16> {
+        let published = self.ports.iter();
+        let published = published.filter(|port| port.protocol == Protocol::Tcp);
+        let published = published.map(|port| port.target);
+        published
+            .chain(self.traffic.expose.iter().copied())
+            .collect()
+    }
+}
+
+/// What runs once in a release, such as a migration: a container on the environment's networks that
+/// ends by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HookUnit {
+    /// What runs. Of its `depends_on`, what does not run yet is put in place first.
+    pub container: ServiceUnit,
+    /// How long it may take.
+    #[serde(rename = "timeout_ms", with = "crate::millis")]
+    pub timeout: Duration,
+}
+
+/// How a new generation of a service takes the place of the one that runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The old is stopped, then the new is started: the service is down meanwhile.
+    #[default]
+    Recreate,
+    /// All of the new is started beside the old, then the proxy switches.
+    BlueGreen,
+    /// A few containers at a time.
+    Rolling,
+    /// A growing share of the traffic goes to the new, as long as it is no worse than the old.
+    Canary,
+}
+
+/// How an update goes on. The names are those of Compose's `update_config`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpdatePlan {
+    /// The strategy.
+    pub strategy: Strategy,
+    /// Of a rolling update: how many containers at once; 0 for all.
+    pub parallelism: u32,
+    /// Between two of those groups.
+    #[serde(rename = "delay_ms", with = "crate::millis")]
+    pub delay: Duration,
+    /// Which goes first.
+    pub order: UpdateOrder,
+    /// The share of containers that may fail, 0 to 1.
+    pub max_failure_ratio: f64,
+    /// How long the new is watched once it has the traffic.
+    #[serde(rename = "monitor_ms", with = "crate::millis")]
+    pub monitor: Duration,
+    /// What a failure leads to.
+    pub failure_action: FailureAction,
+    /// How a canary is judged; present where the strategy is one.
+    pub canary: Option<CanaryPlan>,
+}
+
+impl Default for UpdatePlan {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            parallelism: 1,
+            delay: Duration::ZERO,
+            order: UpdateOrder::default(),
+            max_failure_ratio: 0.0,
+            monitor: Duration::from_secs(5),
+            failure_action: FailureAction::default(),
+            canary: None,
+        }
+    }
+}
+
+/// Which of the two containers goes first in a rolling update.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdateOrder {
+    /// The new is started before the old is stopped.
+    #[default]
+    StartFirst,
+    /// The old is stopped before the new is started.
+    StopFirst,
+}
+
+/// What a failed update leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureAction {
+    /// Back to what served before.
+    #[default]
+    Rollback,
+    /// All stays as it is at that moment.
+    Pause,
+}
+
+/// How a canary gets its share and is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CanaryPlan {
+    /// Shares of the traffic in percent, growing, each below 100.
+    pub weights: Vec<u32>,
+    /// How long each share is kept.
+    #[serde(rename = "step_ms", with = "crate::millis")]
+    pub step: Duration,
+    /// With fewer requests to the new, a share says nothing.
+    pub min_requests: u64,
+    /// By how much the new's share of failed requests may be above the old's, 0 to 1.
+    pub max_error_rate: f64,
+    /// By which factor the new's 95th percentile of latency may be above the old's; no bound where
+    /// absent.
+    pub max_latency_ratio: Option<f64>,
+}
+
+/// What comes in to a service through a proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// TCP ports of the container that others of the environment use, beside the published ones.
+    pub expose: Vec<u16>,
+    /// What is spoken on the ports.
+    pub app_protocol: AppProtocol,
+    /// How long connections to what is replaced may go on.
+    #[serde(rename = "drain_ms", with = "crate::millis")]
+    pub drain: Duration,
+    /// One client stays with one container.
+    pub sticky: bool,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            expose: Vec::new(),
+            app_protocol: AppProtocol::default(),
+            drain: Duration::from_secs(60),
+            sticky: false,
+        }
+    }
+}
+
+/// What is spoken on a service's ports; the name is that of Compose's long syntax of ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppProtocol {
+    /// HTTP/1: requests are told apart, so none is lost in a switch.
+    Http,
+    /// Anything on TCP: connections are.
+    #[default]
+    Tcp,
+}
+
+/// A named volume in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The volume's name in the file.
+    pub name: String,
+    /// An absolute path in the container.
+    pub target: String,
+    /// Cannot be written to.
+    pub read_only: bool,
+}
+
+/// A port published on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapping {
+    /// An address of the host; all of them where absent.
+    pub host_ip: Option<String>,
+    /// On the host; chosen free where absent.
+    pub published: Option<u16>,
+    /// In the container.
+    pub target: u16,
+    /// `tcp` or `udp`.
+    pub protocol: Protocol,
+}
+
+/// A port's protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What the engine does when a service exits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Nothing.
+    No,
+    /// Starts it again, always.
+    Always,
+    /// Starts it again after an exit code other than 0.
+    OnFailure,
+    /// Starts it again unless someone stopped it.
+    #[default]
+    UnlessStopped,
+}
