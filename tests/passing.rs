@@ -1,5 +1,7 @@
 //! What steps pass on to others, over a real engine.
 
+use std::process::Command;
+
 use crate::support::{Project, docker, engine, left_of};
 
 #[test]
@@ -56,6 +58,96 @@ run = "go/go; touch go/new; cat /etc/note; test -f /etc/passwd; ! touch /new"
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
     let plan = project.hoist(&["plan"]).expect(0).stdout;
     assert!(plan.contains("given note of make at /opt/"), "{plan}");
+}
+
+#[test]
+fn links_in_an_artifact_are_passed_on_as_what_they_lead_to() {
+    if !engine("passing::links_in_an_artifact_are_passed_on_as_what_they_lead_to") {
+        return;
+    }
+    let project = Project::new(
+        r#"
+name = "passing"
+[steps.make]
+image = "debian:bookworm-slim"
+run = """
+mkdir -p /out/dist/v1 && cd /out/dist
+echo code >v1/lib.so.1
+ln -s v1/lib.so.1 lib.so
+ln -s /out/dist/v1 current
+ln v1/lib.so.1 twin
+ln -s /etc/passwd passwd
+ln -s ../dist itself
+ln -s dist /out/latest
+ln -s dist/v1/lib.so.1 /out/app
+ln -s app /out/app-2
+"""
+artifacts.paths = { dist = "/out/dist/", latest = "/out/latest", app = "/out/app-2" }
+[steps.use]
+image = "debian:bookworm-slim"
+run = """
+find in latest bin -type l | wc -l
+cat in/lib.so in/current/lib.so.1 in/twin latest/lib.so latest/current/lib.so.1 bin/app-2 | uniq -c
+ls in
+"""
+[steps.use.inputs]
+"in/" = "${steps.make.artifacts.dist}"
+"latest/" = "${steps.make.artifacts.latest}"
+"bin/" = "${steps.make.artifacts.app}"
+"#,
+    );
+    let ended = project
+        .hoist(&["--progress", "plain", "run"])
+        .expect(0)
+        .says("`passwd` is a link that leads out, to /etc/passwd")
+        .says("`itself` is a link to a folder that it lies in");
+    let log = project.hoist(&["logs", "use"]).expect(0).stdout;
+    let said: Vec<&str> = log.split_whitespace().collect();
+    let expected = ["0", "6", "code", "current", "lib.so", "twin", "v1"];
+    assert_eq!(said, expected, "{}", ended.stderr);
+    let run = project.runs().pop().unwrap();
+    let kept = project.path().join(format!(".hoist/runs/{run}/artifacts"));
+    let links = Command::new("find").arg(kept).args(["-type", "l"]).output();
+    assert_eq!(links.unwrap().stdout, b"", "none is made here");
+    assert_eq!(left_of(&run), "");
+}
+
+#[test]
+fn an_artifact_over_its_bound_fails_the_step_and_is_passed_on_to_none() {
+    if !engine("passing::an_artifact_over_its_bound_fails_the_step_and_is_passed_on_to_none") {
+        return;
+    }
+    let project = Project::new(
+        r#"
+name = "passing"
+[steps.make]
+image = "debian:bookworm-slim"
+run = """
+mkdir -p /out/dist /reports
+echo small >/out/dist/a
+truncate -s 9g /out/dist/b
+echo '<testsuite name="s"><testcase name="adds up" time="1"/></testsuite>' >/reports/a.xml
+"""
+artifacts.paths = { dist = "/out/dist/" }
+artifacts.reports.junit = ["/reports/*.xml"]
+[steps.use]
+image = "debian:bookworm-slim"
+run = "echo started"
+inputs = { "dist/" = "${steps.make.artifacts.dist}" }
+"#,
+    );
+    let ended = project
+        .hoist(&["--progress", "plain", "run"])
+        .expect(2)
+        .says("the artifact `dist` is too large to be kept")
+        .says("with `dist/b` (9 GiB) it is over 8 GiB")
+        .says("1 test passed")
+        .says("use  | ○ skipped: needs make");
+    assert!(!ended.stderr.contains("use  | started"), "{}", ended.stderr);
+    let run = project.runs().pop().unwrap();
+    let kept = format!(".hoist/runs/{run}/artifacts/make/dist");
+    assert!(!project.path().join(kept).exists());
+    assert_eq!(left_of(&run), "");
 }
 
 #[test]

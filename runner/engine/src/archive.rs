@@ -1,9 +1,12 @@
 //! Tars that come out of containers: nothing in them is trusted. Plain files and folders are taken,
-//! under names made harmless, up to a bound that is held while bytes flow; links, devices, pipes,
-//! names that lead out, owners and set-uid bits are not.
+//! under names made harmless, up to a bound that is held while bytes flow; devices, pipes, names that
+//! lead out, owners and set-uid bits are not, and no link is ever made: at most copies of what it
+//! leads to within the archive.
 
+mod links;
 mod source;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,6 +17,7 @@ use hoist_model::redact::Redactor;
 use tar::{Archive, Entry};
 
 use crate::backend::{BackendError, ByteStream};
+use links::Links;
 use source::{Source, blocking};
 
 /// How deep a folder may lie.
@@ -31,6 +35,18 @@ pub struct Bounds {
     pub entries: u64,
 }
 
+/// What is taken from an archive.
+pub enum Wanted {
+    /// Everything. Links within are kept as copies of what they lead to in the archive.
+    Whole {
+        /// The path in the container that it is an archive of, absolute.
+        of: String,
+    },
+    /// Plain files and folders that it says yes to, by their paths below the archive's own. Links
+    /// are left out.
+    Matching(Box<dyn Fn(&Path) -> bool + Send>),
+}
+
 /// What was taken from an archive.
 #[derive(Debug, Default)]
 pub struct Unpacked {
@@ -44,9 +60,13 @@ pub struct Unpacked {
     pub cut: Option<String>,
     /// The archive is one of a folder, not of a single file.
     pub folder: bool,
+    /// The archive is one of a link alone: where that leads, from its own folder or absolute.
+    pub link: Option<PathBuf>,
     /// Files in which a secret was masked.
     pub masked: u64,
     unnamed: u64,
+    entries: u64,
+    flowed: u64,
 }
 
 impl Unpacked {
@@ -56,6 +76,19 @@ impl Unpacked {
         } else {
             self.unnamed += 1;
         }
+    }
+
+    /// Counts an entry of so many bytes. One that there is no room for is where the rest is cut.
+    fn has_room(&mut self, bounds: Bounds, bytes: u64, name: &str) -> bool {
+        self.entries += 1;
+        self.flowed = self.flowed.saturating_add(bytes);
+        if self.entries > bounds.entries {
+            self.cut = Some(format!("it holds more than {} entries", bounds.entries));
+        } else if self.flowed > bounds.bytes {
+            let (bytes, bound) = (size(bytes), size(bounds.bytes));
+            self.cut = Some(format!("with `{name}` ({bytes}) it is over {bound}"));
+        }
+        self.cut.is_none()
     }
 }
 
@@ -94,7 +127,7 @@ impl ArchiveError {
 
 /// Unpacks into the folder `to`, which is made if needed and must be hoist's alone. The archive is
 /// one of a path: what the path's folder holds is at the top of `to`; a single file keeps its name.
-/// Only files that `wanted` says yes to are taken. Secrets in them are masked.
+/// Secrets in files are masked.
 ///
 /// # Errors
 /// When the engine breaks off, the archive is broken, or the disk refuses.
@@ -103,26 +136,34 @@ pub async fn unpack(
     to: PathBuf,
     bounds: Bounds,
     redactor: Redactor,
-    wanted: impl Fn(&Path) -> bool + Send + 'static,
+    wanted: Wanted,
 ) -> Result<Unpacked, ArchiveError> {
     blocking(archive, move |source| {
         let mut taken = Unpacked::default();
         fs::create_dir_all(&to).map_err(|error| disk(&to, &error))?;
-        each(source, bounds, &mut taken, |path, entry, taken| {
-            let kind = entry.header().entry_type();
-            if kind.is_dir() {
-                return if wanted(path) {
+        let (mut links, matching) = match wanted {
+            Wanted::Whole { of } => (Some(Links::below(&of)), None),
+            Wanted::Matching(matching) => (None, Some(matching)),
+        };
+        let wanted = |path: &Path| matching.as_ref().is_none_or(|matching| matching(path));
+        each(
+            source,
+            bounds,
+            &mut taken,
+            links.as_mut(),
+            |path, entry, taken| {
+                if !wanted(path) {
+                    Ok(())
+                } else if entry.header().entry_type().is_dir() {
                     make_folder(&to.join(path))
                 } else {
-                    Ok(())
-                };
-            }
-            if wanted(path) {
-                keep(&to, path, entry, &redactor, taken)
-            } else {
-                Ok(())
-            }
-        })?;
+                    keep(&to, path, entry, &redactor, taken)
+                }
+            },
+        )?;
+        if let (Some(links), None) = (links, &taken.cut) {
+            links.keep(&to, bounds, &mut taken)?;
+        }
         if taken.unnamed > 0 {
             taken.left_out.push(format!("{} more", taken.unnamed));
         }
@@ -143,69 +184,108 @@ pub async fn first_file(archive: ByteStream, most: u64) -> Result<Option<Vec<u8>
             bytes: most,
             entries: 16,
         };
-        each(source, bounds, &mut Unpacked::default(), |_, entry, _| {
-            if content.is_none() && !entry.header().entry_type().is_dir() {
-                let mut bytes = Vec::new();
-                entry.read_to_end(&mut bytes).map_err(broken)?;
-                content = Some(bytes);
-            }
-            Ok(())
-        })?;
+        each(
+            source,
+            bounds,
+            &mut Unpacked::default(),
+            None,
+            |_, entry, _| {
+                if content.is_none() && !entry.header().entry_type().is_dir() {
+                    let mut bytes = Vec::new();
+                    entry.read_to_end(&mut bytes).map_err(broken)?;
+                    content = Some(bytes);
+                }
+                Ok(())
+            },
+        )?;
         Ok(content)
     })
     .await
 }
 
+/// The plain files of an archive of a folder, by their path below it; `None` if they are more than
+/// the bounds allow.
+///
+/// # Errors
+/// When the engine breaks off or the archive is broken.
+pub(crate) async fn files(
+    archive: ByteStream,
+    bounds: Bounds,
+) -> Result<Option<BTreeMap<PathBuf, Vec<u8>>>, ArchiveError> {
+    blocking(archive, move |source| {
+        let (mut files, mut taken) = (BTreeMap::new(), Unpacked::default());
+        each(source, bounds, &mut taken, None, |path, entry, _| {
+            if !entry.header().entry_type().is_dir() {
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes).map_err(broken)?;
+                files.insert(path.to_owned(), bytes);
+            }
+            Ok(())
+        })?;
+        Ok(taken.cut.is_none().then_some(files))
+    })
+    .await
+}
+
 /// Visits what can be taken: plain files and folders under harmless paths without the archive's top
-/// folder. Notes the rest.
+/// folder. Notes links where they are asked for, and the rest.
 fn each(
     source: Source,
     bounds: Bounds,
     taken: &mut Unpacked,
+    mut links: Option<&mut Links>,
     mut visit: impl FnMut(&Path, &mut Entry<'_, Source>, &mut Unpacked) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {
     let mut archive = Archive::new(source);
-    let (mut entries, mut bytes) = (0_u64, 0_u64);
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let shown = shown(&entry.path_bytes());
-        entries += 1;
         let kind = entry.header().entry_type();
         let flowing = match kind {
             kind if kind.is_gnu_sparse() => entry.header().entry_size().map_err(broken)?,
             _ => entry.size(),
         };
-        bytes = bytes.saturating_add(flowing);
-        if entries > bounds.entries {
-            taken.cut = Some(format!("it holds more than {} entries", bounds.entries));
-            return Ok(());
-        }
-        if bytes > bounds.bytes {
-            let bound = size(bounds.bytes);
-            taken.cut = Some(format!(
-                "with `{shown}` ({}) it is over {bound}",
-                size(flowing)
-            ));
+        if !taken.has_room(bounds, flowing, &shown) {
             return Ok(());
         }
         let folder = kind.is_dir();
+        let path = harmless(&entry.path_bytes(), folder);
         if !folder && !kind.is_file() && !kind.is_contiguous() {
-            let what = match kind {
-                kind if kind.is_symlink() => "is a link",
-                kind if kind.is_hard_link() => "is a hard link",
-                kind if kind.is_gnu_sparse() => "is stored sparsely",
+            let what = match (kind, &mut links, &path) {
+                (kind, Some(links), Some(path)) if kind.is_symlink() || kind.is_hard_link() => {
+                    link(links, path, &entry, taken);
+                    continue;
+                }
+                (kind, ..) if kind.is_symlink() => "is a link",
+                (kind, ..) if kind.is_hard_link() => "is a hard link",
+                (kind, ..) if kind.is_gnu_sparse() => "is stored sparsely",
                 _ => "is no plain file",
             };
             taken.leave_out(&shown, what);
             continue;
         }
-        match harmless(&entry.path_bytes(), folder) {
+        match path {
             Some(path) if path.as_os_str().is_empty() => taken.folder = true,
             Some(path) => visit(&path, &mut entry, taken)?,
             None => taken.leave_out(&shown, "has a name that leads elsewhere"),
         }
     }
     Ok(())
+}
+
+/// Notes a link at a path below the archive's own, or that it is the archive's only entry.
+fn link(links: &mut Links, path: &Path, entry: &Entry<'_, Source>, taken: &mut Unpacked) {
+    let target = entry.link_name_bytes().unwrap_or_default();
+    if entry.header().entry_type().is_hard_link() {
+        match harmless(&target, false) {
+            Some(target) => links.note_hard(path, &target, taken),
+            None => taken.leave_out(&path.to_string_lossy(), "is a hard link that leads out"),
+        }
+    } else if !taken.folder && taken.entries == 1 {
+        taken.link = Some(links::clean(&target));
+    } else {
+        links.note(path, &target, taken);
+    }
 }
 
 /// Writes one file.

@@ -259,9 +259,13 @@ async fn outcome(
             Ok(Ending::Cancelled(CancelReason::Requested))
         }
         // Nor did a step whose results are lost.
-        ending if ending.is_good() => gathered.map(|()| ending).map_err(Halt::trouble),
+        ending if ending.is_good() => gathered.map(|()| ending),
         ending => {
-            if let Err(Trouble { what, cause, hint }) = gathered {
+            if let Err(Halt::Failed(
+                FailureReason::Configuration(trouble) | FailureReason::Surroundings(trouble),
+            )) = gathered
+            {
+                let Trouble { what, cause, hint } = trouble;
                 let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
                 context.warn(format!("{what}{cause}"), hint);
             }

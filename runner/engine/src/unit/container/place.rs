@@ -16,7 +16,7 @@ use hoist_model::unit::{ContainerUnit, Healthcheck, Limits, Network, Restart, Se
 use super::litter::Litter;
 use super::user::{self, User};
 use crate::backend::{
-    Attachment, BackendError, BackendErrorKind, Chunk, ContainerSpec, Labels, Logs, Mount,
+    Attachment, BackendError, BackendErrorKind, Chunk, ContainerSpec, Input, Labels, Logs, Mount,
 };
 use crate::context::UnitContext;
 use crate::images::{self, Resolved};
@@ -276,7 +276,7 @@ pub(crate) fn bare(name: String, image: &str, labels: Labels) -> ContainerSpec {
         logs: Logs::Discard,
         stop_grace_period: None,
         stop_signal: None,
-        terminal: false,
+        input: Input::None,
     }
 }
 

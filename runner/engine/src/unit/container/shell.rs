@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::services::Services;
 use super::{Litter, Scene, set_up};
-use crate::backend::{BackendError, ContainerSpec};
+use crate::backend::{BackendError, ContainerSpec, Input};
 use crate::context::{Stop, UnitContext};
 use crate::reaper::Undo;
 use crate::shell::{Occasion, Session, Shells};
@@ -153,7 +153,7 @@ async fn visit(
     spec.name.push_str("-shell");
     spec.image = format!("{IMAGES}:{}", spec.name);
     spec.command = Some(shells.command.clone());
-    spec.terminal = true;
+    spec.input = Input::Terminal;
     spec.environment
         .entry("TERM".to_owned())
         .or_insert_with(|| "xterm-256color".to_owned());

@@ -11,8 +11,8 @@ use hoist_model::reason::Trouble;
 use hoist_model::results::{MAX_BYTES, MAX_CASES, TestCase, TestFormat};
 use hoist_model::unit::Harvest;
 
-use super::{download, say_what_changed, unpack};
-use crate::archive::Bounds;
+use super::{download, say_what_was_masked, unpack};
+use crate::archive::{Bounds, Wanted};
 use crate::context::UnitContext;
 
 /// What the folder of a pattern may hold, matching or not: 512 MiB in 50,000 entries.
@@ -94,8 +94,13 @@ async fn fetch(
         let name = path.to_str().filter(|_| path.components().count() == 1);
         name.is_some_and(|name| patterns.iter().any(|pattern| matches(pattern, name)))
     };
+    let wanted = Wanted::Matching(Box::new(wanted));
     let taken = unpack(context, archive, to, FOLDER, &what, wanted).await?;
-    say_what_changed(context, &path, &taken);
+    if let Some(cut) = &taken.cut {
+        let hint = "name a smaller folder".to_owned();
+        context.warn(format!("{path} was not read whole: {cut}"), Some(hint));
+    }
+    say_what_was_masked(context, &path, &taken);
     let mut files: Vec<String> = taken
         .files
         .iter()

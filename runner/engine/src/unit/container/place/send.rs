@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use hoist_model::reason::Trouble;
@@ -40,7 +39,7 @@ pub(super) async fn source(
 ) -> Result<(), Halt> {
     context.phase("copying the source");
     let folder = folder(&context.root, &context.plan.never_sent, source);
-    let ContextFolder { path, ignore } = folder.map_err(Halt::configuration)?;
+    let ContextFolder { path, ignore, .. } = folder.map_err(Halt::configuration)?;
     let tally = Tally::default();
     let options = TarOptions {
         prefix: format!("{}/", source.target.trim_matches('/')),
@@ -75,10 +74,8 @@ pub(crate) fn folder(
         Some(name) => IgnoreSource::Named(name.clone()),
         None => IgnoreSource::FirstOf(vec![".dockerignore".to_owned()]),
     };
-    Ok(ContextFolder {
-        path: root.to_owned(),
-        ignore: Arc::new(walk::rules(root, ".", &ignore, never)?),
-    })
+    let ignore = walk::rules(root, ".", &ignore, never)?;
+    Ok(ContextFolder::new(root, ignore))
 }
 
 /// Says which links lead out of what was sent.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 
 use super::*;
+use crate::backend::Input;
 use crate::shell::{Host, Occasion, Session, Shells};
 
 /// Notes what it was offered and what it saw.
@@ -33,8 +34,10 @@ fn stage(program: Program, occasion: Occasion) -> (Stage, Visitor) {
     stage.context.shells = Some(Arc::new(shells));
     stage
         .engine
-        .program(|spec| spec.terminal, Program::default());
-    stage.engine.program(|spec| !spec.terminal, program);
+        .program(|spec| spec.input == Input::Terminal, Program::default());
+    stage
+        .engine
+        .program(|spec| spec.input != Input::Terminal, program);
     (stage, visitor)
 }
 
@@ -54,7 +57,7 @@ async fn a_failed_step_is_looked_into_with_its_own_settings_and_stays_failed() {
         .takes(Duration::from_secs(3600));
     stage.engine.program(
         |spec| {
-            spec.terminal
+            spec.input == Input::Terminal
                 && spec.command == Some(vec!["sh".to_owned()])
                 && spec.environment.get("CI").map(String::as_str) == Some("true")
                 && spec.security == Default::default()
@@ -106,7 +109,7 @@ async fn a_stop_ends_a_shell() {
     let (stage, _) = stage(Program::exits(1), Occasion::Failure);
     stage
         .engine
-        .program(|spec| spec.terminal, Program::forever());
+        .program(|spec| spec.input == Input::Terminal, Program::forever());
     let stop = async {
         tokio::time::sleep(Duration::from_secs(60)).await;
         stage.stop.send(Stop::Grace).unwrap();
