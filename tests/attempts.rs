@@ -91,6 +91,35 @@ retry = {{ max = 1, when = ["{other}"], backoff = "1s" }}
 }
 
 #[test]
+fn what_the_surroundings_did_is_told_from_what_the_step_did() {
+    if !engine("what_the_surroundings_did_is_told_from_what_the_step_did") {
+        return;
+    }
+    let project = Project::new(
+        r#"
+name = "attempts"
+[steps.beside]
+image = "debian:bookworm-slim"
+run = "true"
+retry = { max = 1, when = ["system_failure"], backoff = "1s" }
+[steps.beside.services.db]
+image = "debian:bookworm-slim"
+command = ["sh", "-c", "exit 7"]
+healthcheck.test = "true"
+[steps.unit]
+image = "debian:bookworm-slim"
+run = "exit 3"
+retry = { max = 1, when = ["system_failure"], backoff = "1s" }
+"#,
+    );
+    let ended = project.hoist(&["--progress", "plain", "run"]).expect(4);
+    let again = ended.stderr.matches("trying again").count();
+    assert_eq!(again, 1, "{}", ended.stderr);
+    let _ = ended.says("beside | attempt 1: service db exited with code 7");
+    assert_eq!(left_of(&project.runs()[0]), "");
+}
+
+#[test]
 fn a_step_that_waits_for_its_next_attempt_is_stopped_at_once() {
     if !engine("a_step_that_waits_for_its_next_attempt_is_stopped_at_once") {
         return;

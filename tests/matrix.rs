@@ -1,6 +1,6 @@
 //! Matrices over the built `hoist`: the lesson, and what cells are called on the way.
 
-use crate::support::{Project, engine, left_of};
+use crate::support::{Project, docker, engine, left_of};
 
 #[test]
 fn the_plan_names_cells_and_binds_them() {
@@ -42,6 +42,54 @@ fn the_plan_names_cells_and_binds_them() {
     assert_eq!(steps[3]["cell"]["max_parallel"], 2);
     let plan = project.hoist(&["plan"]).expect(0).stdout;
     assert!(plan.contains("2 of its cells at once"), "{plan}");
+}
+
+#[test]
+fn as_many_builds_go_at_once_as_the_file_says() {
+    if !engine("matrix::as_many_builds_go_at_once_as_the_file_says") {
+        return;
+    }
+    let name = format!("builds-at-once-{}", std::process::id());
+    let project = Project::new(&format!(
+        r#"
+name = "{name}"
+[steps.image]
+max_parallel = 2
+[steps.image.build]
+args = {{ CELL = "{name} ${{matrix.cell}}" }}
+dockerfile_inline = """
+FROM debian:bookworm-slim
+ARG CELL
+RUN echo "$CELL" && echo from=$(date +%s%N). && sleep 2 && echo to=$(date +%s%N).
+"""
+[steps.image.matrix]
+cell = ["1", "2", "3", "4"]
+"#
+    ));
+    project.hoist(&["run", "--jobs", "4"]).expect(0);
+    // The moments at which one more went on (1), and one less (-1).
+    let mut moments = Vec::new();
+    for cell in 1..=4 {
+        let log = project.hoist(&["logs", &format!("image[cell={cell}]")]);
+        let log = log.expect(0).stdout;
+        for (word, change) in [("from=", 1), ("to=", -1)] {
+            let marks = log.split(word).skip(1);
+            let at = marks.filter_map(|rest| rest.split_once('.')?.0.parse::<u128>().ok());
+            let at = at.last().unwrap_or_else(|| panic!("{log}"));
+            moments.push((at, change));
+        }
+    }
+    moments.sort_unstable();
+    let at_once = moments.iter().scan(0, |now, (_, change)| {
+        *now += change;
+        Some(*now)
+    });
+    assert_eq!(at_once.max(), Some(2), "{moments:?}");
+    assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+    let label = format!("label=dev.hoist.project={name}");
+    let images = docker(&["image", "ls", "--quiet", "--filter", &label]);
+    let images: Vec<&str> = images.split_whitespace().collect();
+    docker(&[&["rmi"], &images[..]].concat());
 }
 
 #[test]

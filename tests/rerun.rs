@@ -126,6 +126,38 @@ fn only_what_failed_is_done_again_with_what_the_rest_had_left() {
 }
 
 #[test]
+fn a_name_stands_for_what_it_stood_for_in_steps_that_are_never_cached_too() {
+    let test = "rerun::a_name_stands_for_what_it_stood_for_in_steps_that_are_never_cached_too";
+    if !engine(test) {
+        return;
+    }
+    let name = format!("rerun-name-{}:1", std::process::id());
+    docker(&["tag", "debian:bookworm-slim", &name]);
+    let project = Project::new(&format!(
+        r#"
+name = "rerun-name"
+[steps.a]
+image = "{name}"
+source = false
+network = "bridge"
+run = "command -v redis-server || echo none here"
+"#
+    ));
+    let log = || project.hoist(&["logs", "a"]).expect(0).stdout;
+    project.hoist(&["run"]).expect(0);
+    assert_eq!(log(), "none here\n");
+    docker(&["tag", "redis:7-bookworm", &name]);
+    // Also in a rerun of a rerun.
+    for _ in 0..2 {
+        project.hoist(&["rerun"]).expect(0);
+        assert_eq!(log(), "none here\n");
+    }
+    project.hoist(&["run"]).expect(0);
+    assert!(log().ends_with("/redis-server\n"), "{}", log());
+    docker(&["rmi", &name]);
+}
+
+#[test]
 fn what_cannot_be_done_again_says_why() {
     if !engine("rerun::what_cannot_be_done_again_says_why") {
         return;

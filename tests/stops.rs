@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Project, engine, left_of};
+use crate::support::{Project, engine, eventually, left_of};
 
 /// Says which signal it got, and then takes its time.
 const LISTENS: &str = r#"
@@ -93,13 +93,16 @@ run = "echo up; sleep 14; echo done"
 timeout = "11s"
 "#,
     );
-    let mut run = project.start(&["--progress", "plain", "run", "--timeout", "13s"]);
+    let mut run = project.start_job(&["--progress", "plain", "run", "--timeout", "13s"]);
     run.wait_for("a | up");
-    // As Ctrl-Z does, but also where no shell of a terminal looks after the process.
-    run.signal("STOP");
+    // What Ctrl-Z sends, and what a shell sends for `fg`.
+    run.signal_job("TSTP");
+    eventually("hoist is held", Duration::from_secs(5), || {
+        run.state() == 'T'
+    });
     std::thread::sleep(Duration::from_secs(10));
-    assert!(!run.has_ended());
-    run.signal("CONT");
+    assert_eq!(run.state(), 'T');
+    run.signal_job("CONT");
     run.end(Duration::from_secs(20)).expect(0).says("a | done");
     // Without a pause its time is up.
     let ended = project.hoist(&["--progress", "plain", "run", "--no-cache"]);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Project, engine, left_of};
+use crate::support::terminal::Terminal;
+use crate::support::{Project, engine, eventually, left_of};
 
 const PIPELINE: &str = r#"
 name = "watched"
@@ -108,8 +109,49 @@ fn a_change_while_it_runs_stops_the_run_and_begins_another() {
     watch.wait_for("changed: slow");
     std::thread::sleep(Duration::from_secs(2));
     watch.signal("INT");
-    watch.end(Duration::from_secs(10)).expect(130);
+    watch.end(Duration::from_secs(30)).expect(130);
     nothing_left(&project);
+}
+
+#[test]
+fn a_terminal_is_cleared_before_each_run_and_not_where_it_is_to_be_left() {
+    let test = "watch::a_terminal_is_cleared_before_each_run_and_not_where_it_is_to_be_left";
+    // To the first line, and what was scrolled away stays.
+    const CLEAR: &str = "\x1b[2J\x1b[H";
+    for (arguments, clears) in [("watch", true), ("watch --no-clear", false)] {
+        let project = project().variable("TERM", "xterm");
+        let Some(mut terminal) = Terminal::start(test, &project, arguments) else {
+            return;
+        };
+        terminal.wait_for("watching for changes");
+        std::fs::write(project.path().join("one"), "2").unwrap();
+        terminal.wait_for("changed: one");
+        eventually("it runs again", Duration::from_secs(30), || {
+            terminal.said().matches("watching for changes").count() == 2
+        });
+        terminal.types("\x03");
+        let (code, said) = terminal.end();
+        assert_eq!(code, 130, "{said}");
+        let screens: Vec<&str> = said.split(CLEAR).collect();
+        if clears {
+            let [_, first, second] = screens[..] else {
+                panic!("{said:?}");
+            };
+            assert!(first.contains("watching for changes"), "{said:?}");
+            assert!(second.starts_with("changed: one"), "{said:?}");
+            assert!(!said.contains("\x1b[3J"), "{said:?}");
+        } else {
+            assert_eq!(screens.len(), 1, "{said:?}");
+        }
+        nothing_left(&project);
+    }
+    // Where there is no terminal there is nothing to clear.
+    let project = project();
+    let mut watch = project.start(&["--progress", "plain", "watch"]);
+    watch.wait_for("watching for changes");
+    watch.signal("INT");
+    let ended = watch.end(Duration::from_secs(10)).expect(130);
+    assert!(!ended.stderr.contains('\x1b'), "{:?}", ended.stderr);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn the_very_image_is_pushed_and_its_digest_recorded() {
         .says("kind/push:1 @ sha256:");
     let json = project.run_json();
     let steps = json["state"]["steps"].as_array().unwrap();
-    let pushed = &steps.iter().find(|step| step["id"] == "publish").unwrap()["pushed"];
+    let pushed = &steps.iter().find(|step| step["id"] == "publish").unwrap()["pushed"].clone();
     assert_eq!(pushed.as_array().unwrap().len(), 2, "{pushed}");
     let digest = pushed[0][1].as_str().unwrap();
     assert!(
@@ -64,6 +64,13 @@ fn the_very_image_is_pushed_and_its_digest_recorded() {
         "a push leaves no names behind: {tags}"
     );
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
+    // A push is never cached: it asks the registry, which has it.
+    project.hoist(&["run"]).expect(0);
+    let json = project.run_json();
+    let steps = json["state"]["steps"].as_array().unwrap();
+    let publish = steps.iter().find(|step| step["id"] == "publish").unwrap();
+    assert_eq!(publish["status"]["ended"], "passed", "{publish}");
+    assert_eq!(&publish["pushed"], pushed);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hoist_model::event::EventKind;
 use hoist_model::image::{ImageIdentity, ImageSource};
 use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::text::Text;
@@ -18,15 +19,42 @@ use crate::unit::progress;
 /// How often a registry is asked, and how long to wait before each further try.
 const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
 
-/// The images that names stand for in this run.
+/// The images that names stand for in this run, on one engine.
 #[derive(Debug, Default)]
-pub struct ImageCache(Mutex<BTreeMap<String, Arc<OnceCell<ImageIdentity>>>>);
+pub struct ImageCache {
+    cells: Mutex<BTreeMap<String, Arc<OnceCell<ImageIdentity>>>>,
+    /// The engine's address, if it is not the run's own.
+    engine: Option<String>,
+}
 
 impl ImageCache {
+    /// Nothing yet of another engine than the run's own.
+    pub(crate) fn of(engine: Option<String>) -> Self {
+        Self {
+            engine,
+            ..Self::default()
+        }
+    }
+
     fn cell(&self, name: &str) -> Arc<OnceCell<ImageIdentity>> {
-        let mut cells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(cells.entry(name.to_owned()).or_default())
     }
+}
+
+/// The engine's ID of the image that the name stood for in the run that is done again.
+fn pinned<'a>(context: &'a UnitContext, name: &str) -> Option<&'a String> {
+    let engine = context.made.images.engine.as_deref();
+    context.made.rerun.as_ref()?.image(engine, name)
+}
+
+/// Tells what a name stands for, so that the run can be done again on the same.
+fn tell(context: &UnitContext, name: &str, image: &ImageIdentity) {
+    context.events.send(EventKind::ImageResolved {
+        engine: context.made.images.engine.clone(),
+        name: name.to_owned(),
+        id: image.id.clone(),
+    });
 }
 
 /// An image, and the name by which people know it.
@@ -71,7 +99,12 @@ pub async fn resolve(
         ImageSource::Name(name) => {
             let name = text(context, name)?;
             let cell = context.made.images.cell(&name);
-            let image = cell.get_or_try_init(|| find(context, &name)).await?.clone();
+            let find = async || {
+                let image = find(context, &name).await?;
+                tell(context, &name, &image);
+                Ok::<_, FailureReason>(image)
+            };
+            let image = cell.get_or_try_init(find).await?.clone();
             Ok(Resolved {
                 image,
                 shown: name,
@@ -81,15 +114,17 @@ pub async fn resolve(
     }
 }
 
-/// The image that a step names, if it is on the engine. Pulls nothing and says nothing.
+/// The image that a step names, if it is on the engine. Pulls nothing and warns of nothing.
 pub(crate) async fn known(context: &UnitContext, source: &ImageSource) -> Option<Resolved> {
     if let ImageSource::Name(name) = source {
         let name = text(context, name).ok()?;
         let cell = context.made.images.cell(&name);
-        let rerun = context.made.rerun.as_ref();
-        let wanted = rerun.and_then(|rerun| rerun.image(&name)).unwrap_or(&name);
+        let wanted = pinned(context, &name).unwrap_or(&name);
         let find = async || match context.backend.inspect_image(wanted).await {
-            Ok(Some(image)) => Ok(image),
+            Ok(Some(image)) => {
+                tell(context, &name, &image);
+                Ok(image)
+            }
             Ok(None) | Err(_) => Err(()),
         };
         cell.get_or_try_init(find).await.ok()?;
@@ -112,7 +147,7 @@ async fn find(context: &UnitContext, name: &str) -> Result<ImageIdentity, Failur
     };
     // A run that is done again has the images that it had.
     if let Some(rerun) = &context.made.rerun
-        && let Some(id) = rerun.image(name)
+        && let Some(id) = pinned(context, name)
     {
         let found = context.backend.inspect_image(id).await.map_err(looking)?;
         if let Some(image) = found.filter(|found| found.id == *id) {
@@ -178,6 +213,7 @@ pub(crate) fn is_transient(kind: BackendErrorKind) -> bool {
         | K::Conflict
         | K::Unauthorized
         | K::PortTaken
+        | K::AddressTaken
         | K::SubnetOverlap
         | K::NoAddresses
         | K::DiskFull

@@ -8,8 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hoist_model::event::EventKind;
 use hoist_model::ids::{RunId, StepId, StepIx};
-use hoist_model::image::ImageSource;
-use hoist_model::inputs::{Decision, EarlierRun, Part, StepInputs};
+use hoist_model::inputs::{Decision, EarlierRun, StepInputs};
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Ending, Trouble};
 use hoist_model::state::{RunState, StepState};
@@ -30,8 +29,9 @@ pub struct Rerun {
     folder: PathBuf,
     at: Timestamp,
     taken: BTreeMap<StepId, Taken>,
-    /// The engine's IDs of images, by the names under which the other run had them.
-    images: BTreeMap<String, String>,
+    /// The engines' IDs of images, by the engine's address where it was not the run's own, and by the
+    /// names under which the other run had them.
+    images: BTreeMap<(Option<String>, String), String>,
     /// The steps that were given what the other run came to.
     given: Mutex<BTreeSet<StepIx>>,
 }
@@ -86,9 +86,7 @@ impl Rerun {
             images: BTreeMap::new(),
             given: Mutex::default(),
         };
-        events
-            .into_iter()
-            .for_each(|event| rerun.learn(plan, event.kind));
+        events.into_iter().for_each(|event| rerun.learn(event.kind));
         Ok(rerun)
     }
 
@@ -100,13 +98,28 @@ impl Rerun {
     }
 
     /// The engine's ID of the image that the other run knew by that name.
-    pub(crate) fn image(&self, name: &str) -> Option<&String> {
-        self.images.get(name)
+    pub(crate) fn image(&self, engine: Option<&str>, name: &str) -> Option<&String> {
+        let known = (engine.map(str::to_owned), name.to_owned());
+        self.images.get(&known)
     }
 
-    fn learn(&mut self, plan: &Plan, event: EventKind) {
+    /// What the names stand for that the other run knew, for whoever does this run again.
+    pub(crate) fn resolved(&self) -> impl Iterator<Item = EventKind> {
+        let images = self.images.iter();
+        images.map(|((engine, name), id)| EventKind::ImageResolved {
+            engine: engine.clone(),
+            name: name.clone(),
+            id: id.clone(),
+        })
+    }
+
+    fn learn(&mut self, event: EventKind) {
         let step = match &event {
-            EventKind::StepInputs { step, inputs, .. } => return self.pin(plan, step, inputs),
+            EventKind::ImageResolved { engine, name, id } => {
+                let known = (engine.clone(), name.clone());
+                self.images.insert(known, id.clone());
+                return;
+            }
             // What counts is what the last attempt told.
             EventKind::StepStarted { step, .. } => {
                 if let Some(taken) = self.taken.get_mut(step) {
@@ -129,34 +142,6 @@ impl Rerun {
         };
         if let Some(taken) = self.taken.get_mut(&step) {
             taken.events.push(event);
-        }
-    }
-
-    /// Notes which images the names of a step stood for.
-    fn pin(&mut self, plan: &Plan, step: &StepId, inputs: &StepInputs) {
-        let Some((_, step)) = plan.find(step) else {
-            return;
-        };
-        let Unit::Container(unit) = &step.unit else {
-            return;
-        };
-        for part in &inputs.parts {
-            let source = match &part.part {
-                Part::Image => Some(&unit.image),
-                Part::Service(name) => {
-                    let mut services = unit.services.iter();
-                    let service = services.find(|service| service.name == *name);
-                    service.map(|service| &service.image)
-                }
-                _ => None,
-            };
-            let name = match source {
-                Some(ImageSource::Name(name)) => name.as_literal(),
-                Some(ImageSource::Step(_)) | None => None,
-            };
-            if let Some((name, id)) = name.zip(part.shown.clone()) {
-                self.images.insert(name, id);
-            }
         }
     }
 

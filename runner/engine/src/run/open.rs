@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::perform::Run;
 use super::{RunError, RunRequest, warning};
 use crate::backend::{Backend, Connector, EngineInfo, Labels};
+use crate::bounds;
 use crate::context::Made;
 use crate::countdown::Countdown;
 use crate::dispatcher::{Dispatcher, Policy};
@@ -62,6 +63,8 @@ pub(super) async fn open(mut request: RunRequest) -> Result<Run, RunError> {
     events.send(started(&request));
     let (version, api) = (info.version.clone(), info.api.clone());
     events.send(EventKind::EngineConnected { version, api });
+    let known = request.rerun.iter().flat_map(|rerun| rerun.resolved());
+    known.for_each(|event| events.send(event));
     for message in unenforced(&plan, &info) {
         let hint = "`hoist doctor` says what the engine's host lacks";
         events.send(warning(message, Some(hint)));
@@ -169,45 +172,23 @@ fn other_engines(plan: &Plan) -> Vec<String> {
     engines.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Bounds that the plan sets and the engine cannot enforce.
+/// Bounds that the plan sets and the engine cannot enforce. What a release sets is said when it is
+/// made, for its engine may be another one.
 fn unenforced(plan: &Plan, info: &EngineInfo) -> Vec<String> {
-    let limits: Vec<&Limits> = plan
-        .steps
-        .iter()
-        .filter(|step| step.skip.is_none())
-        .flat_map(|step| limits(&step.unit))
-        .collect();
-    let enforces = &info.enforces;
-    let memory = limits.iter().any(|limits| limits.memory.is_some());
-    let bounds = [
-        ("memory", memory && !enforces.memory),
-        (
-            "swap beside memory",
-            memory && enforces.memory && !enforces.swap,
-        ),
-        (
-            "processors",
-            limits.iter().any(|limits| limits.cpus.is_some()) && !enforces.cpus,
-        ),
-        (
-            "processes",
-            limits.iter().any(|limits| limits.pids.is_some()) && !enforces.pids,
-        ),
-    ];
-    let missing = bounds.into_iter().filter(|(_, missing)| *missing);
+    let steps = plan.steps.iter().filter(|step| step.skip.is_none());
+    let limits: Vec<&Limits> = steps.flat_map(|step| limits(&step.unit)).collect();
+    let missing = bounds::unenforced(&limits, &info.enforces).into_iter();
     missing
-        .map(|(what, _)| format!("this engine cannot bound {what}: steps run without it"))
+        .map(|what| format!("this engine cannot bound {what}: steps run without it"))
         .collect()
 }
 
 fn limits(unit: &Unit) -> Vec<&Limits> {
     match unit {
-        Unit::Container(container) => vec![&container.limits],
-        Unit::Release(release) => release
-            .services
-            .iter()
-            .map(|service| &service.limits)
-            .collect(),
-        Unit::Build(_) | Unit::Push(_) => Vec::new(),
+        Unit::Container(container) => {
+            let beside = container.services.iter().map(|service| &service.limits);
+            beside.chain([&container.limits]).collect()
+        }
+        Unit::Build(_) | Unit::Push(_) | Unit::Release(_) => Vec::new(),
     }
 }

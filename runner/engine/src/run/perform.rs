@@ -261,6 +261,7 @@ impl Run {
             made: Arc::clone(&self.made),
             secrets: Arc::clone(&request.secrets),
             logins: Arc::clone(&self.logins),
+            lock_wait: request.lock_wait,
             undo: self.undo.clone(),
             labels,
             shells: request.shells.clone(),

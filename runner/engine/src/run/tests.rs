@@ -48,6 +48,7 @@ fn bench_of(plan: Plan) -> Bench {
         jobs: 4,
         fail_fast: false,
         timeout: None,
+        lock_wait: crate::release::LOCK_WAIT,
         reporters: Vec::new(),
         connector: engine.connector(),
         engine: None,

@@ -1,5 +1,7 @@
 //! Runs that do again what another one did.
 
+use std::sync::Mutex;
+
 use hoist_model::event::EventKind;
 use hoist_model::plan::PlannedStep;
 
@@ -115,4 +117,62 @@ async fn what_was_touched_since_or_is_gone_is_made_again_and_all_that_stands_on_
         assert_eq!(ending(&second, "check"), Ending::Passed);
         assert_eq!(std::fs::read(artifact(&second)).unwrap(), b"left");
     }
+}
+
+/// A step that is never looked up in the cache.
+fn forced() -> Plan {
+    let mut plan = plan(&[("net", &[])]);
+    if let Some(PlannedStep {
+        unit: Unit::Container(unit),
+        ..
+    }) = plan.steps.first_mut()
+    {
+        unit.always_runs = Some(hoist_model::inputs::Force::Network);
+    }
+    plan
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_stand_for_what_they_did_also_where_nothing_is_cached_and_a_second_time() {
+    let root = tempfile::tempdir().unwrap();
+    let engine = FakeBackend::new();
+    let first = engine.add_image("base");
+    let seen: Arc<Mutex<Option<String>>> = Arc::default();
+    let sees = Arc::clone(&seen);
+    let program = move |spec: &crate::backend::ContainerSpec| {
+        *sees.lock().unwrap() = Some(spec.image.clone());
+        true
+    };
+    engine.program(program, Program::default());
+    let run_it = async |rerun: Option<Rerun>| {
+        let Bench { mut request, .. } = bench_of(forced());
+        request.connector = engine.connector();
+        request.root = root.path().to_owned();
+        request.rerun = rerun.map(Arc::new);
+        let summary = run(request).await.unwrap();
+        let image = seen.lock().unwrap().take().unwrap();
+        (summary, image)
+    };
+    let again = |of: &RunSummary| {
+        let stored = Store::new(root.path()).find(&of.run.to_string());
+        Rerun::of(&stored.unwrap(), &forced(), false).unwrap()
+    };
+    let (one, image) = run_it(None).await;
+    assert_eq!(image, first.id);
+    let second = engine.add_image("another");
+    engine.name_image("base", &second.id);
+    let (two, image) = run_it(Some(again(&one))).await;
+    assert_eq!(image, first.id);
+    let (_, image) = run_it(Some(again(&two))).await;
+    assert_eq!(image, first.id, "a rerun of a rerun");
+    let (_, image) = run_it(None).await;
+    assert_eq!(image, second.id, "a run of its own");
+    // What is gone is said, and what the name stands for now is taken from then on.
+    engine.remove_image(&first.id);
+    let (three, image) = run_it(Some(again(&one))).await;
+    assert_eq!(image, second.id);
+    let third = engine.add_image("the newest");
+    engine.name_image("base", &third.id);
+    let (_, image) = run_it(Some(again(&three))).await;
+    assert_eq!(image, second.id);
 }
