@@ -16,6 +16,7 @@ mod list;
 mod manifest;
 mod parts;
 mod records;
+mod snapshot;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use crate::uploads::Uploads;
 pub use explain::{ExplainError, explain};
 pub(crate) use folder::{Cache, Shelf};
 pub(crate) use records::{Outcome, Record};
+pub use snapshot::Snapshot;
 use survey::{Stop, Survey, Walked};
 
 /// What a step is made of, as far as that can be told without reading files.
@@ -58,7 +60,7 @@ pub(crate) struct Examined {
     pub(crate) inputs: StepInputs,
     /// What could not be told.
     pub(crate) unsettled: Vec<Unsettled>,
-    folders: Vec<Arc<Survey>>,
+    folders: Vec<(Part, Arc<Survey>)>,
 }
 
 impl Glance {
@@ -145,6 +147,12 @@ impl Glance {
         hints.collect()
     }
 
+    /// What the walks saw.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = (&Part, Snapshot)> {
+        let folders = self.folders.iter();
+        folders.map(|(part, walked)| (part, walked.snapshot()))
+    }
+
     /// Reads the files that have to be read.
     pub(crate) async fn read(self) -> Examined {
         let (mut unsettled, cache) = (self.unsettled, self.cache);
@@ -156,9 +164,9 @@ impl Glance {
         for (part, survey) in join_all(folders).await {
             match survey {
                 Ok(mut survey) => {
-                    parts.push(parts::folder(part, &survey.digest));
+                    parts.push(parts::folder(part.clone(), &survey.digest));
                     keeping.extend(survey.unkept());
-                    surveys.push(Arc::new(survey));
+                    surveys.push((part, Arc::new(survey)));
                 }
                 Err(trouble) => unsettled.push(Unsettled::Trouble(trouble)),
             }
@@ -186,9 +194,15 @@ impl Glance {
 }
 
 impl Examined {
+    /// What the walks saw.
+    pub(crate) fn snapshots(&self) -> impl Iterator<Item = (&Part, Snapshot)> {
+        let folders = self.folders.iter();
+        folders.map(|(part, survey)| (part, survey.snapshot()))
+    }
+
     /// Whether nothing in the folders was touched since they were walked.
     pub(crate) async fn hold(&self) -> bool {
-        let folders = self.folders.iter().map(Arc::clone);
+        let folders = self.folders.iter().map(|(_, survey)| Arc::clone(survey));
         let held = folders.map(|survey| blocking(move |_| Ok(survey.holds())));
         join_all(held)
             .await

@@ -12,6 +12,8 @@ pub struct Uploads(watch::Sender<Count>);
 struct Count {
     begun: u64,
     ended: u64,
+    /// Something was read besides ignore files.
+    content: bool,
     /// The build is over.
     closed: bool,
 }
@@ -19,6 +21,15 @@ struct Count {
 impl Uploads {
     /// A folder begins to be read. That ends when what this gives is dropped.
     pub fn begin(&self) -> Upload {
+        self.0.send_modify(|count| {
+            count.begun += 1;
+            count.content = true;
+        });
+        Upload(self.clone())
+    }
+
+    /// The same, where only an ignore file is wanted: what the builder is after is yet to come.
+    pub fn begin_rules(&self) -> Upload {
         self.0.send_modify(|count| count.begun += 1);
         Upload(self.clone())
     }
@@ -28,10 +39,10 @@ impl Uploads {
         self.0.send_modify(|count| count.closed = true);
     }
 
-    /// Waits until a folder was read and none is being read, or the build is over. Gives how many
+    /// Waits until what is in a folder was read and none is being read, or the build is over. Gives how many
     /// were begun by then.
     pub(crate) async fn quiet(&self) -> u64 {
-        self.once(|count| count.begun > 0 && count.begun == count.ended)
+        self.once(|count| count.content && count.begun == count.ended)
             .await
     }
 

@@ -5,6 +5,7 @@
 pub(crate) mod entries;
 mod pieces;
 mod rules;
+mod stat;
 mod visit;
 mod writer;
 
@@ -19,9 +20,9 @@ use hoist_model::reason::Trouble;
 use crate::backend::ByteStream;
 
 pub use rules::{IgnoreSource, rules};
+pub use stat::Stat;
 pub use visit::{
-    Found, Kind, Visit, buildable_link, changed, leads_out, mtime_nanos, unreadable, visit,
-    visit_some,
+    Found, Kind, Visit, buildable_link, changed, leads_out, unreadable, visit, visit_some,
 };
 
 /// Bytes of plain files beyond which a folder is not sent unless told otherwise: 32 GiB.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use hoist_docker::{DockerConnector, Settings};
 use hoist_engine::backend::{BackendErrorKind as Kind, BuildError, BuildRequest, ContextFolder};
@@ -35,10 +34,7 @@ fn request(bed: &Bed, folder: &Path) -> BuildRequest {
     let ignore = fs::read_to_string(folder.join(".dockerignore")).unwrap_or_default();
     BuildRequest {
         shared_key: folder.display().to_string(),
-        context: ContextFolder {
-            path: folder.to_owned(),
-            ignore: Arc::new(IgnoreFile::parse(&ignore).unwrap()),
-        },
+        context: ContextFolder::new(folder, IgnoreFile::parse(&ignore).unwrap()),
         dockerfile: fs::read_to_string(folder.join("Dockerfile")).unwrap_or_default(),
         dockerfile_shown: "app/Dockerfile".to_owned(),
         tags: vec![bed.tag("")],

@@ -33,10 +33,7 @@ fn folder(names: &[&str]) -> TempDir {
 fn request(bed: &Bed, folder: &Path, rules: &str, copies: &str) -> BuildRequest {
     BuildRequest {
         shared_key: folder.display().to_string(),
-        context: ContextFolder {
-            path: folder.to_owned(),
-            ignore: Arc::new(IgnoreFile::parse(rules).unwrap()),
-        },
+        context: ContextFolder::new(folder, IgnoreFile::parse(rules).unwrap()),
         dockerfile: format!("FROM {BASE}\n{copies}\n"),
         dockerfile_shown: "Dockerfile".to_owned(),
         tags: vec![bed.tag("")],

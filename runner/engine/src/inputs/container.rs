@@ -168,12 +168,28 @@ impl Parts<'_> {
         limits: &Limits,
         tmpfs: &[Tmpfs],
     ) {
-        let Security { cap_add, read_only } = security;
+        let Security {
+            cap_add,
+            read_only,
+            seccomp,
+            apparmor,
+            userns,
+        } = security;
         let Limits {
             cpus,
             memory,
             pids,
             shm_size,
+            memory_reservation,
+            memory_swap,
+            memory_swappiness,
+            cpu_shares,
+            cpu_quota,
+            cpu_period,
+            cpuset,
+            blkio,
+            ulimits,
+            oom_score_adj,
         } = limits;
         self.known(of, "working_dir", working_dir);
         self.known(of, "user", user);
@@ -183,6 +199,19 @@ impl Parts<'_> {
         self.known(of, "memory", memory.as_ref());
         self.known(of, "pids", pids.as_ref());
         self.known(of, "shm_size", shm_size.as_ref());
+        self.known(of, "memory_reservation", memory_reservation.as_ref());
+        self.known(of, "memory_swap", memory_swap.as_ref());
+        self.known(of, "memory_swappiness", memory_swappiness.as_ref());
+        self.known(of, "cpu_shares", cpu_shares.as_ref());
+        self.known(of, "cpu_quota", cpu_quota.as_ref());
+        self.known(of, "cpu_period", cpu_period.as_ref());
+        self.known(of, "cpuset", cpuset.as_ref());
+        self.known(of, "blkio", (!blkio.is_default()).then_some(blkio));
+        self.known(of, "ulimits", (!ulimits.is_empty()).then_some(ulimits));
+        self.known(of, "oom_score_adj", oom_score_adj.as_ref());
+        self.known(of, "seccomp", seccomp.as_ref());
+        self.known(of, "apparmor", apparmor.as_ref());
+        self.known(of, "userns", userns.as_ref());
         self.known(of, "tmpfs", (!tmpfs.is_empty()).then_some(tmpfs));
     }
 

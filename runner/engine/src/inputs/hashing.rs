@@ -17,8 +17,8 @@ use std::time::SystemTime;
 use hoist_model::reason::Trouble;
 
 use super::entry::{Content, Hash};
-use super::list::{Seen, Stat, State};
-use crate::walk::{changed, unreadable};
+use super::list::{Seen, State};
+use crate::walk::{Stat, changed, unreadable};
 
 /// Entries that may wait for a hash.
 const WINDOW: usize = 512;
@@ -194,7 +194,7 @@ pub(super) fn hash_now(
     seen: &mut Seen,
     stop: &Stop,
 ) -> Result<(), Trouble> {
-    let size = usize::try_from(seen.stat.size()).unwrap_or(PIECE);
+    let size = usize::try_from(seen.stat.size).unwrap_or(PIECE);
     // One byte more tells the end of it.
     let mut buffer = vec![0; size.saturating_add(1).min(PIECE)];
     let (hash, state) = read(at, shown, &seen.stat, &mut buffer, stop)?;

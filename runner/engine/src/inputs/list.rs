@@ -2,59 +2,27 @@
 //! what the file system said of it. A file like git's index, in the order of the walk, so that both
 //! are gone through side by side and neither is held in memory.
 
-use std::fs::{File, Metadata};
-use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::NamedTempFile;
 
 use super::entry::{Entry, array};
+use crate::walk::Stat;
 
 /// What such a file begins with. Another version's is none.
-const MAGIC: &[u8] = b"hoist files 1\n";
+const MAGIC: &[u8] = b"hoist files 2\n";
 /// A hash of all before it, at the end.
 const SEAL: u64 = 32;
 /// The coarsest clock of a file system that hoist may be on: FAT's.
 const RESOLUTION: Duration = Duration::from_secs(2);
 
-/// What the file system says of something, by which a change is told without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stat {
-    device: u64,
-    inode: u64,
-    size: u64,
-    mode: u32,
-    /// Nanoseconds since the epoch.
-    modified: i64,
-    changed: i64,
-}
-
 impl Stat {
-    /// Bytes of a plain file.
-    pub(super) fn size(&self) -> u64 {
-        self.size
-    }
-
-    pub(super) fn of(data: &Metadata) -> Self {
-        let nanos =
-            |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
-        Self {
-            device: data.dev(),
-            inode: data.ino(),
-            size: data.size(),
-            mode: data.mode(),
-            modified: nanos(data.mtime(), data.mtime_nsec()),
-            changed: nanos(data.ctime(), data.ctime_nsec()),
-        }
-    }
-
-    /// What it is and its permissions, as `stat` tells.
-    pub(super) fn mode(&self) -> u32 {
-        self.mode
-    }
-
     /// The file was changed so shortly before it was read that another change might leave the same
     /// times behind. git calls such a file racy.
     pub(super) fn is_racy(&self, read_at: SystemTime) -> bool {
@@ -69,7 +37,7 @@ impl Stat {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        for number in [self.device, self.inode, self.size] {
+        for number in [self.device, self.inode, self.links, self.size] {
             out.extend(number.to_le_bytes());
         }
         out.extend(self.mode.to_le_bytes());
@@ -82,6 +50,7 @@ impl Stat {
         Ok(Self {
             device: u64::from_le_bytes(array(from)?),
             inode: u64::from_le_bytes(array(from)?),
+            links: u64::from_le_bytes(array(from)?),
             size: u64::from_le_bytes(array(from)?),
             mode: u32::from_le_bytes(array(from)?),
             modified: i64::from_le_bytes(array(from)?),
@@ -136,10 +105,25 @@ impl Seen {
     }
 }
 
+/// A file read from a place of its own: several may be read at once through one.
+struct Place {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for Place {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        self.offset += u64::try_from(count).unwrap_or_default();
+        Ok(count)
+    }
+}
+
 /// Reads a list from its begin to its end.
 pub(super) struct Reader {
-    from: io::Take<BufReader<File>>,
-    next: Option<Seen>,
+    from: BufReader<io::Take<Place>>,
+    /// Read already, and not wanted yet.
+    ahead: Option<Seen>,
     root: Stat,
     seal: [u8; 32],
 }
@@ -147,30 +131,31 @@ pub(super) struct Reader {
 impl Reader {
     /// Opens a list; none where there is none that is whole and of this version.
     pub(super) fn open(path: &Path) -> Option<Self> {
-        Self::of(File::open(path).ok()?).ok()
+        Self::of(&Arc::new(File::open(path).ok()?)).ok()
     }
 
-    pub(super) fn of(mut file: File) -> io::Result<Self> {
+    pub(super) fn of(file: &Arc<File>) -> io::Result<Self> {
         let length = file.metadata()?.len();
         let body = length.checked_sub(SEAL).ok_or(ErrorKind::InvalidData)?;
-        file.seek(SeekFrom::Start(0))?;
+        let at = |offset| Place {
+            file: Arc::clone(file),
+            offset,
+        };
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader((&mut file).take(body))?;
-        let seal = array(&mut file)?;
+        hasher.update_reader(at(0).take(body))?;
+        let seal = array(&mut at(body))?;
         if hasher.finalize() != seal {
             return Err(ErrorKind::InvalidData.into());
         }
-        file.seek(SeekFrom::Start(0))?;
-        let mut from = BufReader::with_capacity(64 << 10, file).take(body);
+        let mut from = BufReader::with_capacity(64 << 10, at(0).take(body));
         let magic: [u8; MAGIC.len()] = array(&mut from)?;
         if magic != *MAGIC {
             return Err(ErrorKind::InvalidData.into());
         }
         let root = Stat::decode(&mut from)?;
-        let next = Seen::decode(&mut from)?;
         Ok(Self {
             from,
-            next,
+            ahead: None,
             root,
             seal,
         })
@@ -188,31 +173,29 @@ impl Reader {
 
     /// The entry of that path, if it is there; those before it are passed over.
     pub(super) fn find(&mut self, path: &[u8]) -> Option<Seen> {
-        while let Some(next) = &self.next {
+        loop {
+            // What cannot be read is not known.
+            let next = self.next()?.ok()?;
             match Entry::order(&next.entry.path, path) {
-                std::cmp::Ordering::Less => self.next = self.read(),
-                std::cmp::Ordering::Equal => return self.take(),
-                std::cmp::Ordering::Greater => return None,
+                Ordering::Less => {}
+                Ordering::Equal => return Some(next),
+                Ordering::Greater => {
+                    self.ahead = Some(next);
+                    return None;
+                }
             }
         }
-        None
-    }
-
-    fn take(&mut self) -> Option<Seen> {
-        let next = self.read();
-        std::mem::replace(&mut self.next, next)
-    }
-
-    fn read(&mut self) -> Option<Seen> {
-        Seen::decode(&mut self.from).ok().flatten()
     }
 }
 
 impl Iterator for Reader {
-    type Item = Seen;
+    type Item = io::Result<Seen>;
 
-    fn next(&mut self) -> Option<Seen> {
-        self.next.is_some().then(|| self.take()).flatten()
+    fn next(&mut self) -> Option<io::Result<Seen>> {
+        match self.ahead.take() {
+            Some(next) => Some(Ok(next)),
+            None => Seen::decode(&mut self.from).transpose(),
+        }
     }
 }
 

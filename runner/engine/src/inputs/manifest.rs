@@ -49,7 +49,7 @@ pub(super) fn write(cache: &Cache, digest: &str, list: list::Reader) -> io::Resu
     let mut to = io::BufWriter::with_capacity(64 << 10, cache.draft(Shelf::Contexts)?);
     let mut buffer = MAGIC.to_vec();
     for seen in list {
-        seen.entry.encode(&mut buffer);
+        seen?.entry.encode(&mut buffer);
         to.write_all(&buffer)?;
         buffer.clear();
     }

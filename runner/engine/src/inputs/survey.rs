@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
 use hoist_model::reason::Trouble;
 use tempfile::NamedTempFile;
@@ -14,11 +16,12 @@ use super::entry::{Content, Entry};
 use super::folder::{Cache, Shelf};
 pub(super) use super::hashing::Stop;
 use super::hashing::{Line, hash_now};
-use super::list::{Reader, Seen, Stat, State, Writer};
+use super::list::{Reader, Seen, State, Writer};
 use super::manifest;
+use super::snapshot::Snapshot;
 use crate::backend::ContextFolder;
 use crate::survey::Signs;
-use crate::walk::{Found, Kind, Visit, unreadable, visit};
+use crate::walk::{Found, Kind, Stat, Visit, unreadable, visit};
 
 /// The permissions and what stands above them: set-user-ID, set-group-ID and sticky.
 const MODE: u32 = 0o7777;
@@ -36,8 +39,10 @@ pub(super) struct Walked {
     root: PathBuf,
     /// The name under which its list is kept.
     name: String,
-    list: NamedTempFile,
+    list: List,
     seal: [u8; 32],
+    /// When it began.
+    begun: Instant,
     /// What identifies the list that is kept.
     before: Option<[u8; 32]>,
     /// The digest, where no file has to be read for it.
@@ -52,9 +57,17 @@ pub(super) struct Survey {
     /// Of all that the context holds.
     pub(super) digest: String,
     root: PathBuf,
-    /// The list, opened once for each thread that goes through it.
-    lists: Vec<File>,
+    list: Arc<File>,
+    begun: Instant,
     unkept: Option<Unkept>,
+}
+
+/// What a walk saw, in a file that is yet to be kept.
+#[derive(Debug)]
+struct List {
+    draft: NamedTempFile,
+    /// The same, for whoever reads it, also once it is kept or gone.
+    file: Arc<File>,
 }
 
 /// What a look leaves for later ones, once it is kept.
@@ -62,7 +75,7 @@ pub(super) struct Survey {
 pub(super) struct Unkept {
     digest: String,
     name: String,
-    list: NamedTempFile,
+    list: List,
     /// The list that is kept already is the same.
     is_same: bool,
 }
@@ -77,7 +90,7 @@ impl Walked {
         folder: &ContextFolder,
         stop: &Stop,
     ) -> Result<Self, Trouble> {
-        let name = name(folder);
+        let (name, begun) = (name(folder), Instant::now());
         let mut known = Reader::open(&cache.place(Shelf::Files, &name));
         let before = known.as_ref().map(Reader::seal);
         let root = fs::symlink_metadata(&folder.path);
@@ -92,13 +105,13 @@ impl Walked {
                 Visit::LeftOut(..) | Visit::Special(_) => return Ok(()),
             };
             if let Some(mut seen) = look(&found, known.as_mut())? {
-                if seen.state == State::Unread && few > 0 && seen.stat.size() <= SMALL {
+                if seen.state == State::Unread && few > 0 && seen.stat.size <= SMALL {
                     few -= 1;
                     hash_now(found.at, found.shown, &mut seen, stop)?;
                 }
                 unread |= seen.state == State::Unread;
                 let bytes = match found.kind {
-                    Kind::File => seen.stat.size(),
+                    Kind::File => seen.stat.size,
                     Kind::Folder | Kind::Link | Kind::Special => 0,
                 };
                 signs.see(found.shown, found.kind, bytes);
@@ -112,10 +125,16 @@ impl Walked {
             name,
             list,
             seal,
+            begun,
             before,
             digest: (!unread).then_some(digest),
             signs,
         })
+    }
+
+    /// What it saw.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot::new(&self.list.file, self.begun)
     }
 
     /// Files have to be read.
@@ -132,10 +151,10 @@ impl Walked {
             Some(digest) => digest,
             None => self.hash(cache, stop)?,
         };
-        let lists = (0..LOOKERS).map(|_| self.list.reopen());
         Ok(Survey {
             root: self.root,
-            lists: lists.collect::<io::Result<_>>().map_err(unwritten)?,
+            list: Arc::clone(&self.list.file),
+            begun: self.begun,
             unkept: Some(Unkept {
                 digest: digest.clone(),
                 name: self.name,
@@ -147,11 +166,12 @@ impl Walked {
     }
 
     fn hash(&mut self, cache: &Cache, stop: &Stop) -> Result<String, Trouble> {
-        let list = self.list.reopen().and_then(Reader::of).map_err(unwritten)?;
+        let list = Reader::of(&self.list.file).map_err(unwritten)?;
         let mut sheet = Sheet::new(cache, list.root())?;
         let mut line = Line::new(stop);
         for seen in list {
             stop.check()?;
+            let seen = seen.map_err(unwritten)?;
             match seen.state {
                 State::Unread => line.hash(&self.root, seen)?,
                 State::Settled | State::Racy => line.ready(seen),
@@ -173,19 +193,24 @@ impl Unkept {
     /// Keeps it. Without it the next look takes longer and explains less, and nothing else.
     pub(super) fn keep(self, cache: &Cache) {
         if !cache.touch(Shelf::Contexts, &self.digest)
-            && let Ok(list) = self.list.reopen().and_then(Reader::of)
+            && let Ok(list) = Reader::of(&self.list.file)
         {
             let _ = manifest::write(cache, &self.digest, list);
         }
         if self.is_same {
             cache.touch(Shelf::Files, &self.name);
         } else {
-            let _ = cache.put(Shelf::Files, &self.name, self.list);
+            let _ = cache.put(Shelf::Files, &self.name, self.list.draft);
         }
     }
 }
 
 impl Survey {
+    /// What the walk saw.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot::new(&self.list, self.begun)
+    }
+
     /// What is to be kept, which nobody has to wait for.
     pub(super) fn unkept(&mut self) -> Option<Unkept> {
         self.unkept.take()
@@ -193,34 +218,33 @@ impl Survey {
 
     /// Whether nothing was touched since the walk. Also false where something came and went.
     pub(super) fn holds(&self) -> bool {
-        let root = &self.root;
         std::thread::scope(|scope| {
-            let lookers = self.lists.iter().enumerate();
-            let lookers =
-                lookers.map(|(first, list)| scope.spawn(move || untouched(root, list, first)));
+            let lookers = 0..LOOKERS;
+            let lookers = lookers.map(|first| scope.spawn(move || self.untouched(first)));
             let lookers: Vec<_> = lookers.collect();
             let mut all = lookers.into_iter();
             all.all(|looker| looker.join().unwrap_or_default())
         })
     }
-}
 
-/// Looks at the folder, and at each of so many of what is in it, from the `first` on.
-fn untouched(root: &Path, list: &File, first: usize) -> bool {
-    let same = |path: &Path, stat: &Stat| {
-        fs::symlink_metadata(path).is_ok_and(|data| Stat::of(&data) == *stat)
-    };
-    let Ok(list) = list.try_clone().and_then(Reader::of) else {
-        return false;
-    };
-    let mut path = root.to_owned();
-    same(&path, &list.root())
-        && list.skip(first).step_by(LOOKERS).all(|seen| {
-            path.clear();
-            path.push(root);
-            path.push(std::ffi::OsStr::from_bytes(&seen.entry.path));
-            same(&path, &seen.stat)
-        })
+    /// Looks at the folder, and at each of so many of what is in it, from the `first` on.
+    fn untouched(&self, first: usize) -> bool {
+        let same = |path: &Path, stat: &Stat| {
+            fs::symlink_metadata(path).is_ok_and(|data| Stat::of(&data) == *stat)
+        };
+        let Ok(list) = Reader::of(&self.list) else {
+            return false;
+        };
+        let mut path = self.root.clone();
+        same(&path, &list.root())
+            && list.skip(first).step_by(LOOKERS).all(|seen| {
+                let Ok(seen) = seen else { return false };
+                path.clear();
+                path.push(&self.root);
+                path.push(std::ffi::OsStr::from_bytes(&seen.entry.path));
+                same(&path, &seen.stat)
+            })
+    }
 }
 
 /// What is seen of something without reading it.
@@ -229,7 +253,7 @@ fn look(found: &Found<'_>, known: Option<&mut Reader>) -> Result<Option<Seen>, T
     let path = found.path.as_os_str().as_bytes().to_vec();
     let (mode, content, state) = match found.kind {
         Kind::Special => return Ok(None),
-        Kind::Folder => (stat.mode() & MODE, Content::Folder, State::Settled),
+        Kind::Folder => (stat.mode & MODE, Content::Folder, State::Settled),
         Kind::Link => {
             let target = found.link()?.into_os_string().as_bytes().to_vec();
             (0, Content::Link(target), State::Settled)
@@ -240,7 +264,7 @@ fn look(found: &Found<'_>, known: Option<&mut Reader>) -> Result<Option<Seen>, T
             if let Some(known) = known.filter(fits) {
                 return Ok(Some(known));
             }
-            (stat.mode() & MODE, Content::File([0; 32]), State::Unread)
+            (stat.mode & MODE, Content::File([0; 32]), State::Unread)
         }
     };
     let entry = Entry {
@@ -271,9 +295,10 @@ impl Sheet {
         self.list.add(seen).map_err(unwritten)
     }
 
-    fn finish(self) -> Result<(NamedTempFile, [u8; 32], String), Trouble> {
-        let (list, seal) = self.list.finish().map_err(unwritten)?;
-        Ok((list, seal, self.manifest.finish()))
+    fn finish(self) -> Result<(List, [u8; 32], String), Trouble> {
+        let (draft, seal) = self.list.finish().map_err(unwritten)?;
+        let file = Arc::new(draft.reopen().map_err(unwritten)?);
+        Ok((List { draft, file }, seal, self.manifest.finish()))
     }
 }
 

@@ -69,6 +69,7 @@ async fn attempt(
                 ending = Ending::Passed;
                 borrow(context, step, &stands_on, bases).await?;
                 let mut named = request.clone();
+                reuse::lend(&outlook, &mut named);
                 named.args = request::args(context, unit, |base| {
                     let name = name_of(context, step, base);
                     bases.contains_key(base).then_some(name)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::{FileType, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use hoist_model::ignore::{IgnoreFile, Rule};
@@ -231,15 +231,6 @@ fn not_buildable(found: &Found<'_>, target: &Path, whereto: &str) -> Trouble {
     Trouble::new(format!("the link `{}` leads {whereto}", found.shown))
         .cause(format!("it is a link to `{}`", target.display()))
         .hint("link to something in the folder, or leave the link out with .dockerignore")
-}
-
-/// When a file was changed last, in nanoseconds since the epoch.
-#[must_use]
-pub fn mtime_nanos(metadata: &Metadata) -> i64 {
-    metadata
-        .mtime()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(metadata.mtime_nsec())
 }
 
 /// What an error while something is read comes to.

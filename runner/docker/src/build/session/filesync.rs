@@ -150,7 +150,11 @@ impl file_sync_server::FileSync for FileSync {
         let dir = self.dirs.get(&asked.dir).cloned().ok_or_else(|| {
             Status::not_found(format!("this build has no folder `{}`", asked.dir))
         })?;
-        let upload = matches!(*dir, Dir::Folder { .. }).then(|| self.uploads.begin());
+        let upload = match *dir {
+            Dir::Folder { .. } if asked.is_for_rules() => Some(self.uploads.begin_rules()),
+            Dir::Folder { .. } => Some(self.uploads.begin()),
+            Dir::Files(_) => None,
+        };
         let (failure, sent) = (self.failure.clone(), self.sent.clone());
         let transfer = Transfer::new(dir, asked, failure, sent, upload);
         Ok(Response::new(transfer.start(requests)))

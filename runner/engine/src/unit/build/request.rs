@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use hoist_model::ids::StepId;
 use hoist_model::reason::Trouble;
@@ -173,10 +172,7 @@ fn folder(
         return Err(Trouble::new(format!("{what} `{path}` is no folder")));
     }
     let ignore = rules(root, path, &IgnoreSource::FirstOf(ignore), never)?;
-    Ok(ContextFolder {
-        path: found,
-        ignore: Arc::new(ignore),
-    })
+    Ok(ContextFolder::new(found, ignore))
 }
 
 /// The Dockerfile's text.

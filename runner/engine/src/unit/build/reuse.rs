@@ -6,7 +6,7 @@
 mod tests;
 
 use hoist_model::image::ImageIdentity;
-use hoist_model::inputs::{Decision, EarlierRun, Force, StepInputs};
+use hoist_model::inputs::{Decision, EarlierRun, Force, Part, StepInputs};
 use hoist_model::survey::Hint;
 use hoist_model::unit::BuildUnit;
 
@@ -68,6 +68,19 @@ pub(super) async fn look(
     };
     warn(context, hints);
     Ok(Looked::Build(outlook))
+}
+
+/// Lets the builder go by what was just seen of the folders.
+pub(super) fn lend(outlook: &Outlook, request: &mut BuildRequest) {
+    for (part, snapshot) in outlook.snapshots() {
+        let folder = match part {
+            Part::NamedContext(name) => request.contexts.get_mut(name),
+            _ => Some(&mut request.context),
+        };
+        if let Some(folder) = folder {
+            folder.seen = Some(snapshot);
+        }
+    }
 }
 
 /// What a build that goes on is to be remembered by, if anything, and whether its inputs held still

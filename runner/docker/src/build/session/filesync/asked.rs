@@ -17,7 +17,15 @@ pub(super) struct Asked {
     pub(super) follow: Vec<String>,
 }
 
+/// The file that older engines look for beside all others, whatever they are told of it.
+const RULES: &str = ".dockerignore";
+
 impl Asked {
+    /// It wants the ignore file and nothing else.
+    pub(super) fn is_for_rules(&self) -> bool {
+        self.include.is_empty() && self.follow == [RULES]
+    }
+
     /// Reads the metadata.
     ///
     /// # Errors

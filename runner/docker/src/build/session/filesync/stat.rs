@@ -1,11 +1,9 @@
 //! What the engine is told of a file: modes are Go's, all belongs to root.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use bollard::fsutil::types::Stat;
-use hoist_engine::walk::mtime_nanos;
+use hoist_engine::walk::{self, Kind};
 
 /// Bits of Go's `fs.FileMode`, which it does not share with `st_mode`.
 const FOLDER: u32 = 1 << 31;
@@ -26,18 +24,18 @@ const MOST_CAPABILITIES: usize = 64;
 /// An engine asks for a file again when something of this differs from what it keeps. Where times
 /// are clamped, a file that was changed may look like the one before; so all files get the number
 /// of a device, which no file can keep, and are asked for every time.
-pub(super) fn of(path: String, metadata: &Metadata, clamp: Option<i64>) -> Stat {
-    let mtime = mtime_nanos(metadata);
+pub(super) fn of(path: String, seen: &walk::Stat, clamp: Option<i64>) -> Stat {
+    let kind = seen.kind();
     let latest = clamp.map_or(i64::MAX, |clamp| clamp.saturating_mul(SECOND));
     Stat {
-        devminor: i64::from(clamp.is_some() && metadata.is_file()),
+        devminor: i64::from(clamp.is_some() && kind == Kind::File),
         path,
-        mode: go_mode(metadata),
-        size: match metadata.is_dir() {
-            true => 0,
-            false => i64::try_from(metadata.len()).unwrap_or(i64::MAX),
+        mode: go_mode(seen),
+        size: match kind {
+            Kind::Folder => 0,
+            _ => i64::try_from(seen.size).unwrap_or(i64::MAX),
         },
-        mod_time: mtime.min(latest),
+        mod_time: seen.modified.min(latest),
         ..Stat::default()
     }
 }
@@ -69,9 +67,9 @@ pub(super) fn of_bytes(path: String, content: &[u8]) -> Stat {
 }
 
 /// The capabilities that a program has from its file.
-pub(super) fn capabilities(at: &Path, metadata: &Metadata) -> Option<(String, Vec<u8>)> {
+pub(super) fn capabilities(at: &Path, seen: &walk::Stat) -> Option<(String, Vec<u8>)> {
     const NAME: &str = "security.capability";
-    if metadata.mode() & 0o111 == 0 {
+    if seen.mode & 0o111 == 0 {
         return None;
     }
     let mut value = [0; MOST_CAPABILITIES];
@@ -80,17 +78,17 @@ pub(super) fn capabilities(at: &Path, metadata: &Metadata) -> Option<(String, Ve
     Some((NAME.to_owned(), value.get(..length)?.to_vec()))
 }
 
-fn go_mode(metadata: &Metadata) -> u32 {
-    let mode = metadata.mode();
+fn go_mode(seen: &walk::Stat) -> u32 {
+    let mode = seen.mode;
     let bits = [(0o4000, SETUID), (0o2000, SETGID), (0o1000, STICKY)];
     let special = bits
         .iter()
         .filter(|(bit, _)| mode & bit != 0)
         .fold(0, |all, (_, go)| all | go);
-    let kind = match metadata.file_type() {
-        kind if kind.is_dir() => FOLDER,
-        kind if kind.is_symlink() => LINK,
-        _ => 0,
+    let kind = match seen.kind() {
+        Kind::Folder => FOLDER,
+        Kind::Link => LINK,
+        Kind::File | Kind::Special => 0,
     };
     kind | special | mode & 0o777
 }

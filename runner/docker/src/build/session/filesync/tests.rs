@@ -51,10 +51,7 @@ fn serve(folder: &Path, rules: &str) -> Arc<FileSync> {
 }
 
 fn serve_clamped(folder: &Path, rules: &str, clamp: Option<i64>) -> Arc<FileSync> {
-    let folder = ContextFolder {
-        path: folder.to_owned(),
-        ignore: Arc::new(IgnoreFile::parse(rules).unwrap()),
-    };
+    let folder = ContextFolder::new(folder, IgnoreFile::parse(rules).unwrap());
     service(Dir::Folder { folder, clamp })
 }
 

@@ -403,18 +403,24 @@ async fn a_build_that_fails_or_whose_files_change_is_not_remembered() {
     bench.expect(Ending::Cached, "and then not any more").await;
 }
 
-/// A build of a minute that reads its folder at the second `reads`, while a file is written at 30.
-async fn written_meanwhile(bench: &mut Bench, reads: &'static [u64]) {
+/// A build of a minute that reads its folder at the seconds `reads` and its ignore file at `rules`,
+/// while a file is written at 30.
+async fn written_meanwhile(bench: &mut Bench, reads: &'static [u64], rules: &'static [u64]) {
     let path = bench.stage.folder.path().join("a.txt");
     let before = fs::read(&path).unwrap();
     let meanwhile = path.clone();
     let slowly = move |request: &BuildRequest| {
         let (uploads, path) = (request.uploads.clone(), meanwhile.clone());
-        for second in reads.iter().copied() {
+        let reads = reads.iter().map(|second| (second, false));
+        let rules = rules.iter().map(|second| (second, true));
+        for (second, is_rules) in reads.chain(rules) {
             let uploads = uploads.clone();
             tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_secs(second)).await;
-                drop(uploads.begin());
+                tokio::time::sleep(Duration::from_secs(*second)).await;
+                drop(match is_rules {
+                    true => uploads.begin_rules(),
+                    false => uploads.begin(),
+                });
             });
         }
         tokio::spawn(async move {
@@ -436,15 +442,47 @@ async fn written_meanwhile(bench: &mut Bench, reads: &'static [u64]) {
 #[tokio::test(start_paused = true)]
 async fn what_is_written_once_all_is_read_is_nothing_to_a_build() {
     let mut bench = Bench::new();
-    written_meanwhile(&mut bench, &[1]).await;
+    written_meanwhile(&mut bench, &[1], &[]).await;
     bench
         .expect(Ending::Cached, "it was read before that")
         .await;
-    for reads in [&[40][..], &[1, 40]] {
+    let late: [(&[u64], &[u64]); 5] = [
+        (&[40], &[]),
+        (&[1, 40], &[]),
+        (&[40], &[1]),
+        (&[1], &[40]),
+        (&[], &[1]),
+    ];
+    for (reads, rules) in late {
         let mut bench = Bench::new();
-        written_meanwhile(&mut bench, reads).await;
-        let what = format!("read at {reads:?}, which may be of either");
+        written_meanwhile(&mut bench, reads, rules).await;
+        let what = format!("read at {reads:?} and {rules:?}, which may be of either");
         bench.expect(Ending::Passed, &what).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_builder_gets_what_was_just_seen_of_each_folder() {
+    let mut bench = Bench::new();
+    bench.stage.file("web/b.txt", "b");
+    bench.change(|unit| unit.contexts = BTreeMap::from([("web".into(), "web".into())]));
+    for what in ["nothing is known", "one file changed"] {
+        bench.stage.file("web/b.txt", what);
+        bench.expect(Ending::Passed, what).await;
+        let request = bench.stage.engine.built().pop().unwrap();
+        let names = |folder: &crate::backend::ContextFolder| {
+            assert!(folder.seen.is_some(), "{what}");
+            let mut names = Vec::new();
+            let name = |found: &crate::walk::Found<'_>, _| {
+                names.push(found.shown.to_owned());
+                Ok::<_, hoist_model::reason::Trouble>(())
+            };
+            folder.visit(|_| true, name).unwrap();
+            names
+        };
+        let own = names(&request.context);
+        assert_eq!(own, ["Dockerfile", "a.txt", "web", "web/b.txt"], "{what}");
+        assert_eq!(names(&request.contexts["web"]), ["b.txt"], "{what}");
     }
 }
 

@@ -206,3 +206,21 @@ async fn patterns_that_cannot_be_used_are_named() {
         assert!(text.contains('['), "{text}");
     }
 }
+
+#[test]
+fn an_ignore_file_alone_is_not_what_a_builder_is_after() {
+    let asks = |follow: &[&str], include: &[&str]| {
+        let all = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
+        let asked = Asked {
+            follow: all(follow),
+            include: all(include),
+            ..Asked::default()
+        };
+        asked.is_for_rules()
+    };
+    assert!(asks(&[".dockerignore"], &[]));
+    assert!(!asks(&[], &[]), "that is all");
+    assert!(!asks(&["a"], &[]));
+    assert!(!asks(&[".dockerignore", "a"], &[]));
+    assert!(!asks(&[".dockerignore"], &["a"]));
+}

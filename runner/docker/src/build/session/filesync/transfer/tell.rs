@@ -2,14 +2,13 @@
 //! refuses names that are not UTF-8, which no packet can hold.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use bollard::fsutil::types::packet::PacketType;
-use bollard::fsutil::types::{Packet, Stat};
+use bollard::fsutil::types::{self, Packet};
 use bytes::Bytes;
 use hoist_engine::backend::ContextFolder;
-use hoist_engine::walk::{Found, Kind, Visit, buildable_link, changed, visit_some};
+use hoist_engine::walk::{Found, Kind, Stat, buildable_link, changed};
 use hoist_model::reason::Trouble;
 
 use super::super::filter::{Filter, Wanted};
@@ -59,13 +58,10 @@ impl Teller<'_> {
         // Both closures need it, never at once.
         let filter = std::cell::RefCell::new(Filter::new(wanted));
         let enters = |found: &Found<'_>| filter.borrow_mut().may_descend(found.shown);
-        visit_some(&folder.path, &folder.ignore, enters, |visit| {
+        folder.visit(enters, |found, seen| {
             if self.call.out.is_closed() {
                 return Err(Halt::Unwanted);
             }
-            let Visit::Kept(found) = visit else {
-                return Ok(());
-            };
             let is_folder = found.kind == Kind::Folder;
             let admitted = filter
                 .borrow_mut()
@@ -81,31 +77,43 @@ impl Teller<'_> {
                         at: &folder.path.join(&path),
                         kind: Kind::Folder,
                     },
+                    None,
                     clamp,
                 )?;
             }
-            self.entry(&found, clamp)
+            self.entry(found, seen, clamp)
         })
     }
 
-    fn entry(&mut self, found: &Found<'_>, clamp: Option<i64>) -> Result<(), Halt> {
+    fn entry(
+        &mut self,
+        found: &Found<'_>,
+        seen: Option<Stat>,
+        clamp: Option<i64>,
+    ) -> Result<(), Halt> {
         let path = utf8(found.path, found.shown, "its name")?;
-        let metadata = found.metadata()?;
-        let mut stat = stat::of(path, &metadata, clamp);
+        let seen = match seen {
+            Some(seen) => seen,
+            None => Stat::of(&found.metadata()?),
+        };
+        if seen.kind() != found.kind {
+            return Err(changed(found.shown, "it was replaced while the folder was read").into());
+        }
+        let mut stat = stat::of(path, &seen, clamp);
         self.call.transfer.sent.told();
         match found.kind {
-            Kind::File if metadata.is_file() => {
-                stat.xattrs.extend(stat::capabilities(found.at, &metadata));
-                let inode = (metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino()));
-                self.push(stat, Some(metadata.len()), inode)
+            Kind::File => {
+                stat.xattrs.extend(stat::capabilities(found.at, &seen));
+                let inode = (seen.links > 1).then_some((seen.device, seen.inode));
+                self.push(stat, Some(seen.size), inode)
             }
-            Kind::Link if metadata.is_symlink() => {
+            Kind::Link => {
                 let target = buildable_link(found)?;
                 stat.linkname = utf8(&target, found.shown, "what it leads to")?;
                 self.push(stat, None, None)
             }
-            Kind::Folder if metadata.is_dir() => self.push(stat, None, None),
-            _ => Err(changed(found.shown, "it was replaced while the folder was read").into()),
+            Kind::Folder => self.push(stat, None, None),
+            Kind::Special => Ok(()),
         }
     }
 
@@ -146,7 +154,7 @@ impl Teller<'_> {
     /// [`Ledger::push`]: super::super::ledger::Ledger::push
     fn push(
         &mut self,
-        mut stat: Stat,
+        mut stat: types::Stat,
         size: Option<u64>,
         inode: Option<(u64, u64)>,
     ) -> Result<(), Halt> {
