@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerUpdateBody, NetworkConnectRequest, RestartPolicy};
+use bollard::models::{ContainerUpdateBody, HostConfig, RestartPolicy};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder,
     ListContainersOptionsBuilder, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
-    StartContainerOptions, StopContainerOptionsBuilder, WaitContainerOptions,
+    RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    WaitContainerOptions,
 };
 use futures_util::StreamExt;
 use hoist_engine::backend::{
@@ -23,6 +24,7 @@ use crate::errors::{self, Result};
 use crate::names;
 
 pub(crate) mod create;
+mod dropped;
 pub(crate) mod inspect;
 
 impl DockerBackend {
@@ -44,12 +46,7 @@ impl DockerBackend {
     /// Connects a created container to all of its networks but the first.
     async fn connect_others(&self, id: &str, spec: &ContainerSpec) -> Result<()> {
         for endpoint in create::endpoints(spec).iter().skip(1) {
-            let request = NetworkConnectRequest {
-                container: id.to_owned(),
-                endpoint_config: Some(create::endpoint(endpoint)),
-            };
-            let network = names::piece(&endpoint.network)?;
-            call::within(CHANGE, self.docker.connect_network(network, request)).await?;
+            self.network_connect(id, endpoint).await?;
         }
         Ok(())
     }
@@ -89,6 +86,14 @@ impl DockerBackend {
         let seconds = create::whole_seconds(grace);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
         let call = self.docker.stop_container(id, Some(options));
+        call::within(grace.saturating_add(CHANGE), call).await
+    }
+
+    pub(crate) async fn container_stop_and_start(&self, id: &str, grace: Duration) -> Result<()> {
+        let id = names::piece(id)?;
+        let seconds = create::whole_seconds(grace);
+        let options = RestartContainerOptionsBuilder::default().t(seconds).build();
+        let call = self.docker.restart_container(id, Some(options));
         call::within(grace.saturating_add(CHANGE), call).await
     }
 
@@ -149,6 +154,27 @@ impl DockerBackend {
             .docker
             .inspect_container(id, None::<InspectContainerOptions>);
         Ok(call::found(call::within(LOOK, call).await)?.map(inspect::inspected))
+    }
+
+    pub(crate) async fn container_dropped_bounds(
+        &self,
+        id: &str,
+        spec: &ContainerSpec,
+    ) -> Result<Vec<String>> {
+        // Docker takes any word for a user namespace and knows only the host's.
+        let userns = spec.security.userns.is_some() && !self.api.podman;
+        let userns = userns.then(|| "userns_mode".to_owned());
+        let wanted = create::body(spec, false).host_config.unwrap_or_default();
+        if dropped::between(&wanted, &HostConfig::default()).is_empty() {
+            return Ok(userns.into_iter().collect());
+        }
+        let id = names::piece(id)?;
+        let call = self
+            .docker
+            .inspect_container(id, None::<InspectContainerOptions>);
+        let has = call::within(LOOK, call).await?.host_config;
+        let dropped = dropped::between(&wanted, &has.unwrap_or_default());
+        Ok(dropped.into_iter().chain(userns).collect())
     }
 
     pub(crate) async fn container_list(

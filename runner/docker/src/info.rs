@@ -104,6 +104,8 @@ pub(crate) fn read(answer: SystemInfo, api: &Api, address: &str) -> EngineInfo {
             memory: answer.memory_limit.unwrap_or_default(),
             swap: answer.swap_limit.unwrap_or_default(),
             cpus: answer.cpu_cfs_quota.unwrap_or_default(),
+            cpu_shares: answer.cpu_shares.unwrap_or_default(),
+            cpuset: answer.cpu_set.unwrap_or_default(),
             pids: answer.pids_limit.unwrap_or_default(),
         },
         security_options: answer.security_options.unwrap_or_default(),

@@ -13,10 +13,12 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use hoist_engine::backend::{
     Backend, BuildError, BuildRequest, Built, ByteStream, Chunk, ContainerInfo, ContainerSpec,
-    EngineEvent, EngineInfo, ImageInfo, LabelFilter, Labels, Login, NetworkInfo, NetworkSpec,
+    Endpoint, EngineEvent, EngineInfo, ExecEnds, ExecSpec, Executed, HeldInput, ImageInfo,
+    LabelFilter, Labels, LogPiece, LogQuery, Login, NetworkInfo, NetworkSpec, Process,
     TerminalEnds, VolumeInfo,
 };
 use hoist_model::image::ImageIdentity;
+use hoist_model::seen::Usage;
 use hoist_model::unit::Restart;
 use tokio::sync::mpsc;
 
@@ -26,11 +28,14 @@ mod call;
 mod connect;
 mod containers;
 mod errors;
+mod exec;
 mod images;
 mod info;
+mod inside;
 mod names;
 mod networks;
 mod registry;
+mod seeing;
 mod streams;
 mod terminals;
 mod usage;
@@ -130,6 +135,10 @@ impl Backend for DockerBackend {
         self.container_create(spec).await
     }
 
+    async fn dropped_bounds(&self, id: &str, spec: &ContainerSpec) -> Result<Vec<String>> {
+        self.container_dropped_bounds(id, spec).await
+    }
+
     async fn attach(&self, id: &str) -> Result<BoxStream<'static, Result<Chunk>>> {
         self.container_attach(id).await
     }
@@ -144,6 +153,18 @@ impl Backend for DockerBackend {
 
     async fn resize_terminal(&self, id: &str, columns: u16, rows: u16) -> Result<()> {
         self.terminal_resize(id, columns, rows).await
+    }
+
+    async fn hold_input(&self, id: &str) -> Result<HeldInput> {
+        self.input_hold(id).await
+    }
+
+    async fn exec(&self, id: &str, command: &[String], within: Duration) -> Result<Executed> {
+        self.container_exec(id, command, within).await
+    }
+
+    async fn processes(&self, id: &str) -> Result<Vec<Process>> {
+        self.container_processes(id).await
     }
 
     async fn start_container(&self, id: &str) -> Result<()> {
@@ -226,11 +247,60 @@ impl Backend for DockerBackend {
         self.network_create(spec).await
     }
 
+    async fn connect_network(&self, container: &str, endpoint: &Endpoint) -> Result<()> {
+        self.network_connect(container, endpoint).await
+    }
+
+    async fn disconnect_network(&self, container: &str, network: &str) -> Result<()> {
+        self.network_disconnect(container, network).await
+    }
+
     async fn remove_network(&self, id: &str) -> Result<()> {
         self.network_remove(id).await
     }
 
     async fn list_networks(&self, labels: LabelFilter<'_>) -> Result<Vec<NetworkInfo>> {
         self.network_list(labels).await
+    }
+
+    async fn usage(&self, id: &str) -> Result<Option<Usage>> {
+        self.container_usage(id).await
+    }
+
+    async fn container_sizes(&self, labels: LabelFilter<'_>) -> Result<BTreeMap<String, u64>> {
+        self.written_by_containers(labels).await
+    }
+
+    async fn log_pieces(
+        &self,
+        id: &str,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogPiece>>> {
+        self.timed_logs(id, query).await
+    }
+
+    async fn past_events(
+        &self,
+        labels: LabelFilter<'_>,
+        since: i64,
+        until: i64,
+    ) -> Result<Vec<EngineEvent>> {
+        self.remembered_events(labels, since, until).await
+    }
+
+    async fn restart_container(&self, id: &str, grace: Duration) -> Result<()> {
+        self.container_stop_and_start(id, grace).await
+    }
+
+    async fn exec_attached(&self, id: &str, spec: &ExecSpec) -> Result<ExecEnds> {
+        self.exec_start(id, spec).await
+    }
+
+    async fn resize_exec(&self, exec: &str, to: (u16, u16)) -> Result<()> {
+        self.exec_resize(exec, to).await
+    }
+
+    async fn exec_code(&self, exec: &str) -> Result<Option<i64>> {
+        self.exec_exit(exec).await
     }
 }

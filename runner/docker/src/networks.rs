@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest};
+use bollard::models::{
+    Ipam, IpamConfig, Network, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkDisconnectRequest,
+};
 use bollard::query_parameters::ListNetworksOptionsBuilder;
-use hoist_engine::backend::{LabelFilter, NetworkInfo, NetworkSpec};
+use hoist_engine::backend::{Endpoint, LabelFilter, NetworkInfo, NetworkSpec};
 
 use crate::DockerBackend;
 use crate::call::{self, CHANGE, LOOK};
-use crate::containers::{has_all, label_filters};
+use crate::containers::{create, has_all, label_filters};
 use crate::errors::Result;
 use crate::names;
 
@@ -40,6 +43,25 @@ impl DockerBackend {
     pub(crate) async fn network_remove(&self, id: &str) -> Result<()> {
         let id = names::piece(id)?;
         call::gone_is_fine(call::within(CHANGE, self.docker.remove_network(id)).await)
+    }
+
+    pub(crate) async fn network_connect(&self, container: &str, endpoint: &Endpoint) -> Result<()> {
+        let network = names::piece(&endpoint.network)?;
+        let request = NetworkConnectRequest {
+            container: container.to_owned(),
+            endpoint_config: Some(create::endpoint(endpoint)),
+        };
+        call::within(CHANGE, self.docker.connect_network(network, request)).await
+    }
+
+    pub(crate) async fn network_disconnect(&self, container: &str, network: &str) -> Result<()> {
+        let network = names::piece(network)?;
+        let request = NetworkDisconnectRequest {
+            container: container.to_owned(),
+            force: Some(true),
+        };
+        let call = self.docker.disconnect_network(network, request);
+        call::gone_is_fine(call::within(CHANGE, call).await)
     }
 
     pub(crate) async fn network_list(&self, labels: LabelFilter<'_>) -> Result<Vec<NetworkInfo>> {

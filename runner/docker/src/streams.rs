@@ -5,9 +5,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use bollard::container::LogOutput;
+use bollard::errors::Error;
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, EventsOptionsBuilder,
-    LogsOptionsBuilder, UploadToContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, DownloadFromContainerOptionsBuilder, EventsOptions,
+    EventsOptionsBuilder, LogsOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream};
@@ -26,7 +27,7 @@ use crate::names;
 /// How many of the engine's small pieces are joined at most, when so many have come.
 const JOINED: usize = 512;
 /// Nanoseconds of a second.
-const NANOS: i64 = 1_000_000_000;
+pub(crate) const NANOS: i64 = 1_000_000_000;
 
 impl DockerBackend {
     pub(crate) async fn container_attach(
@@ -97,39 +98,67 @@ impl DockerBackend {
         labels: LabelFilter<'_>,
         since: Option<i64>,
     ) -> Result<BoxStream<'static, Result<EngineEvent>>> {
-        let mut filters = label_filters(labels);
-        filters.insert("type".to_owned(), vec!["container".to_owned()]);
         // The connection is made when the stream is first polled; what happens before that is told
         // afterwards.
-        let since = since.map_or_else(
-            || i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default(),
-            |since| since.max(0),
-        );
-        let since = format!("{}.{:09}", since / NANOS, since % NANOS);
-        let options = EventsOptionsBuilder::default()
-            .filters(&filters)
-            .since(&since)
-            .build();
-        let events = self.docker.events(Some(options)).map_err(errors::of);
-        Ok(events
-            .try_filter_map(|event| async move {
-                let Some(actor) = event.actor else {
-                    return Ok(None);
-                };
-                let attributes = actor.attributes.unwrap_or_default();
-                Ok(Some(EngineEvent {
-                    container: actor.id.unwrap_or_default(),
-                    action: event.action.unwrap_or_default(),
-                    signal: attributes.get("signal").cloned(),
-                    at: event.time_nano.unwrap_or_default(),
-                }))
-            })
-            .boxed())
+        let since = since.unwrap_or_else(|| {
+            i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default()
+        });
+        let options = about_containers(labels).since(&time(since)).build();
+        Ok(self.container_events(options).map_err(errors::of).boxed())
+    }
+
+    pub(crate) async fn remembered_events(
+        &self,
+        labels: LabelFilter<'_>,
+        since: i64,
+        until: i64,
+    ) -> Result<Vec<EngineEvent>> {
+        let options = about_containers(labels).since(&time(since));
+        let options = options.until(&time(until)).build();
+        let events = call::lively(LOOK, self.container_events(options));
+        events.try_collect().await
+    }
+
+    fn container_events(
+        &self,
+        options: EventsOptions,
+    ) -> impl Stream<Item = std::result::Result<EngineEvent, Error>> + Send + 'static {
+        let events = self.docker.events(Some(options));
+        events.try_filter_map(|event| async move {
+            let Some(actor) = event.actor else {
+                return Ok(None);
+            };
+            let attributes = actor.attributes.unwrap_or_default();
+            Ok(Some(EngineEvent {
+                container: actor.id.unwrap_or_default(),
+                name: attributes.get("name").cloned().unwrap_or_default(),
+                action: event.action.unwrap_or_default(),
+                signal: attributes.get("signal").cloned(),
+                exit_code: attributes
+                    .get("exitCode")
+                    .and_then(|code| code.parse().ok()),
+                at: event.time_nano.unwrap_or_default(),
+                labels: attributes.into_iter().collect(),
+            }))
+        })
     }
 }
 
+/// What is asked of an engine's events.
+fn about_containers(labels: LabelFilter<'_>) -> EventsOptionsBuilder {
+    let mut filters = label_filters(labels);
+    filters.insert("type".to_owned(), vec!["container".to_owned()]);
+    EventsOptionsBuilder::default().filters(&filters)
+}
+
+/// Nanoseconds since the epoch as the engine reads them.
+fn time(nanos: i64) -> String {
+    let nanos = nanos.max(0);
+    format!("{}.{:09}", nanos / NANOS, nanos % NANOS)
+}
+
 /// The engine's piece of output.
-fn chunk(piece: LogOutput) -> Result<Chunk> {
+pub(crate) fn chunk(piece: LogOutput) -> Result<Chunk> {
     let (stream, bytes) = match piece {
         LogOutput::StdOut { message } => (OutputStream::Stdout, message),
         LogOutput::StdErr { message } => (OutputStream::Stderr, message),

@@ -2,6 +2,8 @@
 //! call bounds its own time and retries nothing. Policy (names, labels, order, retries, clean-up)
 //! is the engine crate's; a backend refuses to have any.
 
+mod seeing;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -16,14 +18,19 @@ use hoist_model::event::Stream as OutputStream;
 use hoist_model::ignore::IgnoreFile;
 use hoist_model::image::ImageIdentity;
 use hoist_model::reason::{Instruction, Trouble};
+use hoist_model::seen::Usage;
 use hoist_model::unit::{
     Healthcheck, Limits, Network, PortMapping, Restart, Security, Tmpfs, Ulimit,
 };
 use secrecy::SecretString;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use crate::inputs::Snapshot;
 use crate::uploads::Uploads;
+
+pub use seeing::{ExecEnds, ExecSpec, LogPiece, LogQuery};
 
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
@@ -58,6 +65,8 @@ pub enum BackendErrorKind {
     Unauthorized,
     /// A port of the host is taken.
     PortTaken,
+    /// An address of a network is taken.
+    AddressTaken,
     /// A subnet overlaps another network's.
     SubnetOverlap,
     /// The engine has no addresses left for another network.
@@ -117,7 +126,7 @@ pub struct EngineInfo {
     pub containerd_images: bool,
     /// It builds with BuildKit.
     pub buildkit: bool,
-    /// It can enforce a bound on memory; on memory and swap; on processors; on processes.
+    /// Which bounds it can enforce.
     pub enforces: Enforces,
     /// Security options, such as `name=seccomp,profile=default`.
     pub security_options: Vec<String>,
@@ -152,12 +161,16 @@ pub struct Enforces {
     pub swap: bool,
     /// Processors.
     pub cpus: bool,
+    /// Weights of containers where processors are short.
+    pub cpu_shares: bool,
+    /// Sets of processors.
+    pub cpuset: bool,
     /// Processes.
     pub pids: bool,
 }
 
 /// A container to be created. All capabilities are dropped but `security.cap_add`, new privileges
-/// are refused and the engine's default seccomp profile holds, always.
+/// are refused and a seccomp profile holds, always.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContainerSpec {
     /// Its name.
@@ -201,8 +214,23 @@ pub struct ContainerSpec {
     pub stop_grace_period: Option<Duration>,
     /// The signal that asks it to end, such as `SIGINT`; the image's own where absent.
     pub stop_signal: Option<String>,
-    /// It has a terminal and takes input; see [`Backend::attach_terminal`].
-    pub terminal: bool,
+    /// What becomes of its standard input.
+    pub input: Input,
+}
+
+/// A container's standard input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// At its end from the start.
+    #[default]
+    None,
+    /// Open, with a terminal, for as long as someone is attached; see
+    /// [`Backend::attach_terminal`].
+    Terminal,
+    /// Open for as long as someone holds it; see [`Backend::hold_input`].
+    Held,
+    /// Open, and never written to.
+    Open,
 }
 
 /// Which networks a container is on.
@@ -275,6 +303,54 @@ pub struct TerminalEnds {
     pub output: ByteStream,
     /// What is typed.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+/// A container's input that is held open. The container sees its end when this is dropped and when
+/// this process dies.
+#[derive(Debug)]
+pub struct HeldInput(CancellationToken);
+
+impl HeldInput {
+    /// Of a backend, which gives the input up when the token is cancelled, and cancels it when the
+    /// input is lost.
+    #[must_use]
+    pub fn new(ended: CancellationToken) -> Self {
+        Self(ended)
+    }
+
+    /// Cancelled as soon as the input is not held any more: the container ended or the connection
+    /// broke.
+    #[must_use]
+    pub fn ended(&self) -> &CancellationToken {
+        &self.0
+    }
+}
+
+impl Drop for HeldInput {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// What a command in a running container came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Executed {
+    /// Its exit code; 126 or 127 where it could not be executed.
+    pub code: i64,
+    /// What it printed to both of its streams, as it came: the first MiB. Where it could not be
+    /// executed, why.
+    pub output: String,
+}
+
+/// A process of a container, as the engine's host sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u64,
+    /// Its parent's.
+    pub parent: u64,
+    /// What it was started with, with spaces between.
+    pub command: String,
 }
 
 /// A container as the engine knows it.
@@ -476,6 +552,20 @@ pub struct ContextFolder {
     pub path: PathBuf,
     /// What of it is left out.
     pub ignore: Arc<IgnoreFile>,
+    /// What a walk saw of it just before, if there was one.
+    pub seen: Option<Snapshot>,
+}
+
+impl ContextFolder {
+    /// A folder of which that is left out, and that nobody walked yet.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, ignore: IgnoreFile) -> Self {
+        Self {
+            path: path.into(),
+            ignore: Arc::new(ignore),
+            seen: None,
+        }
+    }
 }
 
 /// Where a builder's results are kept beside itself.
@@ -498,14 +588,20 @@ pub struct Built {
 }
 
 /// Something that happened to a container on the engine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct EngineEvent {
     /// The container's ID.
     pub container: String,
-    /// `kill`, `die`, `oom`, `start`, ...
+    /// Its name; empty where the engine does not say.
+    pub name: String,
+    /// Its labels, as far as the engine says them; other attributes may be among them.
+    pub labels: Labels,
+    /// `kill`, `die`, `oom`, `start`, `health_status: healthy`, ...
     pub action: String,
     /// The signal of a `kill`.
     pub signal: Option<String>,
+    /// The exit code of a `die`.
+    pub exit_code: Option<i64>,
     /// When, by the engine's clock, nanoseconds since the epoch; 0 where it does not say.
     pub at: i64,
 }
@@ -578,6 +674,16 @@ pub trait Backend: Send + Sync {
     /// Creates a container and gives its ID. [`BackendErrorKind::Conflict`] if the name is taken,
     /// [`BackendErrorKind::NotFound`] if the image is not there.
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, BackendError>;
+    /// What of a created container's spec the engine dropped that [`Enforces`] does not tell of,
+    /// by Compose's names, such as `blkio_config.weight`: engines drop without an error what their
+    /// kernel cannot do.
+    async fn dropped_bounds(
+        &self,
+        _id: &str,
+        _spec: &ContainerSpec,
+    ) -> Result<Vec<String>, BackendError> {
+        Ok(Vec::new())
+    }
     /// Attaches to a created container: every byte that it will print, until it exits.
     async fn attach(
         &self,
@@ -590,6 +696,20 @@ pub trait Backend: Send + Sync {
     async fn attach_terminal(&self, id: &str) -> Result<TerminalEnds, BackendError>;
     /// Says how large a running container's terminal is, in characters.
     async fn resize_terminal(&self, id: &str, columns: u16, rows: u16) -> Result<(), BackendError>;
+    /// Attaches to a created container whose input is [`Input::Held`], so that it stays open. What
+    /// the container prints is read and dropped.
+    async fn hold_input(&self, id: &str) -> Result<HeldInput, BackendError>;
+    /// Executes a command in a running container, as its user, and waits for its end.
+    /// [`BackendErrorKind::Conflict`] if the container does not run; [`BackendErrorKind::Timeout`]
+    /// after `within`, and the command runs on.
+    async fn exec(
+        &self,
+        id: &str,
+        command: &[String],
+        within: Duration,
+    ) -> Result<Executed, BackendError>;
+    /// The processes of a running container. [`BackendErrorKind::Conflict`] if it does not run.
+    async fn processes(&self, id: &str) -> Result<Vec<Process>, BackendError>;
     /// Starts a container.
     async fn start_container(&self, id: &str) -> Result<(), BackendError>;
     /// Waits until a started container exits and gives its exit code. Has no time limit.
@@ -642,6 +762,16 @@ pub trait Backend: Send + Sync {
 
     /// Creates a network and gives its ID.
     async fn create_network(&self, spec: &NetworkSpec) -> Result<String, BackendError>;
+    /// Connects a container, running or not, to another network.
+    /// [`BackendErrorKind::AddressTaken`] if someone else has the address,
+    /// [`BackendErrorKind::Conflict`] if it can be on none, or runs and is on that one already.
+    async fn connect_network(
+        &self,
+        container: &str,
+        endpoint: &Endpoint,
+    ) -> Result<(), BackendError>;
+    /// Takes a container from a network. One that is not on it, or not there, is fine.
+    async fn disconnect_network(&self, container: &str, network: &str) -> Result<(), BackendError>;
     /// Removes a network. Missing is fine.
     async fn remove_network(&self, id: &str) -> Result<(), BackendError>;
     /// All networks with these labels; with none, all networks.
@@ -649,6 +779,59 @@ pub trait Backend: Send + Sync {
         &self,
         labels: LabelFilter<'_>,
     ) -> Result<Vec<NetworkInfo>, BackendError>;
+
+    /// What a container uses at this moment; `None` where it does not run.
+    async fn usage(&self, _id: &str) -> Result<Option<Usage>, BackendError> {
+        Err(unsupported("say what a container uses"))
+    }
+    /// The bytes that containers with these labels wrote beside their images, by ID.
+    async fn container_sizes(
+        &self,
+        _labels: LabelFilter<'_>,
+    ) -> Result<BTreeMap<String, u64>, BackendError> {
+        Err(unsupported("say what containers take"))
+    }
+    /// A container's kept output with its times, in its order. Following has no time limit.
+    async fn log_pieces(
+        &self,
+        _id: &str,
+        _query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogPiece, BackendError>>, BackendError> {
+        Err(unsupported("give output with its times"))
+    }
+    /// What the engine remembers of containers with these labels between two times, as
+    /// [`EngineEvent::at`] has them. It may remember little.
+    async fn past_events(
+        &self,
+        _labels: LabelFilter<'_>,
+        _since: i64,
+        _until: i64,
+    ) -> Result<Vec<EngineEvent>, BackendError> {
+        Err(unsupported("say what happened"))
+    }
+    /// Stops a container, with grace before the kill, and starts it again; one that does not run is
+    /// started. An engine goes on with it when its caller is gone.
+    async fn restart_container(&self, _id: &str, _grace: Duration) -> Result<(), BackendError> {
+        Err(unsupported("restart a container"))
+    }
+    /// Starts a command in a running container; [`BackendErrorKind::CannotStart`] where the engine
+    /// says at once that it is not there. What it prints has no time limit.
+    async fn exec_attached(&self, _id: &str, _spec: &ExecSpec) -> Result<ExecEnds, BackendError> {
+        Err(unsupported("run a command in a container"))
+    }
+    /// Says how large such a command's terminal is, in characters.
+    async fn resize_exec(&self, _exec: &str, _to: (u16, u16)) -> Result<(), BackendError> {
+        Err(unsupported("run a command in a container"))
+    }
+    /// The exit code of such a command; `None` while it runs.
+    async fn exec_code(&self, _exec: &str) -> Result<Option<i64>, BackendError> {
+        Err(unsupported("run a command in a container"))
+    }
+}
+
+fn unsupported(what: &str) -> BackendError {
+    let message = format!("this engine cannot {what}");
+    BackendError::new(BackendErrorKind::Unsupported, message)
 }
 
 /// Makes backends from addresses. The command line hands one in, so that the engine crate need not
@@ -685,6 +868,7 @@ impl BackendError {
             K::Conflict => "see what holds the name with `docker ps -a`",
             K::Unauthorized => "log in with `docker login`, or set [registries] in pipeline.toml",
             K::PortTaken => "stop what listens there, or publish another port",
+            K::AddressTaken => "see what has the address with `docker network inspect`",
             K::SubnetOverlap => "choose another subnet, or let hoist choose by leaving it out",
             K::NoAddresses => {
                 "run fewer steps at once with `--jobs`, or give the engine more `default-address-pools`"

@@ -11,6 +11,7 @@ mod plan;
 pub(crate) mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,16 +19,43 @@ use async_trait::async_trait;
 use hoist_model::event::Stream as OutputStream;
 use hoist_model::image::ImageIdentity;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::backend::{
     Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, Connector, ContainerInfo,
-    ContainerSpec, Enforces, EngineEvent, EngineInfo, HealthStatus, Labels, NetworkInfo,
-    NetworkSpec, VolumeInfo,
+    ContainerSpec, Enforces, EngineEvent, EngineInfo, Executed, HealthStatus, Labels, NetworkInfo,
+    NetworkSpec, Process, VolumeInfo,
 };
 pub use plan::{container, plan, step};
 
 use container::FakeContainer;
 pub use container::Upload;
+
+/// What a running container answers to those who look into it and send it signals. A test that needs
+/// more than a container which does nothing brings its own.
+pub trait Inside: Debug + Send + Sync {
+    /// What a command comes to in a container; without more, to nothing and well.
+    fn exec(&self, _spec: &ContainerSpec, _command: &[String]) -> Executed {
+        Executed::default()
+    }
+
+    /// A container's processes; without more, the one that it was made for.
+    fn processes(&self, spec: &ContainerSpec) -> Vec<Process> {
+        vec![Process {
+            pid: 1000,
+            parent: 999,
+            command: spec.command.clone().unwrap_or_default().join(" "),
+        }]
+    }
+
+    /// A container is sent one of `HUP`, `USR1` and `USR2`, which do not end it.
+    fn signal(&self, _spec: &ContainerSpec, _signal: &str) {}
+}
+
+#[derive(Debug)]
+struct Nothing;
+
+impl Inside for Nothing {}
 
 /// What a container does when it is started.
 #[derive(Clone, Debug)]
@@ -48,6 +76,8 @@ pub struct Program {
     pub health: Vec<(Duration, HealthStatus)>,
     /// It cannot be started.
     pub start_error: Option<BackendError>,
+    /// What it answers while it runs.
+    pub inside: Arc<dyn Inside>,
 }
 
 impl Default for Program {
@@ -62,6 +92,7 @@ impl Default for Program {
             files: BTreeMap::new(),
             health: Vec::new(),
             start_error: None,
+            inside: Arc::new(Nothing),
         }
     }
 }
@@ -147,6 +178,8 @@ struct State {
     registry: BTreeMap<String, ImageIdentity>,
     containers: BTreeMap<String, FakeContainer>,
     volumes: BTreeMap<String, VolumeInfo>,
+    /// What was put into volumes: content by path, by the volume's name.
+    contents: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     networks: BTreeMap<String, NetworkInfo>,
     network_specs: Vec<NetworkSpec>,
     programs: Vec<ContainerRule>,
@@ -163,6 +196,8 @@ struct State {
     /// Events so far, which stand for the engine's clock.
     ticks: i64,
     refusal: Option<BackendError>,
+    /// When it was made, which is when its own clock says `info.time`.
+    made: Instant,
 }
 
 struct Subscriber {
@@ -184,6 +219,8 @@ impl FakeBackend {
             memory: true,
             swap: true,
             cpus: true,
+            cpu_shares: true,
+            cpuset: true,
             pids: true,
         };
         let info = EngineInfo {
@@ -207,6 +244,7 @@ impl FakeBackend {
             registry: BTreeMap::new(),
             containers: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            contents: BTreeMap::new(),
             networks: BTreeMap::new(),
             network_specs: Vec::new(),
             programs: Vec::new(),
@@ -221,6 +259,7 @@ impl FakeBackend {
             events: Vec::new(),
             ticks: 0,
             refusal: None,
+            made: Instant::now(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -265,7 +304,8 @@ impl FakeBackend {
         self.lock().registry.insert(name.to_owned(), identity(name));
     }
 
-    /// What containers do; without any, they end well at once. The rule that came last wins.
+    /// What containers do; without any, they end well at once, or, where their input is open, as soon
+    /// as it ends. The rule that came last wins.
     pub fn program(
         &self,
         matches: impl Fn(&ContainerSpec) -> bool + Send + 'static,
@@ -403,6 +443,22 @@ impl FakeBackend {
         self.lock().uploads.clone()
     }
 
+    /// What was put into a volume: content by path.
+    #[must_use]
+    pub fn contents(&self, volume: &str) -> BTreeMap<String, Vec<u8>> {
+        let state = self.lock();
+        state.contents.get(volume).cloned().unwrap_or_default()
+    }
+
+    /// Changes what is in a volume, as someone else would.
+    pub fn change_contents(
+        &self,
+        volume: &str,
+        change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>),
+    ) {
+        change(self.lock().contents.entry(volume.to_owned()).or_default());
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -441,6 +497,12 @@ impl State {
     fn next(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+
+    /// Nanoseconds since the epoch, by its clock.
+    fn now(&self) -> i64 {
+        let elapsed = i64::try_from(self.made.elapsed().as_nanos()).unwrap_or_default();
+        self.info.time * 1_000_000_000 + elapsed
     }
 
     fn tick(&mut self) -> i64 {

@@ -1,16 +1,19 @@
 //! A container's spec in the engine's words. The sealing that every container has is written here
-//! once; nothing here can ask for privileges, devices, host paths or another seccomp profile.
+//! once; nothing here can ask for privileges, devices, host paths or no seccomp profile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig,
     HostConfigLogConfig, Mount as EngineMount, MountType, MountVolumeOptions, NetworkingConfig,
-    PortBinding, PortMap, RestartPolicy, RestartPolicyNameEnum,
+    PortBinding, PortMap, ResourcesBlkioWeightDevice, ResourcesUlimits, RestartPolicy,
+    RestartPolicyNameEnum, ThrottleDevice,
 };
-use hoist_engine::backend::{Attachment, ContainerSpec, Endpoint, Logs};
-use hoist_model::unit::{Healthcheck, PortMapping, Protocol, Restart};
+use hoist_engine::backend::{Attachment, ContainerSpec, Endpoint, Input, Logs};
+use hoist_model::unit::{
+    BlkioLimits, DeviceRate, Healthcheck, PortMapping, Protocol, Restart, Security, Ulimit,
+};
 
 /// What the engine keeps of a service's output: two files of this size.
 const KEPT_LOG: &str = "10m";
@@ -19,6 +22,9 @@ const KEPT_LOG: &str = "10m";
 /// the first.
 pub(crate) fn body(spec: &ContainerSpec, several: bool) -> ContainerCreateBody {
     let ports = !spec.ports.is_empty();
+    let terminal = spec.input == Input::Terminal;
+    // Whoever holds the input holds the container: when hoist goes, it ends.
+    let held = terminal || spec.input == Input::Held;
     ContainerCreateBody {
         image: Some(spec.image.clone()),
         entrypoint: spec.entrypoint.clone().map(cleared),
@@ -32,13 +38,12 @@ pub(crate) fn body(spec: &ContainerSpec, several: bool) -> ContainerCreateBody {
         working_dir: spec.working_dir.clone(),
         user: spec.user.clone(),
         labels: Some(spec.labels.clone().into_iter().collect()),
-        attach_stdin: Some(spec.terminal),
+        attach_stdin: Some(held),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
-        tty: Some(spec.terminal),
-        open_stdin: Some(spec.terminal),
-        // When hoist goes, the shell goes.
-        stdin_once: Some(spec.terminal),
+        tty: Some(terminal),
+        open_stdin: Some(spec.input != Input::None),
+        stdin_once: Some(held),
         exposed_ports: ports.then(|| spec.ports.iter().map(port_name).collect()),
         healthcheck: spec.healthcheck.as_ref().map(health),
         stop_timeout: spec
@@ -61,21 +66,31 @@ fn cleared(entrypoint: Vec<String>) -> Vec<String> {
 }
 
 fn host_config(spec: &ContainerSpec) -> HostConfig {
-    let memory = spec.limits.memory.map(signed);
+    let limits = &spec.limits;
+    let memory = limits.memory.map(signed);
     HostConfig {
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(spec.security.cap_add.clone()),
-        security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
+        security_opt: Some(security_opt(&spec.security)),
+        userns_mode: spec.security.userns.clone(),
         privileged: Some(false),
         readonly_rootfs: Some(spec.security.read_only),
         init: Some(true),
         auto_remove: Some(false),
         memory,
         // The engine's own default is twice the memory.
-        memory_swap: memory,
-        nano_cpus: spec.limits.cpus.map(nano_cpus),
-        pids_limit: spec.limits.pids.map(i64::from),
-        shm_size: spec.limits.shm_size.map(signed),
+        memory_swap: limits.memory_swap.or(memory),
+        memory_reservation: limits.memory_reservation.map(signed),
+        memory_swappiness: limits.memory_swappiness.map(i64::from),
+        nano_cpus: limits.cpus.map(nano_cpus),
+        cpu_shares: limits.cpu_shares.map(i64::from),
+        cpu_quota: limits.cpu_quota.map(signed),
+        cpu_period: limits.cpu_period.map(signed),
+        cpuset_cpus: limits.cpuset.clone(),
+        pids_limit: limits.pids.map(i64::from),
+        oom_score_adj: limits.oom_score_adj.map(i64::from),
+        ulimits: (!limits.ulimits.is_empty()).then(|| ulimits(&limits.ulimits)),
+        shm_size: limits.shm_size.map(signed),
         tmpfs: Some(
             spec.tmpfs
                 .iter()
@@ -95,8 +110,56 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         dns_options: spec
             .local_names
             .then(|| ["timeout:1", "attempts:1"].map(str::to_owned).into()),
+        ..disks(&limits.blkio)
+    }
+}
+
+/// The part of a spec that bounds the use of disks, and no more.
+fn disks(blkio: &BlkioLimits) -> HostConfig {
+    let weight = |device: &DeviceRate| ResourcesBlkioWeightDevice {
+        path: Some(device.path.clone()),
+        weight: usize::try_from(device.rate).ok(),
+    };
+    let throttle = |device: &DeviceRate| ThrottleDevice {
+        path: Some(device.path.clone()),
+        rate: Some(signed(device.rate)),
+    };
+    let throttles = |all: &[DeviceRate]| {
+        (!all.is_empty()).then(|| all.iter().map(throttle).collect::<Vec<_>>())
+    };
+    let weights = &blkio.weight_device;
+    HostConfig {
+        blkio_weight: blkio.weight,
+        blkio_weight_device: (!weights.is_empty()).then(|| weights.iter().map(weight).collect()),
+        blkio_device_read_bps: throttles(&blkio.device_read_bps),
+        blkio_device_write_bps: throttles(&blkio.device_write_bps),
+        blkio_device_read_iops: throttles(&blkio.device_read_iops),
+        blkio_device_write_iops: throttles(&blkio.device_write_iops),
         ..HostConfig::default()
     }
+}
+
+fn security_opt(security: &Security) -> Vec<String> {
+    let mut options = vec!["no-new-privileges:true".to_owned()];
+    let profiles = [
+        ("seccomp", &security.seccomp),
+        ("apparmor", &security.apparmor),
+    ];
+    for (kind, profile) in profiles {
+        if let Some(profile) = profile {
+            options.push(format!("{kind}={profile}"));
+        }
+    }
+    options
+}
+
+fn ulimits(ulimits: &BTreeMap<String, Ulimit>) -> Vec<ResourcesUlimits> {
+    let ulimit = |(name, bound): (&String, &Ulimit)| ResourcesUlimits {
+        name: Some(name.clone()),
+        soft: Some(bound.soft),
+        hard: Some(bound.hard),
+    };
+    ulimits.iter().map(ulimit).collect()
 }
 
 fn mount(mount: &hoist_engine::backend::Mount) -> EngineMount {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hoist_engine::backend::{BackendErrorKind as Kind, HealthStatus, Logs, Mount};
-use hoist_model::unit::{Healthcheck, PortMapping, Protocol, Restart, Tmpfs};
+use hoist_model::unit::{Healthcheck, PortMapping, Protocol, Restart, Tmpfs, Ulimit};
 
 use crate::support::{BASE, on_engine};
 
@@ -84,6 +84,61 @@ async fn capabilities_can_be_given_back() {
                 .text()
                 .contains("CapEff:\t0000000000000001")
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bounds_reach_the_processes_and_what_is_dropped_is_told() {
+    on_engine("bounds", &[BASE], async |bed| {
+        let script = "
+            ulimit -Sn; ulimit -Hn
+            cat /proc/self/oom_score_adj
+            sed -n 's/Cpus_allowed_list:.//p' /proc/self/status
+            mkdir /tmp/a 2>/dev/null || echo refused";
+        let mut spec = bed.shell(script);
+        let nofile = Ulimit {
+            soft: 100,
+            hard: 200,
+        };
+        spec.limits.ulimits.insert("nofile".to_owned(), nofile);
+        spec.limits.oom_score_adj = Some(400);
+        spec.limits.cpuset = Some("0".to_owned());
+        spec.limits.memory_reservation = Some(32 << 20);
+        spec.limits.blkio.weight = Some(300);
+        spec.security.seccomp = Some(
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}"#
+                .to_owned(),
+        );
+        let ran = bed.run(&spec).await;
+        let text = ran.text();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines, ["100", "200", "400", "0", "refused"]);
+        let dropped = bed.engine.dropped_bounds(&ran.id, &spec).await.unwrap();
+        let known = ["blkio_config.weight", "resources.reservations.memory"];
+        assert!(
+            dropped.iter().all(|key| known.contains(&key.as_str())),
+            "{dropped:?}"
+        );
+        let plain = bed.shell("true");
+        let ran = bed.run(&plain).await;
+        assert!(bed.engine.dropped_bounds(&ran.id, &plain).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_namespace_is_handed_on_and_not_taken_for_had() {
+    on_engine("userns", &[BASE], async |bed| {
+        let mut spec = bed.shell("true");
+        spec.security.userns = Some("no-such-mode".to_owned());
+        match bed.engine.create_container(&spec).await {
+            Ok(id) => {
+                let dropped = bed.engine.dropped_bounds(&id, &spec).await.unwrap();
+                assert_eq!(dropped, ["userns_mode"]);
+            }
+            Err(error) => assert!(error.message.to_lowercase().contains("user"), "{error:?}"),
+        }
     })
     .await;
 }

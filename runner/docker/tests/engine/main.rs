@@ -15,7 +15,11 @@ mod filesync;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod inside;
+#[cfg(test)]
 mod networks;
+#[cfg(test)]
+mod proxies;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]

@@ -87,6 +87,80 @@ async fn a_container_is_on_all_of_its_networks_from_the_start() {
 }
 
 #[tokio::test]
+async fn networks_are_joined_and_left_while_a_container_runs() {
+    on_engine("connect", &[BASE], async |bed| {
+        let engine = &bed.engine;
+        let mut ids = Vec::new();
+        for third in [16, 17] {
+            ids.push(engine.create_network(&spec(&bed, third)).await.unwrap());
+        }
+        let endpoint = |network: usize, last: u8| Endpoint {
+            network: ids[network].clone(),
+            aliases: vec!["api".to_owned()],
+            address: Some(Ipv4Addr::new(
+                10,
+                217,
+                16 + u8::try_from(network).unwrap(),
+                last,
+            )),
+        };
+        let mut server = bed.shell("sleep 60");
+        server.network = Attachment::Networks(vec![endpoint(0, 5)]);
+        let id = engine.create_container(&server).await.unwrap();
+        // Before it runs and while it does.
+        for running in [false, true] {
+            if running {
+                engine.start_container(&id).await.unwrap();
+            }
+            engine.connect_network(&id, &endpoint(1, 6)).await.unwrap();
+            for _ in 0..2 {
+                engine.disconnect_network(&id, &ids[1]).await.unwrap();
+            }
+        }
+        engine.connect_network(&id, &endpoint(1, 6)).await.unwrap();
+        let error = engine.connect_network(&id, &endpoint(1, 6)).await;
+        assert_eq!(error.unwrap_err().kind, Kind::Conflict);
+        let info = engine.inspect_container(&id).await.unwrap().unwrap();
+        assert_eq!(info.addresses.len(), 2, "{:?}", info.addresses);
+        let mut client = bed.shell("getent hosts api");
+        client.network = Attachment::Networks(vec![Endpoint {
+            aliases: Vec::new(),
+            ..endpoint(1, 7)
+        }]);
+        let ran = bed.run(&client).await;
+        assert!(ran.text().starts_with("10.217.17.6 "), "{:?}", ran.text());
+
+        let mut other = bed.shell("sleep 60");
+        other.network = Attachment::Networks(vec![endpoint(0, 8)]);
+        let second = engine.create_container(&other).await.unwrap();
+        engine.start_container(&second).await.unwrap();
+        let error = engine.connect_network(&second, &endpoint(1, 6)).await;
+        assert_eq!(error.unwrap_err().kind, Kind::AddressTaken);
+        let mut third = bed.shell("true");
+        third.network = Attachment::Networks(vec![endpoint(0, 5)]);
+        let third = engine.create_container(&third).await.unwrap();
+        let error = engine.start_container(&third).await.unwrap_err();
+        assert_eq!(error.kind, Kind::AddressTaken, "{error}");
+        let alone = engine.create_container(&bed.shell("true")).await.unwrap();
+        let error = engine.connect_network(&alone, &endpoint(1, 9)).await;
+        assert_eq!(error.unwrap_err().kind, Kind::Conflict);
+        let nowhere = Endpoint {
+            network: "hoist-test-nowhere".to_owned(),
+            ..endpoint(0, 9)
+        };
+        let error = engine.connect_network(&id, &nowhere).await.unwrap_err();
+        assert_eq!(error.kind, Kind::NotFound, "{error}");
+        for (container, network) in [
+            (id.as_str(), "hoist-test-nowhere"),
+            ("hoist-test-nobody", ids[0].as_str()),
+        ] {
+            engine.disconnect_network(container, network).await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn no_half_container_is_left_of_a_network_that_is_missing() {
     on_engine("missing-network", &[BASE], async |bed| {
         let engine = &bed.engine;

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream};
 use hoist_docker::{DockerConnector, Settings};
 use hoist_engine::backend::{
-    Attachment, Backend, BackendError, ByteStream, Connector, ContainerSpec, Labels, Login, Logs,
+    Attachment, Backend, BackendError, ByteStream, Connector, ContainerSpec, Input, Labels, Login,
+    Logs,
 };
 use hoist_model::event::Stream;
 use hoist_model::unit::{Limits, Restart, Security};
@@ -159,7 +160,7 @@ impl Bed {
             logs: Logs::Discard,
             stop_grace_period: None,
             stop_signal: None,
-            terminal: false,
+            input: Input::None,
         }
     }
 

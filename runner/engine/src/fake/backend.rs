@@ -11,13 +11,15 @@ use hoist_model::image::ImageIdentity;
 use hoist_model::unit::Restart;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
 
 use super::container::{FakeContainer, Upload, tar, untar};
-use super::{FakeBackend, State, Subscriber, has, identity};
+use super::{FakeBackend, Program, State, Subscriber, has, identity};
 use crate::backend::{
     Attachment, Backend, BackendError, BackendErrorKind as Kind, BuildError, BuildRequest, Built,
-    ByteStream, Chunk, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, ImageInfo,
-    LabelFilter, Labels, Login, NetworkInfo, NetworkSpec, TerminalEnds, VolumeInfo,
+    ByteStream, Chunk, ContainerInfo, ContainerSpec, Endpoint, EngineEvent, EngineInfo, Executed,
+    HeldInput, ImageInfo, Input, LabelFilter, Labels, LogPiece, LogQuery, Login, NetworkInfo,
+    NetworkSpec, Process, TerminalEnds, VolumeInfo,
 };
 
 #[async_trait]
@@ -195,7 +197,11 @@ impl Backend for FakeBackend {
             .iter()
             .rev()
             .find(|(matches, _)| matches(spec));
-        let program = rule.map(|(_, program)| program.clone()).unwrap_or_default();
+        let program = match (rule, spec.input) {
+            (Some((_, program)), _) => program.clone(),
+            (None, Input::Held | Input::Open) => Program::forever(),
+            (None, Input::None | Input::Terminal) => Program::default(),
+        };
         for mount in &spec.mounts {
             state
                 .volumes
@@ -234,7 +240,7 @@ impl Backend for FakeBackend {
         self.called("attach_terminal", id).await?;
         let mut state = self.lock();
         let container = state.find(id).ok_or_else(|| missing("container", id))?;
-        if !container.spec.terminal {
+        if container.spec.input != Input::Terminal {
             return Err(BackendError::new(Kind::Conflict, "it has no terminal"));
         }
         let output = UnboundedReceiverStream::new(container.attach());
@@ -247,6 +253,38 @@ impl Backend for FakeBackend {
     async fn resize_terminal(&self, id: &str, columns: u16, rows: u16) -> Result<(), BackendError> {
         self.called("resize_terminal", &format!("{id} {columns}x{rows}"))
             .await
+    }
+
+    async fn hold_input(&self, id: &str) -> Result<HeldInput, BackendError> {
+        self.called("hold_input", id).await?;
+        let mut state = self.lock();
+        let container = state.find(id).ok_or_else(|| missing("container", id))?;
+        if container.spec.input != Input::Held {
+            return Err(BackendError::new(Kind::Conflict, "its input is not held"));
+        }
+        let ended = CancellationToken::new();
+        container.held = Some(ended.clone());
+        Ok(HeldInput::new(ended))
+    }
+
+    async fn exec(
+        &self,
+        id: &str,
+        command: &[String],
+        within: Duration,
+    ) -> Result<Executed, BackendError> {
+        let about = format!("{id} {}", command.join(" "));
+        tokio::time::timeout(within, self.called("exec", &about))
+            .await
+            .map_err(|_| BackendError::new(Kind::Timeout, "no answer in time"))??;
+        let (spec, program) = self.lock().running(id)?;
+        Ok(program.inside.exec(&spec, command))
+    }
+
+    async fn processes(&self, id: &str) -> Result<Vec<Process>, BackendError> {
+        self.called("processes", id).await?;
+        let (spec, program) = self.lock().running(id)?;
+        Ok(program.inside.processes(&spec))
     }
 
     async fn start_container(&self, id: &str) -> Result<(), BackendError> {
@@ -372,6 +410,7 @@ impl Backend for FakeBackend {
         let mut state = self.lock();
         let id = state.id_of(id)?;
         let files = untar(&chunks.concat());
+        state.fill_volumes(&id, folder, &files);
         state.uploads.push(Upload {
             container: id,
             folder: folder.to_owned(),
@@ -383,8 +422,8 @@ impl Backend for FakeBackend {
     async fn download(&self, id: &str, path: &str) -> Result<ByteStream, BackendError> {
         self.called("download", &format!("{id} {path}")).await?;
         let mut state = self.lock();
-        let container = state.find(id).ok_or_else(|| missing("container", id))?;
-        tar(&container.program.files, path)
+        let id = state.id_of(id)?;
+        tar(&state.files_of(&id), path)
             .map(whole)
             .ok_or_else(|| missing("path", path))
     }
@@ -394,7 +433,12 @@ impl Backend for FakeBackend {
         let mut state = self.lock();
         let container = state.find(id).ok_or_else(|| missing("container", id))?;
         let skip = tail.map_or(0, |tail| container.printed.len().saturating_sub(tail));
-        Ok(container.printed.iter().skip(skip).cloned().collect())
+        let printed = container.printed.iter().skip(skip);
+        let chunk = |piece: &LogPiece| Chunk {
+            stream: piece.stream,
+            bytes: piece.bytes.clone(),
+        };
+        Ok(printed.map(chunk).collect())
     }
 
     async fn events(
@@ -452,6 +496,7 @@ impl Backend for FakeBackend {
             ));
         }
         state.volumes.remove(name);
+        state.contents.remove(name);
         Ok(())
     }
 
@@ -500,6 +545,57 @@ impl Backend for FakeBackend {
         Ok(id)
     }
 
+    async fn connect_network(
+        &self,
+        container: &str,
+        endpoint: &Endpoint,
+    ) -> Result<(), BackendError> {
+        let network = &endpoint.network;
+        self.called("connect_network", &format!("{container} {network}"))
+            .await?;
+        let mut state = self.lock();
+        let there = state.networks.values();
+        if !there
+            .flat_map(|it| [&it.id, &it.name])
+            .any(|it| it == network)
+        {
+            return Err(missing("network", network));
+        }
+        let id = state.id_of(container)?;
+        let others = state.containers.values().filter(|other| other.id != id);
+        let mut taken = others.flat_map(|other| endpoints(&other.spec));
+        if endpoint.address.is_some()
+            && taken.any(|it| it.network == *network && it.address == endpoint.address)
+        {
+            return Err(BackendError::new(
+                Kind::AddressTaken,
+                "the address is taken",
+            ));
+        }
+        let spec = state.find(&id).map(|container| &mut container.spec);
+        match spec.map(|spec| &mut spec.network) {
+            Some(Attachment::Networks(on)) if on.iter().all(|it| it.network != *network) => {
+                on.push(endpoint.clone());
+                Ok(())
+            }
+            _ => {
+                let message = format!("{container} cannot be connected to {network}");
+                Err(BackendError::new(Kind::Conflict, message))
+            }
+        }
+    }
+
+    async fn disconnect_network(&self, container: &str, network: &str) -> Result<(), BackendError> {
+        self.called("disconnect_network", &format!("{container} {network}"))
+            .await?;
+        if let Some(container) = self.lock().find(container)
+            && let Attachment::Networks(on) = &mut container.spec.network
+        {
+            on.retain(|it| it.network != network);
+        }
+        Ok(())
+    }
+
     async fn remove_network(&self, id: &str) -> Result<(), BackendError> {
         self.called("remove_network", id).await?;
         let mut state = self.lock();
@@ -523,6 +619,60 @@ impl Backend for FakeBackend {
         let mut all = self.networks();
         all.retain(|network| has(&network.labels, &filter));
         Ok(all)
+    }
+
+    async fn container_sizes(
+        &self,
+        labels: LabelFilter<'_>,
+    ) -> Result<BTreeMap<String, u64>, BackendError> {
+        let all = self.list_containers(labels).await?.into_iter();
+        Ok(all.map(|container| (container.id, 1)).collect())
+    }
+
+    async fn log_pieces(
+        &self,
+        id: &str,
+        query: LogQuery,
+    ) -> Result<BoxStream<'static, Result<LogPiece, BackendError>>, BackendError> {
+        self.called("log_pieces", id).await?;
+        let mut state = self.lock();
+        let container = state.find(id).ok_or_else(|| missing("container", id))?;
+        let printed = &container.printed;
+        let skip = query
+            .tail
+            .map_or(0, |tail| printed.len().saturating_sub(tail));
+        let since = query.since.unwrap_or_default();
+        let past = printed.iter().skip(skip).filter(|piece| piece.at >= since);
+        let past: Vec<_> = past.cloned().map(Ok).collect();
+        let past = stream::iter(past);
+        Ok(match query.follow {
+            true => past
+                .chain(UnboundedReceiverStream::new(container.follow()))
+                .boxed(),
+            false => past.boxed(),
+        })
+    }
+
+    async fn past_events(
+        &self,
+        labels: LabelFilter<'_>,
+        since: i64,
+        until: i64,
+    ) -> Result<Vec<EngineEvent>, BackendError> {
+        self.called("past_events", "").await?;
+        let labels = owned(labels);
+        let state = self.lock();
+        let past = state
+            .events
+            .iter()
+            .filter(|(of, event)| (since..=until).contains(&event.at) && has(of, &labels));
+        Ok(past.map(|(_, event)| event.clone()).collect())
+    }
+
+    async fn restart_container(&self, id: &str, grace: Duration) -> Result<(), BackendError> {
+        self.called("restart_container", id).await?;
+        self.stop_container(id, grace).await?;
+        self.start_container(id).await
     }
 }
 
@@ -555,10 +705,51 @@ impl State {
         all.find(|container| container.id == id || container.name == id)
     }
 
+    /// What a running container was made with, and what it does.
+    fn running(&mut self, id: &str) -> Result<(ContainerSpec, Program), BackendError> {
+        let container = self.find(id).ok_or_else(|| missing("container", id))?;
+        if container.status != "running" {
+            let message = format!("container {id} is not running");
+            return Err(BackendError::new(Kind::Conflict, message));
+        }
+        Ok((container.spec.clone(), container.program.clone()))
+    }
+
     /// What an engine stops it by: an image of the fake names no signal.
     fn stop_signal(&mut self, id: &str) -> String {
         let signal = self.find(id).and_then(|it| it.spec.stop_signal.clone());
         signal.unwrap_or_else(|| "15".to_owned())
+    }
+
+    /// Puts what lies in a container's mounts into their volumes.
+    fn fill_volumes(&mut self, id: &str, folder: &str, files: &BTreeMap<String, Vec<u8>>) {
+        let Some(container) = self.containers.get(id) else {
+            return;
+        };
+        for (path, content) in files {
+            let path = format!("{}/{path}", folder.trim_end_matches('/'));
+            for mount in &container.spec.mounts {
+                if let Some(inside) = path.strip_prefix(&format!("{}/", mount.target)) {
+                    let volume = self.contents.entry(mount.volume.clone()).or_default();
+                    volume.insert(inside.to_owned(), content.clone());
+                }
+            }
+        }
+    }
+
+    /// A container's files by their path, those in volumes too; a mount is a folder.
+    fn files_of(&self, id: &str) -> BTreeMap<String, Vec<u8>> {
+        let Some(container) = self.containers.get(id) else {
+            return BTreeMap::new();
+        };
+        let mut files = container.program.files.clone();
+        for mount in &container.spec.mounts {
+            files.insert(format!("{}/", mount.target), Vec::new());
+            for (path, content) in self.contents.get(&mount.volume).into_iter().flatten() {
+                files.insert(format!("{}/{path}", mount.target), content.clone());
+            }
+        }
+        files
     }
 
     fn id_of(&mut self, id: &str) -> Result<String, BackendError> {
@@ -568,9 +759,13 @@ impl State {
 }
 
 fn is_on(spec: &ContainerSpec, network: &str) -> bool {
+    endpoints(spec).iter().any(|end| end.network == network)
+}
+
+fn endpoints(spec: &ContainerSpec) -> &[Endpoint] {
     match &spec.network {
-        Attachment::None | Attachment::Bridge => false,
-        Attachment::Networks(endpoints) => endpoints.iter().any(|end| end.network == network),
+        Attachment::None | Attachment::Bridge => &[],
+        Attachment::Networks(endpoints) => endpoints,
     }
 }
 

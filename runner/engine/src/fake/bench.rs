@@ -55,6 +55,7 @@ impl Bench {
             made: Arc::new(Made::default()),
             secrets: Arc::new(Secrets::default()),
             logins: Arc::new(Vec::new()),
+            lock_wait: crate::release::LOCK_WAIT,
             undo: UndoList::over(None, events.clone()),
             events,
             labels: Labels::from([

@@ -7,11 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::{FakeBackend, Program};
 use crate::backend::{
     Attachment, BackendError, BackendErrorKind, Chunk, ContainerInfo, ContainerSpec, EngineEvent,
-    Health, HealthStatus,
+    Health, HealthStatus, LogPiece,
 };
 
 /// Something that was put into a container.
@@ -24,6 +25,8 @@ pub struct Upload {
     /// The tar's plain files: content by path in it.
     pub files: BTreeMap<String, Vec<u8>>,
 }
+
+type Listener<T> = mpsc::UnboundedSender<Result<T, BackendError>>;
 
 pub(super) struct FakeContainer {
     pub(super) id: String,
@@ -38,8 +41,11 @@ pub(super) struct FakeContainer {
     /// How often it was started.
     pub(super) starts: u64,
     /// What it printed since it was created.
-    pub(super) printed: Vec<Chunk>,
-    attached: Vec<mpsc::UnboundedSender<Result<Chunk, BackendError>>>,
+    /// Who holds its input.
+    pub(super) held: Option<CancellationToken>,
+    pub(super) printed: Vec<LogPiece>,
+    attached: Vec<Listener<Chunk>>,
+    followers: Vec<Listener<LogPiece>>,
     signals: Option<mpsc::UnboundedSender<String>>,
 }
 
@@ -57,7 +63,9 @@ impl FakeContainer {
             started: None,
             starts: 0,
             printed: Vec::new(),
+            held: None,
             attached: Vec::new(),
+            followers: Vec::new(),
             signals: None,
         }
     }
@@ -120,19 +128,39 @@ impl FakeContainer {
         from
     }
 
+    /// What it prints from now on, as long as it runs.
+    pub(super) fn follow(&mut self) -> mpsc::UnboundedReceiver<Result<LogPiece, BackendError>> {
+        let (to, from) = mpsc::unbounded_channel();
+        if self.status == "running" {
+            self.followers.push(to);
+        }
+        from
+    }
+
     pub(super) fn break_streams(&mut self) {
+        if let Some(held) = &self.held {
+            held.cancel();
+        }
+        let broken = || BackendError::new(BackendErrorKind::Broken, "connection reset");
         for to in self.attached.drain(..) {
-            let _ = to.send(Err(BackendError::new(
-                BackendErrorKind::Broken,
-                "connection reset",
-            )));
+            let _ = to.send(Err(broken()));
+        }
+        for to in self.followers.drain(..) {
+            let _ = to.send(Err(broken()));
         }
     }
 
-    fn print(&mut self, chunk: &Chunk) {
-        self.printed.push(chunk.clone());
+    fn print(&mut self, at: i64, chunk: &Chunk) {
+        let piece = LogPiece {
+            at,
+            stream: chunk.stream,
+            bytes: chunk.bytes.clone(),
+        };
         self.attached
             .retain(|to| to.send(Ok(chunk.clone())).is_ok());
+        self.followers
+            .retain(|to| to.send(Ok(piece.clone())).is_ok());
+        self.printed.push(piece);
     }
 }
 
@@ -154,7 +182,8 @@ pub(super) fn untar(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// The tar that an engine gives for a path, if there is anything at it.
+/// The tar that an engine gives for a path, if there is anything at it; a name with a slash at its end
+/// is a folder's.
 pub(super) fn tar(files: &BTreeMap<String, Vec<u8>>, path: &str) -> Option<Vec<u8>> {
     let path = path.trim_end_matches('/');
     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -171,6 +200,9 @@ pub(super) fn tar(files: &BTreeMap<String, Vec<u8>>, path: &str) -> Option<Vec<u
             .unwrap_or(name)
             .trim_start_matches('/');
         let mut header = tar::Header::new_gnu();
+        if inside.ends_with('/') {
+            header.set_entry_type(tar::EntryType::Directory);
+        }
         header.set_size(u64::try_from(content.len()).unwrap_or(u64::MAX));
         header.set_mode(0o644);
         tar.append_data(&mut header, inside, content.as_slice())
@@ -192,6 +224,7 @@ impl FakeBackend {
         container.starts += 1;
         container.signals = Some(signals);
         let program = container.program.clone();
+        let (spec, held) = (container.spec.clone(), container.held.clone());
         self.emit(&mut state, id, "start", None);
         drop(state);
         self.notify();
@@ -213,10 +246,12 @@ impl FakeBackend {
                     signal = inbox.recv() => match signal.as_deref() {
                         None => return,
                         Some("KILL" | "SIGKILL" | "9") => return engine.exited(&id, 137, false),
+                        Some(other @ ("HUP" | "USR1" | "USR2")) => program.inside.signal(&spec, other),
                         Some(_) => if let Some(code) = program.on_stop {
                             return engine.exited(&id, code, false);
                         },
                     },
+                    () = ended(held.as_ref()) => return engine.exited(&id, 0, false),
                     () = at(end) => return engine.exited(&id, program.exit, program.oom_killed),
                 }
             }
@@ -260,8 +295,10 @@ impl FakeBackend {
     }
 
     fn prints(&self, id: &str, chunk: &Chunk) {
-        if let Some(container) = self.lock().containers.get_mut(id) {
-            container.print(chunk);
+        let mut state = self.lock();
+        let now = state.now();
+        if let Some(container) = state.containers.get_mut(id) {
+            container.print(now, chunk);
         }
     }
 
@@ -273,6 +310,10 @@ impl FakeBackend {
             container.oom_killed = oom_killed;
             container.signals = None;
             container.attached.clear();
+            if let Some(held) = container.held.take() {
+                held.cancel();
+            }
+            container.followers.clear();
             if oom_killed {
                 self.emit(&mut state, id, "oom", None);
             }
@@ -294,12 +335,23 @@ impl FakeBackend {
         };
         let labels = container.spec.labels.clone();
         let event = EngineEvent {
+            name: container.name.clone(),
+            labels: labels.clone(),
+            exit_code: (action == "die").then_some(container.exit_code),
             container: id.to_owned(),
             action: action.to_owned(),
             signal: signal.map(str::to_owned),
             at: state.tick(),
         };
         state.emit(labels, event);
+    }
+}
+
+/// The end of an input, which a program reads to its end.
+async fn ended(held: Option<&CancellationToken>) {
+    match held {
+        Some(held) => held.cancelled().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::{FakeBackend, Program};
-use crate::backend::{Attachment, Backend, BackendErrorKind, ContainerSpec, Labels, Logs, Mount};
+use std::sync::{Arc, Mutex};
+
+use super::{FakeBackend, Inside, Program};
+use crate::backend::{
+    Attachment, Backend, BackendErrorKind, ContainerSpec, Endpoint, Executed, Input, Labels, Logs,
+    Mount, NetworkSpec, Process,
+};
 
 /// A container of the image `base`.
 pub(crate) fn spec(name: &str) -> ContainerSpec {
@@ -30,7 +35,7 @@ pub(crate) fn spec(name: &str) -> ContainerSpec {
         logs: Logs::Discard,
         stop_grace_period: None,
         stop_signal: None,
-        terminal: false,
+        input: Input::None,
     }
 }
 
@@ -135,6 +140,134 @@ async fn an_engine_that_goes_away_breaks_what_waits_for_it() {
         engine.info().await.unwrap_err().kind,
         BackendErrorKind::Unreachable
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_input_that_is_let_go_ends_its_container() {
+    let engine = engine();
+    let held = |name| ContainerSpec {
+        input: Input::Held,
+        ..spec(name)
+    };
+    let id = engine.create_container(&held("a")).await.unwrap();
+    let input = engine.hold_input(&id).await.unwrap();
+    engine.start_container(&id).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(!input.ended().is_cancelled());
+    drop(input);
+    assert_eq!(engine.wait_container(&id).await.unwrap(), 0);
+
+    // Whoever holds it is told when it ends by itself, or the engine goes away.
+    for (name, away) in [("b", false), ("c", true)] {
+        let id = engine.create_container(&held(name)).await.unwrap();
+        let input = engine.hold_input(&id).await.unwrap();
+        engine.start_container(&id).await.unwrap();
+        if away {
+            engine.go_away();
+        } else {
+            engine.kill_container(&id, "KILL").await.unwrap();
+        }
+        input.ended().cancelled().await;
+    }
+    engine.come_back();
+    let id = engine.create_container(&spec("d")).await.unwrap();
+    let error = engine.hold_input(&id).await.unwrap_err();
+    assert_eq!(error.kind, BackendErrorKind::Conflict);
+}
+
+/// Counts its signals in the code of its commands and in the number of its process.
+#[derive(Debug, Default)]
+struct Counter(Mutex<u64>);
+
+impl Inside for Counter {
+    fn exec(&self, _: &ContainerSpec, command: &[String]) -> Executed {
+        Executed {
+            code: 0,
+            output: format!("{} {}", command.join(" "), self.0.lock().unwrap()),
+        }
+    }
+
+    fn processes(&self, spec: &ContainerSpec) -> Vec<Process> {
+        vec![Process {
+            pid: *self.0.lock().unwrap(),
+            parent: 1,
+            command: spec.name.clone(),
+        }]
+    }
+
+    fn signal(&self, _: &ContainerSpec, _: &str) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_inside_is_as_a_test_says() {
+    let engine = engine();
+    let program = Program {
+        inside: Arc::new(Counter::default()),
+        ..Program::forever()
+    };
+    engine.program(|spec| spec.name == "a", program);
+    let id = engine.create_container(&spec("a")).await.unwrap();
+    let command = ["count".to_owned()];
+    let exec = || engine.exec(&id, &command, Duration::from_secs(1));
+    for error in [
+        exec().await.unwrap_err(),
+        engine.processes(&id).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind, BackendErrorKind::Conflict);
+    }
+    engine.start_container(&id).await.unwrap();
+    engine.kill_container(&id, "USR2").await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(exec().await.unwrap().output, "count 1");
+    assert_eq!(engine.processes(&id).await.unwrap()[0].pid, 1);
+    engine.delay("exec", Duration::from_secs(2));
+    assert_eq!(exec().await.unwrap_err().kind, BackendErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn networks_are_joined_and_left() {
+    let engine = engine();
+    let network = NetworkSpec {
+        name: "front".to_owned(),
+        ..NetworkSpec::default()
+    };
+    let endpoint = Endpoint {
+        network: engine.create_network(&network).await.unwrap(),
+        aliases: Vec::new(),
+        address: Some([10, 1, 0, 5].into()),
+    };
+    let on = |name| ContainerSpec {
+        network: Attachment::Networks(Vec::new()),
+        ..spec(name)
+    };
+    for name in ["a", "b"] {
+        engine.create_container(&on(name)).await.unwrap();
+    }
+    engine.create_container(&spec("none")).await.unwrap();
+    engine.connect_network("a", &endpoint).await.unwrap();
+    for (name, kind) in [
+        ("a", BackendErrorKind::Conflict),
+        ("b", BackendErrorKind::AddressTaken),
+        ("none", BackendErrorKind::Conflict),
+        ("nobody", BackendErrorKind::NotFound),
+    ] {
+        let free = Endpoint {
+            address: endpoint.address.filter(|_| name == "b"),
+            ..endpoint.clone()
+        };
+        let error = engine.connect_network(name, &free).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{name}");
+    }
+    for _ in 0..2 {
+        engine
+            .disconnect_network("a", &endpoint.network)
+            .await
+            .unwrap();
+    }
+    assert_eq!(engine.specs()[0].network, Attachment::Networks(Vec::new()));
+    engine.connect_network("b", &endpoint).await.unwrap();
 }
 
 #[tokio::test]
