@@ -61,6 +61,16 @@ pub enum EventKind {
         /// The API version spoken.
         api: String,
     },
+    /// What the name of an image stands for in this run, however often it is named.
+    ImageResolved {
+        /// The engine's address, if it is not the run's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        engine: Option<String>,
+        /// As the plan names it.
+        name: String,
+        /// The engine's ID of the image.
+        id: String,
+    },
     /// A step began.
     StepStarted {
         /// Which.

@@ -8,6 +8,7 @@
 pub mod attempts;
 pub mod diag;
 pub mod dockerfile;
+mod env_file;
 pub mod event;
 pub mod gc;
 pub mod glob;
@@ -26,6 +27,7 @@ pub mod redact;
 pub mod reporter;
 pub mod results;
 pub mod schema;
+pub mod seen;
 pub mod spec;
 pub mod state;
 pub mod step;

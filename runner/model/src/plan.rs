@@ -46,7 +46,7 @@ pub(crate) use cx::Cx;
 pub(crate) use files::{is_within, join};
 pub(crate) use inputs::Inside;
 pub(crate) use reference::Reference;
-pub(crate) use settings::{Tools, TrivyDb};
+pub(crate) use settings::{Scanner, TrivyDb};
 
 use crate::attempts::{AllowFailure, Retry};
 use crate::gc::Policy;
@@ -202,9 +202,8 @@ impl Plan {
                     names.extend(unit.secrets.iter().chain(beside).map(String::as_str));
                 }
                 Unit::Release(unit) => names.extend(
-                    unit.services
-                        .iter()
-                        .flat_map(|s| s.secrets.iter().map(String::as_str)),
+                    unit.containers()
+                        .flat_map(|s| s.secrets.iter().chain(&s.traffic.tls).map(String::as_str)),
                 ),
                 Unit::Build(unit) => names.extend(unit.secrets.iter().map(String::as_str)),
                 Unit::Push(_) => {}

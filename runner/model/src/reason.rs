@@ -131,6 +131,8 @@ pub enum Fallback {
         /// Its sequence number.
         release: u64,
     },
+    /// It stays as it was at that moment: nothing was taken back.
+    AsItIs,
     /// The release before could not be brought back.
     Broken {
         /// Why.

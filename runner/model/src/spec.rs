@@ -3,17 +3,22 @@
 //! documentation; a key that hoist does not act upon is in none of them.
 
 mod attempts;
+mod bounds;
 mod build;
 mod gc;
+mod hook;
 mod inside;
 mod keys;
 mod leaf;
 mod matrix;
+mod merge;
 mod read;
 mod service;
 mod shape;
 mod step;
+mod traffic;
 mod unknown;
+mod update;
 mod volume;
 mod when;
 
@@ -22,8 +27,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use bounds::{BlkioSpec, DeviceRateSpec, DeviceWeightSpec};
 pub use build::{BuildSpec, ExtraHostsSpec, UlimitBounds, UlimitSpec};
 pub use gc::GcSpec;
+pub use hook::HookSpec;
 pub use leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 pub use matrix::{Combination, MatrixSpec};
 pub use read::parse;
@@ -31,14 +38,17 @@ pub use service::{
     ArtifactReports, Artifacts, DependsOn, DependsOnSpec, HealthcheckSpec, ServiceSpec,
     StepServiceSpec,
 };
-pub use step::{DeploySpec, LimitsSpec, PushSpec, Resources, ScanSpec, StepSpec};
+pub use step::{DeploySpec, LimitsSpec, PushSpec, ReservationsSpec, Resources, ScanSpec, StepSpec};
 
 pub use attempts::{AllowFailureSpec, AllowedCodes, RetrySpec};
+pub use traffic::{RouteSpec, TlsSpec};
+pub use update::{CanarySpec, UpdateConfigSpec};
 pub use volume::{CacheKeySpec, CacheSpec, VolumeSpec};
 pub use when::WhenSpec;
 
 pub(crate) use inside::inside;
 pub(crate) use keys::{KeyPlace, Keys};
+pub(crate) use merge::{Merged, Named, Over};
 pub(crate) use service::ServiceKeys;
 
 use crate::diag::{Diagnostic, SourceFile};
@@ -66,8 +76,8 @@ pub struct PipelineSpec {
     /// The steps, by name. Each has exactly one of `run`, `build`, `scan`, `push` and `deploy`.
     #[serde(default)]
     pub steps: BTreeMap<At<String>, Box<StepSpec>>,
-    /// Volumes that steps share between runs, by name: caches. One that is not named here has no
-    /// key.
+    /// What is to be said of volumes, by name: of those that steps share between runs, which are
+    /// caches, and of those of deployed services, which hold data.
     #[serde(default)]
     pub volumes: BTreeMap<At<String>, VolumeSpec>,
     /// Where deploys can go, by name.
@@ -184,6 +194,8 @@ pub struct ToolsSpec {
     /// Where Trivy's vulnerability database comes from: a folder that holds `trivy.db`, or a
     /// repository in a registry. `HOIST_TOOLS_TRIVY_DB` stands over it.
     pub trivy_db: Option<At<String>>,
+    /// HAProxy's image, best by digest. `HOIST_TOOLS_HAPROXY` stands over it.
+    pub haproxy: Option<At<String>>,
 }
 
 /// Reports that a run writes, as paths relative to the project's root.

@@ -348,7 +348,8 @@ impl RunState {
                 s.awaits = None;
             }),
             EventKind::RunEnded { verdict } => self.verdict = Some(*verdict),
-            EventKind::Unknown => {}
+            // Images by name are of use to who does the run again, from the events.
+            EventKind::ImageResolved { .. } | EventKind::Unknown => {}
         }
     }
 

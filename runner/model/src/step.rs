@@ -2,12 +2,13 @@
 //! The engine asks a kind only through this file and never matches on one.
 
 pub(crate) mod build;
-pub(crate) mod deploy;
+pub mod deploy;
 pub(crate) mod lowered;
 pub(crate) mod push;
 pub(crate) mod run;
 pub mod scan;
 mod services;
+mod ulimits;
 pub(crate) mod volumes;
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! What a step lowers to. The engine matches these four units and never a step kind; a unit says
 //! what is to be done and refuses to know why.
 
+mod limits;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +15,11 @@ use crate::inputs::Force;
 use crate::results::TestFormat;
 use crate::text::Text;
 
+pub use limits::{BlkioLimits, DeviceRate, Limits, Security, Ulimit};
 pub use release::{
     AppProtocol, CanaryPlan, EnvironmentPlan, FailureAction, HookUnit, NetworkPlan, PortMapping,
-    Protocol, ReleaseUnit, Restart, ServiceUnit, Strategy, Traffic, UpdateOrder, UpdatePlan,
-    VolumeMount,
+    Protocol, ReleaseDeed, ReleaseUnit, Restart, Route, ServiceUnit, Strategy, Traffic,
+    UpdateOrder, UpdatePlan, VolumeMount,
 };
 
 /// The work of one step.
@@ -64,45 +66,6 @@ pub enum Network {
     None,
     /// The engine's default bridge.
     Bridge,
-}
-
-/// Upper bounds of a container.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Processors, where bounded: 1.5 is one and a half.
-    pub cpus: Option<f64>,
-    /// Bytes; the bound on memory and swap together is the same number.
-    pub memory: Option<u64>,
-    /// Processes and threads.
-    pub pids: Option<u32>,
-    /// Bytes of /dev/shm, where not the engine's default.
-    pub shm_size: Option<u64>,
-}
-
-impl Limits {
-    /// What a test container has unless the file says otherwise: 1 GiB and 512 processes.
-    pub const SEALED: Self = Self {
-        cpus: None,
-        memory: Some(1 << 30),
-        pids: Some(512),
-        shm_size: None,
-    };
-    /// What a deployed service has unless the file says otherwise: 512 processes.
-    pub const SERVICE: Self = Self {
-        cpus: None,
-        memory: None,
-        pids: Some(512),
-        shm_size: None,
-    };
-}
-
-/// What a container may do beyond the minimum. The default is the minimum.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Security {
-    /// Capabilities left after all were dropped, without `CAP_`, such as `NET_BIND_SERVICE`.
-    pub cap_add: Vec<String>,
-    /// The root file system cannot be written to.
-    pub read_only: bool,
 }
 
 /// A memory file system in a container.
@@ -431,15 +394,6 @@ pub struct BuildCache {
     pub kind: String,
     /// The rest.
     pub attributes: BTreeMap<String, Text>,
-}
-
-/// A bound of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ulimit {
-    /// What it has; -1 for none.
-    pub soft: i64,
-    /// What it may ask for; -1 for none.
-    pub hard: i64,
 }
 
 /// An image sent to a registry.

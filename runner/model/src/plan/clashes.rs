@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::cx::Cx;
 use crate::diag::Diagnostic;
-use crate::unit::{PortMapping, Protocol};
+use crate::unit::{PortMapping, Protocol, Route};
 
 /// What was taken so far.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Claims {
 
 struct PortClaim {
     host_ip: Option<String>,
+    /// Which requests are its own; all where empty.
+    routes: Vec<Route>,
     who: String,
     span: Range<usize>,
 }
@@ -34,11 +36,12 @@ struct SubnetClaim {
 }
 
 impl Cx<'_> {
-    /// Takes a port of an engine's host for a service.
+    /// Takes a port of an engine's host for a service. Services with routes share one.
     pub(crate) fn claim_port(
         &mut self,
         engine: &str,
         port: &PortMapping,
+        routes: &[Route],
         who: &str,
         span: &Range<usize>,
     ) {
@@ -51,18 +54,25 @@ impl Cx<'_> {
             ip.as_deref()
                 .is_none_or(|ip| matches!(ip, "0.0.0.0" | "::"))
         };
-        let clash = claims.iter().find(|claim| {
+        let same_address = |claim: &&PortClaim| {
             everywhere(&claim.host_ip) || everywhere(&port.host_ip) || claim.host_ip == port.host_ip
-        });
-        let fault = clash.map(|claim| {
-            let message = format!(
-                "`{who}` and `{}` both publish port {published} of the host",
-                claim.who
-            );
-            Diagnostic::error(message, span.clone()).context(claim.span.clone(), "first here")
+        };
+        let fault = claims.iter().filter(same_address).find_map(|claim| {
+            let shared = routes.iter().find(|route| claim.routes.contains(route));
+            let what = match shared {
+                Some(route) => format!("both have `{route}` on port {published} of the host"),
+                None if routes.is_empty() || claim.routes.is_empty() => {
+                    format!("both publish port {published} of the host")
+                }
+                None => return None,
+            };
+            let message = format!("`{who}` and `{}` {what}", claim.who);
+            let fault = Diagnostic::error(message, span.clone());
+            Some(fault.context(claim.span.clone(), "first here"))
         });
         let claim = PortClaim {
             host_ip: port.host_ip.clone(),
+            routes: routes.to_vec(),
             who: who.to_owned(),
             span: span.clone(),
         };
@@ -72,8 +82,9 @@ impl Cx<'_> {
         }
     }
 
-    /// Takes an environment for the release of the current step.
-    pub(crate) fn claim_environment(&mut self, name: &str, span: &Range<usize>) {
+    /// Takes an environment for the release of the current step, at the place that names it: its own
+    /// or, `inherited`, the step that it extends.
+    pub(crate) fn claim_environment(&mut self, name: &str, span: &Range<usize>, inherited: bool) {
         if self.spared {
             return;
         }
@@ -83,6 +94,9 @@ impl Cx<'_> {
             let fault = Diagnostic::error(message, span.clone());
             self.fault(match before == *span {
                 true => fault.help("an environment has one release; give each cell its own"),
+                false if inherited => fault
+                    .context(before, "first here")
+                    .help("say where this one goes: `environment = \"NAME\"`"),
                 false => fault
                     .context(before, "first here")
                     .help("an environment has one release: put all of its services into one step"),

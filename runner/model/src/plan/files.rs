@@ -2,7 +2,7 @@
 //! those in containers, which must be absolute. What was looked up is kept, since many steps share
 //! a context.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -10,8 +10,9 @@ use super::Entry;
 use super::cx::Cx;
 use crate::diag::Diagnostic;
 use crate::dockerfile::{Dockerfile, Stage};
+use crate::env_file;
 use crate::ignore::IgnoreFile;
-use crate::spec::At;
+use crate::spec::{At, OneOrMany, SecretSpec};
 use crate::unit::DockerfileSource;
 
 /// The files that changed since a commit; or why that cannot be told.
@@ -31,6 +32,11 @@ impl Cx<'_> {
     /// A path of the project, clean; its first value is one of the file.
     pub(crate) fn project_path(&mut self, at: &At<String>) -> Option<At<String>> {
         let at = self.literal_at(at)?;
+        self.clean_path(at)
+    }
+
+    /// The same of what is known already.
+    pub(crate) fn clean_path(&mut self, at: At<String>) -> Option<At<String>> {
         match clean(&at.value) {
             Ok(value) => Some(At {
                 span: at.span,
@@ -89,6 +95,55 @@ impl Cx<'_> {
         let fault = Diagnostic::error(format!("the {what} `{path}` {problem}"), span);
         self.fault(fault.help("paths are relative to the project's root"));
         false
+    }
+
+    /// The variables of files of the project, a later file's over an earlier one's.
+    pub(crate) fn env_files(&mut self, all: Option<&OneOrMany>) -> BTreeMap<String, String> {
+        let mut values = BTreeMap::new();
+        for at in all.into_iter().flat_map(|all| &all.0) {
+            let Some(path) = self.project_path(at) else {
+                continue;
+            };
+            let secrets = &self.spec.secrets;
+            let of_secret = |secret: &&SecretSpec| {
+                let file = secret.file.as_ref().map(|file| clean(file.as_str()));
+                file.is_some_and(|file| file.as_ref() == Ok(&path.value))
+            };
+            if secrets.values().any(|secret| of_secret(&secret)) {
+                let message = format!("`{}` is the file of a secret", path.value);
+                let fault = Diagnostic::error(message, path.span);
+                self.fault(fault.help(
+                    "its values would stand in the plan; give it to the container with `secrets`",
+                ));
+            } else if self.file("env_file", &path.value, path.span.clone()) {
+                values.extend(self.env_file(&path));
+            }
+        }
+        values
+    }
+
+    fn env_file(&mut self, path: &At<String>) -> BTreeMap<String, String> {
+        let content = self.world.files.read(&path.value).unwrap_or_default();
+        let Ok(text) = String::from_utf8(content) else {
+            let message = format!("the env_file `{}` is not UTF-8", path.value);
+            self.fault(Diagnostic::error(message, path.span.clone()));
+            return BTreeMap::new();
+        };
+        let file = env_file::read(&text);
+        let words = |line: &env_file::Line| {
+            format!("`{}`, line {}: {}", path.value, line.number, line.text)
+        };
+        for line in &file.wrong {
+            let fault = Diagnostic::error(words(line), path.span.clone());
+            self.fault(fault.help("lines of an env_file are written `KEY=VALUE`"));
+        }
+        for line in &file.kept {
+            let fault = Diagnostic::warning(words(line), path.span.clone());
+            self.fault(fault.help(
+                "put what is interpolated into `environment`, or the value into single quotes",
+            ));
+        }
+        file.values
     }
 
     /// The stages of a Dockerfile that is there.

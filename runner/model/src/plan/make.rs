@@ -209,7 +209,7 @@ impl<'a> Cx<'a> {
                 .unwrap_or(timeout);
             let when = self.when(step.id.as_str(), step.spec.when.as_ref());
             self.spared = when.as_ref().is_some_and(|when| !when.holds);
-            let lowered = self.lower(step, tools.as_ref(), timeout);
+            let lowered = self.lower(step, &tools, timeout);
             self.spared = false;
             let attempts = self.attempts(step);
             if let Some(draft) = drafts.get_mut(at) {
@@ -225,12 +225,7 @@ impl<'a> Cx<'a> {
         drafts
     }
 
-    fn lower(
-        &mut self,
-        step: Step<'a>,
-        tools: Option<&Tools>,
-        timeout: Duration,
-    ) -> Option<Lowered> {
+    fn lower(&mut self, step: Step<'a>, tools: &Tools, timeout: Duration) -> Option<Lowered> {
         let (id, spec) = (step.id.as_str(), step.spec);
         if step.kind? != KindKey::Run {
             self.refuse_keys_of_run(step);
@@ -238,9 +233,15 @@ impl<'a> Cx<'a> {
         match step.kind? {
             KindKey::Run => run::lower(self, id, spec),
             KindKey::Build => build::lower(self, id, spec.build.as_ref()?),
-            KindKey::Scan => scan::lower(self, id, spec.scan.as_ref()?, tools, timeout),
+            KindKey::Scan => {
+                let scanner = tools.scanner.as_ref();
+                scan::lower(self, id, spec.scan.as_ref()?, scanner, timeout)
+            }
             KindKey::Push => push::lower(self, id, spec.push.as_ref()?),
-            KindKey::Deploy => deploy::lower(self, id, spec.deploy.as_ref()?, timeout),
+            KindKey::Deploy => {
+                let proxy = tools.haproxy.as_deref();
+                deploy::lower(self, id, spec.deploy.as_ref()?, proxy, timeout)
+            }
         }
     }
 

@@ -8,14 +8,46 @@ use super::reference::Reference;
 use super::{Entry, RegistryLogin, Reports, SecretSource};
 use crate::diag::Diagnostic;
 use crate::spec::{At, SecretSpec};
-use crate::step::scan::TRIVY;
+use crate::step::{deploy, scan};
 
-/// Versions of Trivy that were published with stolen credentials (GHSA-69fq-xp46-6x23).
-const STOLEN: [&str; 3] = ["0.69.4", "0.69.5", "0.69.6"];
+/// A tool of hoist's own, an image that may be named.
+struct Tool {
+    name: &'static str,
+    key: &'static str,
+    variable: &'static str,
+    help: &'static str,
+    /// Versions that were published with stolen credentials, by this advisory.
+    stolen: Option<(&'static [&'static str], &'static str)>,
+}
 
-/// The tools that hoist itself runs.
+const TRIVY: Tool = Tool {
+    name: "Trivy",
+    key: "trivy",
+    variable: "HOIST_TOOLS_TRIVY",
+    help: "name a version, best with its digest, such as `aquasec/trivy:0.74.0@sha256:...`",
+    stolen: Some((&["0.69.4", "0.69.5", "0.69.6"], "GHSA-69fq-xp46-6x23")),
+};
+
+const HAPROXY: Tool = Tool {
+    name: "HAProxy",
+    key: "haproxy",
+    variable: "HOIST_TOOLS_HAPROXY",
+    help: "name a version, best with its digest, such as `haproxy:2.8.29-alpine@sha256:...`",
+    stolen: None,
+};
+
+/// The tools that hoist itself runs, as far as the file's steps need them and nothing is wrong.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
+    /// What scans.
+    pub(crate) scanner: Option<Scanner>,
+    /// HAProxy's image.
+    pub(crate) haproxy: Option<String>,
+}
+
+/// What scans.
+#[derive(Clone, Debug)]
+pub(crate) struct Scanner {
     /// Trivy's image.
     pub(crate) trivy: String,
     /// Where its database comes from.
@@ -147,56 +179,80 @@ impl Cx<'_> {
         None
     }
 
-    /// The tools, where a scan needs them: what hoist's own settings say stands over the file,
+    /// The tools, where a step needs them: what hoist's own settings say stands over the file,
     /// which is checked all the same.
-    pub(super) fn read_tools(&mut self) -> Option<Tools> {
+    pub(super) fn read_tools(&mut self) -> Tools {
         let spec = self.spec.tools.as_ref();
-        let image = spec.and_then(|tools| tools.trivy.as_ref());
-        let image = image.and_then(|at| self.literal_at(at));
-        let image = image.and_then(|at| self.trivy_of_file(at));
+        let trivy = self.tool_of_file(&TRIVY, spec.and_then(|tools| tools.trivy.as_ref()));
         let database = spec.and_then(|tools| tools.trivy_db.as_ref());
         let database = database.and_then(|at| self.literal_at(at));
         let database = database.and_then(|at| self.trivy_db(&at.value, Some(at.span)));
-        let scans = (0..self.steps.len()).any(|at| self.kind_of(at) == Some(KindKey::Scan));
-        if !scans {
-            return None;
+        let haproxy = self.tool_of_file(&HAPROXY, spec.and_then(|tools| tools.haproxy.as_ref()));
+        let scanner = self
+            .has(KindKey::Scan)
+            .then(|| self.scanner(trivy, database));
+        let haproxy = self.has(KindKey::Deploy).then(|| {
+            let named = self.world.tools.haproxy.as_ref();
+            self.tool(&HAPROXY, named, haproxy, deploy::HAPROXY)
+        });
+        Tools {
+            scanner: scanner.flatten(),
+            haproxy: haproxy.flatten(),
         }
+    }
+
+    fn has(&self, kind: KindKey) -> bool {
+        (0..self.steps.len()).any(|at| self.kind_of(at) == Some(kind))
+    }
+
+    fn scanner(&mut self, trivy: Option<String>, database: Option<TrivyDb>) -> Option<Scanner> {
         let world = &self.world.tools;
-        let trivy = match &world.trivy {
-            Some(image) => self.trivy_of_world(image)?,
-            None => image.unwrap_or_else(|| TRIVY.to_owned()),
-        };
+        let trivy = self.tool(&TRIVY, world.trivy.as_ref(), trivy, scan::TRIVY)?;
         let trivy_db = match &world.trivy_db {
             Some(named) => self.trivy_db(named, None)?,
             None => database.unwrap_or(TrivyDb::Default),
         };
-        Some(Tools { trivy, trivy_db })
+        Some(Scanner { trivy, trivy_db })
     }
 
-    fn trivy_of_file(&mut self, at: At<String>) -> Option<String> {
-        match check_trivy(&at.value) {
+    /// A tool's image: that of hoist's own settings, of the file, or else the default.
+    fn tool(
+        &mut self,
+        tool: &Tool,
+        named: Option<&String>,
+        of_file: Option<String>,
+        default: &str,
+    ) -> Option<String> {
+        let Some(image) = named else {
+            return Some(of_file.unwrap_or_else(|| default.to_owned()));
+        };
+        if let Err(why) = tool.check(image) {
+            let message = format!("{} cannot be `{image}`: {why}", tool.variable);
+            self.fault(Diagnostic::error_without_place(message).help(tool.help));
+            return None;
+        }
+        Some(image.clone())
+    }
+
+    fn tool_of_file(&mut self, tool: &Tool, at: Option<&At<String>>) -> Option<String> {
+        let at = self.literal_at(at?)?;
+        match tool.check(&at.value) {
             Err(why) => {
-                let message = format!("`trivy` cannot be `{}`", at.value);
+                let message = format!("`{}` cannot be `{}`", tool.key, at.value);
                 let fault = Diagnostic::error(message, at.span).says(why);
-                self.fault(fault.help(TRIVY_HELP));
+                self.fault(fault.help(tool.help));
                 return None;
             }
-            Ok(Reference { digest: None, .. }) => self.fault(
-                Diagnostic::warning("Trivy's image is named without a digest", at.span)
-                    .help("a tag can be re-pointed; add `@sha256:` and the digest"),
-            ),
+            Ok(Reference { digest: None, .. }) => {
+                let message = format!("{}'s image is named without a digest", tool.name);
+                self.fault(
+                    Diagnostic::warning(message, at.span)
+                        .help("a tag can be re-pointed; add `@sha256:` and the digest"),
+                );
+            }
             Ok(_) => {}
         }
         Some(at.value)
-    }
-
-    fn trivy_of_world(&mut self, image: &str) -> Option<String> {
-        if let Err(why) = check_trivy(image) {
-            let message = format!("HOIST_TOOLS_TRIVY cannot be `{image}`: {why}");
-            self.fault(Diagnostic::error_without_place(message).help(TRIVY_HELP));
-            return None;
-        }
-        Some(image.to_owned())
     }
 
     /// Where the database comes from; without a place it is a setting of hoist's own.
@@ -250,28 +306,29 @@ pub(super) fn never_sent(
     all
 }
 
-const TRIVY_HELP: &str =
-    "name a version, best with its digest, such as `aquasec/trivy:0.74.0@sha256:...`";
-
-/// Trivy's image, taken apart; or why it is refused.
-fn check_trivy(image: &str) -> Result<Reference, String> {
-    let reference = Reference::parse(image)?;
-    let tag = reference.tag.as_deref().unwrap_or("latest");
-    let version = tag.strip_prefix('v').unwrap_or(tag);
-    let stolen = STOLEN.iter().find(|stolen| {
-        version
-            .strip_prefix(*stolen)
-            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
-    });
-    if let Some(stolen) = stolen {
-        return Err(format!(
-            "Trivy {stolen} was published with stolen credentials (GHSA-69fq-xp46-6x23)"
-        ));
+impl Tool {
+    /// The image, taken apart; or why it is refused.
+    fn check(&self, image: &str) -> Result<Reference, String> {
+        let reference = Reference::parse(image)?;
+        let tag = reference.tag.as_deref().unwrap_or("latest");
+        let version = tag.strip_prefix('v').unwrap_or(tag);
+        let is = |stolen: &&&str| {
+            let rest = version.strip_prefix(**stolen);
+            rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        if let Some((versions, advisory)) = self.stolen
+            && let Some(stolen) = versions.iter().find(is)
+        {
+            let name = self.name;
+            return Err(format!(
+                "{name} {stolen} was published with stolen credentials ({advisory})"
+            ));
+        }
+        if tag == "latest" && reference.digest.is_none() {
+            return Err("what `latest` is changes without a word".into());
+        }
+        Ok(reference)
     }
-    if tag == "latest" && reference.digest.is_none() {
-        return Err("what `latest` is changes without a word".into());
-    }
-    Ok(reference)
 }
 
 #[cfg(test)]
@@ -279,27 +336,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trivy_has_to_be_pinned_and_its_own() {
-        assert!(check_trivy(TRIVY).is_ok());
-        let digest = TRIVY.split_once('@').unwrap().1;
-        for image in [
-            "trivy:0.74.0",
-            "localhost:5000/trivy:0.69.3",
-            &format!("trivy@{digest}"),
-        ] {
-            assert!(check_trivy(image).is_ok(), "{image}");
+    fn tools_have_to_be_pinned_and_their_own() {
+        for (tool, default) in [(&TRIVY, scan::TRIVY), (&HAPROXY, deploy::HAPROXY)] {
+            assert!(tool.check(default).unwrap().digest.is_some());
+            let digest = default.split_once('@').unwrap().1;
+            for image in [
+                "tool:0.74.0",
+                "localhost:5000/tool:0.69.3",
+                "tool:0.69.40",
+                &format!("tool@{digest}"),
+            ] {
+                assert!(tool.check(image).is_ok(), "{image}");
+            }
+            for image in ["tool", "tool:latest", "Tool:1"] {
+                assert!(tool.check(image).is_err(), "{image}");
+            }
+            for image in [
+                "tool:0.69.4",
+                "x/tool:v0.69.5",
+                "tool:0.69.6-amd64",
+                &format!("tool:0.69.4@{digest}"),
+            ] {
+                assert_eq!(tool.check(image).is_err(), tool.stolen.is_some(), "{image}");
+            }
         }
-        for image in [
-            "trivy",
-            "trivy:latest",
-            "trivy:0.69.4",
-            "x/trivy:v0.69.5",
-            "trivy:0.69.6-amd64",
-            "Trivy:1",
-        ] {
-            assert!(check_trivy(image).is_err(), "{image}");
-        }
-        assert!(check_trivy(&format!("aquasec/trivy:0.69.4@{digest}")).is_err());
-        assert!(check_trivy("aquasec/trivy:0.69.40").is_ok());
     }
 }

@@ -43,6 +43,8 @@ pub struct ToolSettings {
     pub trivy: Option<String>,
     /// `HOIST_TOOLS_TRIVY_DB`: a folder or a repository with Trivy's database.
     pub trivy_db: Option<String>,
+    /// `HOIST_TOOLS_HAPROXY`: HAProxy's image.
+    pub haproxy: Option<String>,
 }
 
 /// The project's files, seen from its root. Paths are relative to the root with `/` between their

@@ -4,6 +4,8 @@
 mod builds;
 mod cells;
 mod conditions;
+mod deploys;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -396,6 +398,37 @@ fn a_scan_reads_an_archive_and_no_network() {
 }
 
 #[test]
+fn a_deploy_names_its_proxy() {
+    let text = |tools: &str| {
+        format!(
+            r#"
+            name = "proxied"
+            {tools}
+            [environments.staging]
+            [steps.up.deploy]
+            environment = "staging"
+            services.web.image = "debian"
+            "#
+        )
+    };
+    let file = text("tools.haproxy = 'haproxy:3.2.0'");
+    for (text, setting, proxy) in [
+        (text(""), None, crate::step::deploy::HAPROXY),
+        (file.clone(), None, "haproxy:3.2.0"),
+        (file, Some("local/proxy:1"), "local/proxy:1"),
+    ] {
+        let planned = planned_with(&text, |world| {
+            world.tools.haproxy = setting.map(str::to_owned);
+        });
+        let plan = planned.unwrap().plan;
+        let Unit::Release(release) = &plan.steps[0].unit else {
+            panic!("a deploy is a release")
+        };
+        assert_eq!(release.proxy, proxy);
+    }
+}
+
+#[test]
 fn a_branch_is_gits_or_what_the_ci_names() {
     let text = r#"
         name = "branch"
@@ -561,6 +594,7 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "password",
         "trivy",
         "trivy_db",
+        "haproxy",
         "junit",
         "sarif",
         "tmpfs",
@@ -580,6 +614,14 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "platforms",
         "extra_hosts",
         "ulimits",
+        "blkio_config",
+        "blkio_config.device_read_bps",
+        "cap_drop",
+        "security_opt",
+        "cpuset",
+        "cpu_quota",
+        "memswap_limit",
+        "resources.reservations.memory",
         "shm_size",
         "reproducible",
         "when",
@@ -635,6 +677,8 @@ fn pipeline_like() -> impl Strategy<Value = String> {
         "{ x = {} }",
         "{ environment = \"E\" }",
         "[{ subnet = \"10.0.0.0/8\" }]",
+        "[{ path = \"/dev/é\", rate = \"1m\" }]",
+        "[\"seccomp=é\"]",
         "[[\"a\"]]",
         "1979-05-27",
         "[\"CMD\"]",

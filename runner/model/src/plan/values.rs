@@ -161,7 +161,7 @@ impl Cx<'_> {
         None
     }
 
-    fn quantity<T>(
+    pub(crate) fn quantity<T>(
         &mut self,
         at: &At<impl AsRef<str>>,
         read: impl Fn(&str) -> Result<T, BadQuantity>,
@@ -207,32 +207,56 @@ impl Cx<'_> {
         Some(bytes)
     }
 
-    /// Bounds, with those of `base` where nothing is said.
-    pub(crate) fn limits(&mut self, resources: Option<&Resources>, base: Limits) -> Limits {
-        let Some(said) = resources.and_then(|resources| resources.limits.as_ref()) else {
-            return base;
-        };
-        let memory = self.size(said.memory.as_ref());
-        if let (Some(bytes), Some(at)) = (memory, &said.memory)
+    /// A size of memory in bytes that an engine takes as a bound.
+    fn memory(&mut self, at: Option<&At<impl AsRef<str>>>) -> Option<u64> {
+        let bytes = self.size(at);
+        if let (Some(bytes), Some(at)) = (bytes, at)
             && bytes < LEAST_MEMORY
         {
             let fault =
                 Diagnostic::error("this is less memory than an engine gives", at.span.clone());
             self.fault(fault.help("`6m` is the least"));
         }
-        if let Some(pids) = said.pids.as_ref().filter(|pids| pids.value == 0) {
-            self.fault(Diagnostic::error("`pids` cannot be 0", pids.span.clone()));
+        bytes
+    }
+
+    /// Bounds, with those of `base` where nothing is said.
+    pub(crate) fn limits(&mut self, resources: Option<&Resources>, base: Limits) -> Limits {
+        let mut limits = base;
+        let Some(resources) = resources else {
+            return limits;
+        };
+        if let Some(said) = &resources.limits {
+            if let Some(pids) = said.pids.as_ref().filter(|pids| pids.value == 0) {
+                self.fault(Diagnostic::error("`pids` cannot be 0", pids.span.clone()));
+            }
+            let cpus = said.cpus.as_ref();
+            let cpus = cpus.and_then(|at| self.quantity(at, quantity::cpus));
+            limits.cpus = cpus.or(limits.cpus);
+            limits.memory = self.memory(said.memory.as_ref()).or(limits.memory);
+            let pids = said.pids.as_ref().map(|pids| pids.value);
+            limits.pids = pids.or(limits.pids);
         }
-        Limits {
-            cpus: said
-                .cpus
-                .as_ref()
-                .and_then(|at| self.quantity(at, quantity::cpus))
-                .or(base.cpus),
-            memory: memory.or(base.memory),
-            pids: said.pids.as_ref().map(|pids| pids.value).or(base.pids),
-            shm_size: base.shm_size,
+        if let Some(at) = resources
+            .reservations
+            .as_ref()
+            .and_then(|r| r.memory.as_ref())
+            && let Some(reserved) = self.memory(Some(at))
+        {
+            if let Some(most) = limits.memory.filter(|most| reserved > *most) {
+                let message = format!(
+                    "this is more than the bound on memory, {}",
+                    quantity::show_size(most)
+                );
+                let fault = Diagnostic::error(message, at.span.clone());
+                self.fault(fault.help("raise `resources.limits.memory`, or reserve less"));
+            }
+            limits.memory_reservation = Some(reserved);
+        } else if let Some(most) = limits.memory {
+            // What is inherited gives way to what is said.
+            limits.memory_reservation = limits.memory_reservation.map(|bytes| bytes.min(most));
         }
+        limits
     }
 
     /// A container's way out.
@@ -246,27 +270,36 @@ impl Cx<'_> {
     pub(crate) fn capabilities(&mut self, all: Option<&Vec<At<String>>>) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for at in self.literals(all) {
-            let upper = at.value.to_ascii_uppercase();
-            let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-            if name == "ALL" {
+            if at.value.eq_ignore_ascii_case("ALL") {
                 self.fault(
                     Diagnostic::error("`cap_add` cannot be `ALL`", at.span)
                         .help("name the capabilities that are needed one by one"),
                 );
-            } else if !CAPABILITIES.contains(&name) {
-                let message = format!("there is no capability `{}`", at.value);
-                let fault = Diagnostic::error(message, at.span.clone());
-                self.fault(match near(name, CAPABILITIES) {
-                    Some(meant) => fault
-                        .help(format!("did you mean `{meant}`?"))
-                        .suggest(at.span, format!("\"{meant}\"")),
-                    None => fault,
-                });
-            } else if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
+            } else if let Some(name) = self.capability(&at)
+                && !names.contains(&name)
+            {
+                names.push(name);
             }
         }
         names
+    }
+
+    /// A capability as Docker names it, without `CAP_`.
+    pub(crate) fn capability(&mut self, at: &At<String>) -> Option<String> {
+        let upper = at.value.to_ascii_uppercase();
+        let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        if CAPABILITIES.contains(&name) {
+            return Some(name.to_owned());
+        }
+        let message = format!("there is no capability `{}`", at.value);
+        let fault = Diagnostic::error(message, at.span.clone());
+        self.fault(match near(name, CAPABILITIES) {
+            Some(meant) => fault
+                .help(format!("did you mean `{meant}`?"))
+                .suggest(at.span.clone(), format!("\"{meant}\"")),
+            None => fault,
+        });
+        None
     }
 
     /// Names of secrets that are defined, each once.

@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
@@ -481,43 +479,5 @@ proptest! {
         let redactor = Redactor::default();
         prop_assert_eq!(&*redactor.redact_bytes(&text), &text[..]);
         prop_assert_eq!(streamed(&redactor, &[&text]), text);
-    }
-}
-
-/// Not a check, a measurement: `cargo test --release -p hoist-model redact_speed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn redact_speed() {
-    let line = b"2026-01-02T03:04:05Z INFO request served path=/items/42 status=200 took=12ms bytes=5120\n";
-    let chunk = line.repeat(32 * 1024 / line.len());
-    for (name, secrets) in [
-        ("none", vec![]),
-        (
-            "one of 40 bytes",
-            vec!["ghp_0123456789abcdefghijABCDEFGHIJ012345".to_owned()],
-        ),
-        (
-            "five of 24 bytes",
-            (0..5)
-                .map(|n| format!("tok{n}-{n}bcdefghijklmnopqrs"))
-                .collect(),
-        ),
-        (
-            "a key of 3 KB",
-            vec![(0..50).map(|n| format!("{n:064}\n")).collect()],
-        ),
-    ] {
-        let built = Instant::now();
-        let redactor = Redactor::new(&secrets).unwrap();
-        let built = built.elapsed();
-        let mut stream = redactor.stream();
-        let (mut bytes, begun) = (0_usize, Instant::now());
-        while begun.elapsed().as_millis() < 300 {
-            for _ in 0..100 {
-                bytes += std::hint::black_box(stream.push(&chunk)).len();
-            }
-        }
-        let rate = bytes as f64 / begun.elapsed().as_secs_f64() / 1e6;
-        println!("{name}: {rate:.0} MB/s, made in {built:?}");
     }
 }

@@ -80,7 +80,7 @@ pub enum ExtraHostsSpec {
 }
 
 /// A bound of a process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum UlimitSpec {
     /// What it has and what it may ask for.
     Both(Scalar),
@@ -89,7 +89,7 @@ pub enum UlimitSpec {
 }
 
 /// The two bounds of a process.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct UlimitBounds {
     /// What it has; -1 for no bound.

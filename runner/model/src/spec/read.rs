@@ -140,7 +140,7 @@ fn toml_word(serde: &str) -> &str {
         ("map" | "struct", _) | (_, "a map") => "a table",
         ("string", _) => "a string",
         ("boolean", _) => "true or false",
-        ("integer", _) | (_, "u32" | "u64" | "i64") => "a whole number",
+        ("integer", _) | (_, "u32" | "u64" | "i32" | "i64") => "a whole number",
         ("floating", _) => "a number with decimals",
         (_, "a boolean") => "true or false",
         _ => serde,

@@ -9,8 +9,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
+use super::bounds::BlkioSpec;
+use super::build::UlimitSpec;
+use super::hook::HookSpec;
 use super::leaf::{At, CommandSpec, OneOrMany, Scalar, Table, Word};
 use super::step::Resources;
+use super::traffic::{AppProtocolWord, RouteSpec, TlsSpec};
+use super::update::{CanarySpec, StrategyWord, UpdateConfigSpec};
 
 /// What is kept of what a command leaves.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -36,7 +41,7 @@ pub struct ArtifactReports {
 }
 
 /// A service of a release.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct ServiceSpec {
     /// The image that it runs on.
@@ -50,6 +55,9 @@ pub struct ServiceSpec {
     pub entrypoint: Option<CommandSpec>,
     /// Variables of the container.
     pub environment: Option<Table>,
+    /// Files of the project with variables of the container, one `KEY=VALUE` a line. A later file
+    /// stands over an earlier one, and `environment` over all.
+    pub env_file: Option<OneOrMany>,
     /// An absolute path in the container.
     pub working_dir: Option<At<String>>,
     /// The user that it runs as; the image's own if nothing is said.
@@ -79,20 +87,83 @@ pub struct ServiceSpec {
     pub tmpfs: Option<OneOrMany>,
     /// Capabilities beside CHOWN, DAC_OVERRIDE, FOWNER, SETGID and SETUID.
     pub cap_add: Option<Vec<At<String>>>,
+    /// Names of these five that it goes without, or `ALL`.
+    pub cap_drop: Option<Vec<At<String>>>,
     /// The size of /dev/shm, such as `256m`.
     #[schemars(with = "Option<String>")]
     pub shm_size: Option<At<Scalar>>,
+    /// `seccomp=FILE` with a profile of the project, or `apparmor=PROFILE`. No new privileges can
+    /// be had, whatever stands here.
+    pub security_opt: Option<Vec<At<String>>>,
+    /// The user namespace, in the engine's words; never `host`.
+    pub userns_mode: Option<At<String>>,
+    /// Memory and swap together, such as `2g`, or -1 for no bound; as much as memory alone if
+    /// nothing is said.
+    #[schemars(with = "Option<Scalar>")]
+    pub memswap_limit: Option<At<Scalar>>,
+    /// How readily its memory goes to swap, in percent; the host's own setting if nothing is said.
+    #[schemars(range(min = 0, max = 100))]
+    pub mem_swappiness: Option<At<u32>>,
+    /// Its weight where processors are short; 1024 if nothing is said.
+    #[schemars(range(min = 2, max = 262_144))]
+    pub cpu_shares: Option<At<u32>>,
+    /// Processor time in each period, such as `50ms`, or microseconds.
+    #[schemars(with = "Option<Scalar>")]
+    pub cpu_quota: Option<At<Scalar>>,
+    /// That period, such as `100ms`, or microseconds; `100ms` if nothing is said.
+    #[schemars(with = "Option<Scalar>")]
+    pub cpu_period: Option<At<Scalar>>,
+    /// The processors that it runs on, such as `0-2,4`.
+    #[schemars(with = "Option<Scalar>")]
+    pub cpuset: Option<At<Scalar>>,
+    /// Its share of the host's disks.
+    pub blkio_config: Option<BlkioSpec>,
+    /// Bounds of each of its processes, such as `nofile = 1024` or
+    /// `nofile = { soft = 1024, hard = 4096 }`.
+    pub ulimits: Option<BTreeMap<At<String>, At<UlimitSpec>>>,
+    /// Processes and threads, like `resources.limits.pids`.
+    pub pids_limit: Option<At<u32>>,
+    /// Where memory is short, the kernel kills what has the most first.
+    #[schemars(range(min = -1000, max = 1000))]
+    pub oom_score_adj: Option<At<i32>>,
     /// Labels of the container.
     pub labels: Option<Table>,
     /// Grace between the stop signal and the kill; `10s` if nothing is said.
     #[schemars(with = "Option<String>")]
     pub stop_grace_period: Option<At<Scalar>>,
-    /// How a new release takes the place of the one before.
+    /// How a new release takes the place of the one before; `recreate` if nothing is said.
     #[schemars(with = "Option<Word<StrategyWord>>")]
     pub strategy: Option<At<String>>,
-    /// How many containers; 1.
-    #[schemars(range(min = 1, max = 1))]
+    /// How many containers; 1 if nothing is said.
+    #[schemars(range(min = 1, max = 100))]
     pub replicas: Option<At<u32>>,
+    /// How an update goes on.
+    pub update_config: Option<UpdateConfigSpec>,
+    /// How the strategy `canary` goes on.
+    pub canary: Option<CanarySpec>,
+    /// TCP ports of the container that other services use, beside the published ones, such as
+    /// `3000`. A proxy has the service's name there, so that calls survive a switch.
+    #[schemars(with = "Option<Vec<Scalar>>")]
+    pub expose: Option<Vec<At<Scalar>>>,
+    /// What is spoken on the ports; `tcp` with the strategy `recreate`, `http` with any other if
+    /// nothing is said.
+    #[schemars(with = "Option<Word<AppProtocolWord>>")]
+    pub app_protocol: Option<At<String>>,
+    /// How long connections to what is replaced may go on; `60s` if nothing is said.
+    #[schemars(with = "Option<String>")]
+    pub drain: Option<At<Scalar>>,
+    /// One client stays with one container. It goes with HTTP.
+    pub sticky: Option<At<bool>>,
+    /// Which requests to the published ports are the service's, so that several services and
+    /// projects share a port; all of them if nothing is said.
+    pub routes: Option<Vec<At<RouteSpec>>>,
+    /// TLS ends at the proxy, on the published ports.
+    pub tls: Option<TlsSpec>,
+    /// The service is told the client's address by the PROXY protocol, version 2, and has to know
+    /// it.
+    pub proxy_protocol: Option<At<bool>>,
+    /// A page that says so, with the status 503, is what requests get instead of the service.
+    pub maintenance: Option<At<bool>>,
 }
 
 /// A service beside a step. It is started before the step and gone with it; the step reaches it by
@@ -131,6 +202,8 @@ pub struct StepServiceSpec {
     pub tmpfs: Option<OneOrMany>,
     /// Capabilities beside CHOWN, DAC_OVERRIDE, FOWNER, SETGID and SETUID.
     pub cap_add: Option<Vec<At<String>>>,
+    /// Names of these five that it goes without, or `ALL`.
+    pub cap_drop: Option<Vec<At<String>>>,
     /// The size of /dev/shm, such as `256m`.
     #[schemars(with = "Option<String>")]
     pub shm_size: Option<At<Scalar>>,
@@ -149,6 +222,7 @@ pub(crate) struct ServiceKeys<'s> {
     pub(crate) command: Option<&'s CommandSpec>,
     pub(crate) entrypoint: Option<&'s CommandSpec>,
     pub(crate) environment: Option<&'s Table>,
+    pub(crate) env_file: Option<&'s OneOrMany>,
     pub(crate) working_dir: Option<&'s At<String>>,
     pub(crate) user: Option<&'s At<Scalar>>,
     pub(crate) secrets: Option<&'s Vec<At<String>>>,
@@ -157,14 +231,17 @@ pub(crate) struct ServiceKeys<'s> {
     pub(crate) read_only: Option<&'s At<bool>>,
     pub(crate) tmpfs: Option<&'s OneOrMany>,
     pub(crate) cap_add: Option<&'s Vec<At<String>>>,
+    pub(crate) cap_drop: Option<&'s Vec<At<String>>>,
     pub(crate) shm_size: Option<&'s At<Scalar>>,
 }
 
 macro_rules! service_keys {
-    ($spec:ty) => {
+    ($spec:ty, env_file: $env_file:expr) => {
         impl $spec {
             pub(crate) fn keys(&self) -> ServiceKeys<'_> {
+                let env_file: fn(&Self) -> Option<&OneOrMany> = $env_file;
                 ServiceKeys {
+                    env_file: env_file(self),
                     image: self.image.as_ref(),
                     command: self.command.as_ref(),
                     entrypoint: self.entrypoint.as_ref(),
@@ -177,6 +254,7 @@ macro_rules! service_keys {
                     read_only: self.read_only.as_ref(),
                     tmpfs: self.tmpfs.as_ref(),
                     cap_add: self.cap_add.as_ref(),
+                    cap_drop: self.cap_drop.as_ref(),
                     shm_size: self.shm_size.as_ref(),
                 }
             }
@@ -184,8 +262,9 @@ macro_rules! service_keys {
     };
 }
 
-service_keys!(ServiceSpec);
-service_keys!(StepServiceSpec);
+service_keys!(ServiceSpec, env_file: |spec| spec.env_file.as_ref());
+service_keys!(HookSpec, env_file: |spec| spec.env_file.as_ref());
+service_keys!(StepServiceSpec, env_file: |_| None);
 
 /// What the engine does when a service exits.
 #[derive(JsonSchema)]
@@ -198,14 +277,6 @@ enum RestartWord {
     UnlessStopped,
 }
 
-/// How a new release takes the place of the one before.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "kebab-case", inline)]
-#[expect(dead_code, reason = "only the schema is made from it")]
-enum StrategyWord {
-    Recreate,
-}
-
 /// When a dependency counts as there.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case", inline)]
@@ -216,7 +287,7 @@ enum ConditionWord {
 }
 
 /// How a service's health is told.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct HealthcheckSpec {
     /// The probe: a string goes to a shell, an array begins with `CMD` or `CMD-SHELL`. It is never
@@ -240,11 +311,11 @@ pub struct HealthcheckSpec {
 }
 
 /// Services that come first, with the condition of each.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DependsOnSpec(pub Vec<(At<String>, DependsOn)>);
 
 /// When a dependency counts as there.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct DependsOn {
     /// `service_started`, or `service_healthy`.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::attempts::{AllowFailureSpec, RetrySpec};
 use super::build::BuildSpec;
+use super::hook::Hooks;
 use super::leaf::{At, CommandSpec, Number, OneOrMany, Scalar, Table, Word};
 use super::matrix::MatrixSpec;
 use super::service::{Artifacts, ServiceSpec, StepServiceSpec};
@@ -121,15 +122,26 @@ pub(super) enum NetworkWord {
 }
 
 /// Bounds of a container.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Resources {
     /// Upper bounds.
     pub limits: Option<LimitsSpec>,
+    /// What it keeps where the host runs short.
+    pub reservations: Option<ReservationsSpec>,
+}
+
+/// What a container keeps where the host runs short.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ReservationsSpec {
+    /// Memory, such as `256m`: it is pushed back to this where the host has too little.
+    #[schemars(with = "Option<String>")]
+    pub memory: Option<At<Scalar>>,
 }
 
 /// Upper bounds of a container.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct LimitsSpec {
     /// Processors, such as `1.5`.
@@ -193,7 +205,7 @@ pub struct PushSpec {
 }
 
 /// Puts a release on an engine.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct DeploySpec {
     /// The environment that it goes to.
@@ -203,6 +215,24 @@ pub struct DeploySpec {
     /// said.
     #[schemars(with = "Option<String>")]
     pub wait_timeout: Option<At<Scalar>>,
+    /// How many earlier generations of each service stay, stopped, to go back to; 2 if nothing is
+    /// said.
+    #[schemars(range(max = 10))]
+    pub keep: Option<At<u32>>,
+    /// A step whose deploy this one is like: what it says of services and hooks holds here too, and
+    /// what is said here stands over it, as Compose merges files. So do `environment`,
+    /// `wait_timeout`, `keep` and `maintenance` where nothing is said here.
+    pub extends: Option<At<String>>,
+    /// Of each service that speaks HTTP and does not say otherwise: a page that says so, with the
+    /// status 503, is what requests get instead.
+    pub maintenance: Option<At<bool>>,
+    /// What runs once before anything that serves is touched, such as a migration, by name, in the
+    /// order of the file. A failure ends the release.
+    #[serde(default)]
+    pub pre_deploy: Hooks,
+    /// What runs once when the release is in place, by name, in the order of the file.
+    #[serde(default)]
+    pub post_deploy: Hooks,
     /// The services, by name.
     #[serde(default)]
     #[schemars(required)]

@@ -174,33 +174,38 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ),
     (
         "steps.*.deploy",
-        "pre_deploy",
-        "run it as a step of its own, and name that in `needs`",
-    ),
-    (
-        "steps.*.deploy",
         "approval",
         "it is the environment's: `[environments.NAME]`",
     ),
     (
-        "steps.*.deploy.services.*",
-        "update_config",
-        "only the strategy `recreate` works",
+        "steps.*.deploy.*.*",
+        "build",
+        "build it in a step, and name that: `${steps.NAME.image}`",
+    ),
+    (
+        "steps.*.deploy.*.*",
+        "ports",
+        "nothing comes in to what runs once",
+    ),
+    (
+        "steps.*.deploy.*.*",
+        "expose",
+        "nothing comes in to what runs once",
+    ),
+    (
+        "steps.*.deploy.*.*",
+        "restart",
+        "it runs once; a failure ends the release",
+    ),
+    (
+        "steps.*.deploy.*.*",
+        "healthcheck",
+        "it runs to its end, and its exit code says how it went",
     ),
     (
         "steps.*.deploy.services.*",
         "rollback_config",
-        "only the strategy `recreate` works",
-    ),
-    (
-        "steps.*.deploy.services.*",
-        "canary",
-        "only the strategy `recreate` works",
-    ),
-    (
-        "steps.*.deploy.services.*",
-        "expose",
-        "services of one network reach all ports of one another",
+        "going back takes what is still there, and switches at once",
     ),
     (
         "**.services.*",
@@ -213,7 +218,7 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "hoist names containers itself",
     ),
     (
-        "**.services.*",
+        "steps.*.services.*",
         "env_file",
         "write the variables into `environment`",
     ),
@@ -265,7 +270,31 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
         "required",
         "a service always needs those it names",
     ),
-    ("tools", "haproxy", "there is no proxy yet"),
+    (
+        "**.resources.reservations",
+        "cpus",
+        "an engine reserves no processors; `cpu_shares` weighs services where they are short",
+    ),
+    (
+        "**.resources.reservations",
+        "devices",
+        "a container has no devices of the machine",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "mem_limit",
+        "it is `resources.limits.memory`",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "mem_reservation",
+        "it is `resources.reservations.memory`",
+    ),
+    (
+        "steps.*.deploy.services.*",
+        "cpus",
+        "it is `resources.limits.cpus`",
+    ),
 ];
 
 /// Keys that are refused in steps and services since they would hand over the machine.
@@ -360,7 +389,8 @@ fn diagnose(key: &str, span: Range<usize>, shape: &Shape, table: &[&str]) -> Dia
         let fault = Diagnostic::error(format!("`{key}` is not supported by this version"), span);
         return fault.help(*help);
     }
-    let container = matches("steps.*", table) || matches("**.services.*", table);
+    let container = ["steps.*", "**.services.*", "steps.*.deploy.*.*"];
+    let container = container.iter().any(|pattern| matches(pattern, table));
     if let Some((_, help)) = REFUSED.iter().find(|(name, _)| container && *name == key) {
         let fault = Diagnostic::error(format!("`{key}` is refused"), span);
         return fault

@@ -1,16 +1,20 @@
-//! Volumes of run steps as written: caches, and the files that they follow from.
+//! What is said of volumes, as written: of caches the files that they follow from, of a deploy's
+//! data who may write to it.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::leaf::{At, OneOrMany, Scalar};
 
-/// A volume that steps share between runs.
+/// A volume: a cache of steps, or the data of deployed services.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct VolumeSpec {
-    /// What it is a cache of.
+    /// What it is a cache of, where steps have it.
     pub cache: Option<CacheSpec>,
+    /// Several containers may write to it at once, where deployed services have it; else a service
+    /// that writes to it has one container, which is stopped before the next is started.
+    pub shared: Option<At<bool>>,
 }
 
 /// What a volume is a cache of.

@@ -7,6 +7,7 @@ mod settings;
 
 use super::StepKind;
 use super::lowered::Lowered;
+use super::ulimits::ulimits;
 use crate::diag::Diagnostic;
 use crate::ids::StepId;
 use crate::image::ImageSource;
@@ -67,7 +68,11 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &BuildSpec) -> Option<Lower
         platforms: settings::platforms(cx, spec.platforms.as_ref()),
         shm_size: settings::shm_size(cx, spec.shm_size.as_ref()),
         extra_hosts: settings::extra_hosts(cx, spec.extra_hosts.as_ref()),
-        ulimits: settings::ulimits(cx, id, spec.ulimits.as_ref()),
+        ulimits: ulimits(
+            cx,
+            &["steps", id, "build", "ulimits"],
+            spec.ulimits.as_ref(),
+        ),
         source_date_epoch: settings::source_date_epoch(cx, spec.reproducible.as_ref()),
         context: context?.value,
         contexts,

@@ -42,6 +42,7 @@ pub(crate) fn lower(cx: &mut Cx<'_>, id: &str, spec: &StepSpec) -> Option<Lowere
     let security = Security {
         cap_add: cx.capabilities(spec.cap_add.as_ref()),
         read_only: spec.read_only.as_ref().is_some_and(|at| at.value),
+        ..Security::default()
     };
     let mut limits = cx.limits(spec.resources.as_ref(), cx.run_limits.clone());
     limits.shm_size = cx.size(spec.shm_size.as_ref());

@@ -4,11 +4,12 @@
 pub(super) mod beside;
 pub(super) mod health;
 mod order;
+mod place;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-pub(super) use order::in_order;
+pub(super) use order::{check_health_of_needs, in_order};
+pub(super) use place::{Home, Owner, Place};
 
 use crate::diag::Diagnostic;
 use crate::image::ImageSource;
@@ -20,50 +21,6 @@ use crate::unit::{Command, Condition, Dependency, Limits, Security, Tmpfs};
 
 /// Without these beside no-new-privileges the official database images cannot start.
 const LEAST: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"];
-
-/// Where services are written.
-#[derive(Clone, Copy)]
-pub(super) enum Home {
-    /// In a deploy.
-    Deploy,
-    /// Beside a step.
-    Step,
-}
-
-/// Where a service is written, for messages.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'s> {
-    pub(super) home: Home,
-    /// The step.
-    pub(super) step: &'s str,
-    /// The service.
-    pub(super) name: &'s At<String>,
-}
-
-impl Home {
-    /// The path of a step's table of services.
-    pub(super) fn table(self, step: &str) -> Vec<&str> {
-        match self {
-            Self::Deploy => vec!["steps", step, "deploy", "services"],
-            Self::Step => vec!["steps", step, "services"],
-        }
-    }
-}
-
-impl Place<'_> {
-    /// The path of one of the service's keys.
-    pub(super) fn path<'p>(&'p self, key: &[&'p str]) -> Vec<&'p str> {
-        let mut path = self.home.table(self.step);
-        path.push(self.name.as_str());
-        path.extend(key);
-        path
-    }
-
-    /// The place of one of the service's keys.
-    pub(super) fn key_span(&self, cx: &Cx<'_>, key: &[&str]) -> Range<usize> {
-        cx.key_span(&self.path(key))
-    }
-}
 
 /// What all services have.
 pub(super) struct Common {
@@ -89,14 +46,9 @@ pub(super) fn lower<'n>(
     limits: Limits,
     all: impl Iterator<Item = &'n str> + Clone,
 ) -> Common {
-    let image = cx.required(keys.image, &place.path(&["image"]));
+    let image = place.required(cx, keys.image, &["image"]);
     let image = image.and_then(|at| cx.image(at));
-    let mut cap_add: Vec<String> = LEAST.map(str::to_owned).into();
-    for capability in cx.capabilities(keys.cap_add) {
-        if !cap_add.contains(&capability) {
-            cap_add.push(capability);
-        }
-    }
+    let cap_add = capabilities(cx, keys);
     let mut limits = cx.limits(keys.resources, limits);
     limits.shm_size = cx.size(keys.shm_size);
     let working_dir = keys.working_dir.and_then(|at| cx.literal_at(at));
@@ -109,18 +61,54 @@ pub(super) fn lower<'n>(
         entrypoint: keys
             .entrypoint
             .and_then(|said| words(cx, place, "entrypoint", said)),
-        environment: cx.texts(keys.environment),
+        environment: environment(cx, keys),
         working_dir: working_dir.and_then(|at| cx.container_path(&at)),
         user: cx.literal_opt(keys.user),
         security: Security {
             cap_add,
             read_only: keys.read_only.is_some_and(|at| at.value),
+            ..Security::default()
         },
         limits,
         tmpfs: cx.tmpfs(keys.tmpfs),
         secrets: cx.secrets(keys.secrets),
         depends_on: depends_on(cx, place, keys, all),
     }
+}
+
+/// The capabilities that a service keeps: the least without those that it drops, and those that it
+/// adds.
+fn capabilities(cx: &mut Cx<'_>, keys: &ServiceKeys<'_>) -> Vec<String> {
+    let added = cx.capabilities(keys.cap_add);
+    let mut kept: Vec<String> = LEAST.map(str::to_owned).into();
+    for at in cx.literals(keys.cap_drop) {
+        if at.value.eq_ignore_ascii_case("ALL") {
+            kept.clear();
+        } else if let Some(name) = cx.capability(&at) {
+            if added.contains(&name) {
+                let message = format!("`{name}` stands in `cap_add` and in `cap_drop`");
+                cx.fault(Diagnostic::error(message, at.span).help("keep one of the two"));
+            }
+            kept.retain(|kept| *kept != name);
+        }
+    }
+    for name in added {
+        if !kept.contains(&name) {
+            kept.push(name);
+        }
+    }
+    kept
+}
+
+/// Variables: those of files, and over them those that the file names itself.
+fn environment(cx: &mut Cx<'_>, keys: &ServiceKeys<'_>) -> BTreeMap<String, Text> {
+    let files = cx.env_files(keys.env_file);
+    let files = files.into_iter();
+    let mut all: BTreeMap<String, Text> = files
+        .map(|(name, value)| (name, Text::literal(value)))
+        .collect();
+    all.extend(cx.texts(keys.environment));
+    all
 }
 
 /// A command as Compose has it: a string is split into words, and no shell reads it.
@@ -145,7 +133,12 @@ fn words(cx: &mut Cx<'_>, place: &Place<'_>, key: &str, spec: &CommandSpec) -> O
     };
     if words.first().is_none_or(String::is_empty) {
         let fault = Diagnostic::error(format!("`{key}` is empty"), span);
-        cx.fault(fault.help("leave it out to use the image's own"));
+        cx.fault(match place.home {
+            Home::PreDeploy | Home::PostDeploy if key == "command" => {
+                fault.help("say what it runs")
+            }
+            _ => fault.help("leave it out to use the image's own"),
+        });
         return None;
     }
     let operators = ["&&", "||", "|", ";", ">", ">>", "<", "&"];
@@ -170,13 +163,17 @@ fn depends_on<'n>(
         ("service_started", Condition::ServiceStarted),
         ("service_healthy", Condition::ServiceHealthy),
     ];
-    let (here, before) = match place.home {
-        Home::Deploy => ("in this deploy", "the deploy"),
-        Home::Step => ("beside this step", "this one"),
+    let (here, later) = match place.home {
+        Home::Deploy | Home::PreDeploy | Home::PostDeploy => (
+            "in this deploy",
+            "it is not supported by this version; what has to end before services start is run in `pre_deploy`",
+        ),
+        Home::Step => (
+            "beside this step",
+            "it is not supported by this version; run what ends as a step before this one",
+        ),
     };
-    let later =
-        format!("it is not supported by this version; run what ends as a step before {before}");
-    let refused = [("service_completed_successfully", later.as_str())];
+    let refused = [("service_completed_successfully", later)];
     let mut needs: Vec<Dependency> = Vec::new();
     for (name, said) in keys.depends_on.iter().flat_map(|depends_on| &depends_on.0) {
         let condition = said.condition.as_ref();
@@ -186,6 +183,10 @@ fn depends_on<'n>(
                 "a service cannot depend on itself",
                 name.span.clone(),
             ));
+        } else if is_hook(cx, place, name) {
+            let message = format!("`{}` is a hook, not a service", name.value);
+            let fault = Diagnostic::error(message, name.span.clone());
+            cx.fault(fault.help("leave it out: all of `pre_deploy` has ended before a service is touched, and `post_deploy` comes after all of them"));
         } else if !all.clone().any(|known| known == name.as_str()) {
             let message = format!("there is no service `{}` {here}", name.value);
             cx.unknown_name(name, message, all.clone());
@@ -202,14 +203,27 @@ fn depends_on<'n>(
     needs
 }
 
+/// A deploy runs something once under that name.
+fn is_hook(cx: &Cx<'_>, place: &Place<'_>, name: &At<String>) -> bool {
+    let mut hooks = [Home::PreDeploy, Home::PostDeploy].into_iter();
+    !matches!(place.home, Home::Step)
+        && hooks.any(|home| place.owner.has(cx, home, &[name.as_str()]))
+}
+
 /// What the file relaxes of a service's default sealing, in words. `base` are the bounds of one that
 /// says nothing.
 pub(super) fn relaxations(
+    home: Home,
     name: &str,
     security: &Security,
     limits: &Limits,
     base: &Limits,
 ) -> Vec<String> {
+    let table = match home {
+        Home::Deploy | Home::Step => "services",
+        Home::PreDeploy => "pre_deploy",
+        Home::PostDeploy => "post_deploy",
+    };
     let mut words = Vec::new();
     let more: Vec<&String> = security
         .cap_add
@@ -217,23 +231,23 @@ pub(super) fn relaxations(
         .filter(|name| !LEAST.contains(&name.as_str()))
         .collect();
     if !more.is_empty() {
-        words.push(format!("services.{name}.cap_add = {more:?}"));
+        words.push(format!("{table}.{name}.cap_add = {more:?}"));
     }
     if let (Some(memory), Some(base)) = (limits.memory, base.memory)
         && memory > base
     {
         let memory = show_size(memory);
         words.push(format!(
-            "services.{name}.resources.limits.memory = \"{memory}\""
+            "{table}.{name}.resources.limits.memory = \"{memory}\""
         ));
     }
     if limits.pids > base.pids {
         let pids = limits.pids.unwrap_or_default();
-        words.push(format!("services.{name}.resources.limits.pids = {pids}"));
+        words.push(format!("{table}.{name}.resources.limits.pids = {pids}"));
     }
     if let Some(size) = limits.shm_size {
         let size = show_size(size);
-        words.push(format!("services.{name}.shm_size = \"{size}\""));
+        words.push(format!("{table}.{name}.shm_size = \"{size}\""));
     }
     words
 }

@@ -70,28 +70,47 @@ fn key_files(cx: &mut Cx<'_>, volume: &VolumeSpec) -> Vec<String> {
     names
 }
 
-/// Warns of volumes that no step has: a misspelt name would else be a cache without a key.
+/// Warns of volumes that nothing has of which something is said: a misspelt name would else be a
+/// cache without a key, or data that is not shared.
 pub(crate) fn unused(cx: &mut Cx<'_>) {
     let spec = cx.spec;
-    let mut used: Vec<&str> = Vec::new();
-    for step in spec.steps.values() {
-        let names = step.volumes.iter().flatten();
-        used.extend(names.filter_map(|at| at.value.split(':').next()));
-    }
-    for name in spec.volumes.keys() {
+    let of_steps = spec.steps.values().flat_map(|step| step.volumes.iter());
+    let deploys = spec.steps.values().filter_map(|step| step.deploy.as_ref());
+    let of_services = deploys.flat_map(|deploy| {
+        let services = deploy.services.values();
+        let hooks = deploy
+            .pre_deploy
+            .values()
+            .chain(deploy.post_deploy.values());
+        let services = services.flat_map(|service| service.volumes.iter());
+        services.chain(hooks.flat_map(|hook| hook.volumes.iter()))
+    });
+    let names = |all: Vec<&'_ Vec<At<String>>>| -> Vec<String> {
+        let all = all.into_iter().flatten();
+        all.filter_map(|at| at.value.split(':').next().map(str::to_owned))
+            .collect()
+    };
+    let caches = names(of_steps.collect());
+    let data = names(of_services.collect());
+    for (name, said) in &spec.volumes {
         // What is interpolated may be any of them.
-        if used
-            .iter()
-            .any(|used| *used == name.as_str() || used.contains('$'))
-        {
+        let is_in = |all: &[String]| {
+            let mut all = all.iter();
+            all.any(|used| used == name.as_str() || used.contains('$'))
+        };
+        let (used, who, example) = if said.shared.is_some() && !is_in(&data) {
+            (&data, "service", "a service of a deploy")
+        } else if said.cache.is_some() && !is_in(&caches) || !is_in(&caches) && !is_in(&data) {
+            (&caches, "step", "a step")
+        } else {
             continue;
-        }
-        let message = format!("no step has the volume `{}`", name.value);
+        };
+        let message = format!("no {who} has the volume `{}`", name.value);
         let fault = Diagnostic::warning(message, name.span.clone());
-        cx.fault(match near(name.as_str(), used.iter().copied()) {
-            Some(meant) => fault.help(format!("steps have `{meant}`")),
+        cx.fault(match near(name.as_str(), used.iter().map(String::as_str)) {
+            Some(meant) => fault.help(format!("{who}s have `{meant}`")),
             None => fault.help(format!(
-                "give it to a step: `volumes = [\"{}:/path\"]`",
+                "give it to {example}: `volumes = [\"{}:/path\"]`",
                 name.value
             )),
         });

@@ -1,6 +1,7 @@
 //! What a deploy lowers to. It says what is wanted and refuses to know what runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,38 @@ pub struct ReleaseUnit {
     pub keep: u32,
     /// The image of the proxies in front of services, and of what holds lock and state.
     pub proxy: String,
+    /// What is released.
+    #[serde(default)]
+    pub deed: ReleaseDeed,
+}
+
+/// What is released.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleaseDeed {
+    /// The services of the unit.
+    #[default]
+    Deploy,
+    /// Those of an earlier release, as the environment's history has them.
+    Rollback {
+        /// Its number; the one before the one that serves where absent.
+        to: Option<u64>,
+    },
+    /// Those that serve, in another number.
+    Scale {
+        /// By service.
+        replicas: BTreeMap<String, u32>,
+    },
+}
+
+impl ReleaseUnit {
+    /// All containers: those of services and of what runs once.
+    pub fn containers(&self) -> impl Iterator<Item = &ServiceUnit> {
+        let hooks = self.pre_deploy.iter().chain(&self.post_deploy);
+        self.services
+            .iter()
+            .chain(hooks.map(|hook| &hook.container))
+    }
 }
 
 /// Where a release goes.
@@ -237,6 +270,37 @@ pub struct Traffic {
     pub drain: Duration,
     /// One client stays with one container.
     pub sticky: bool,
+    /// Which requests to the published ports are the service's; all of them where empty.
+    #[serde(default)]
+    pub routes: Vec<Route>,
+    /// The name of a secret with a certificate, its chain and its key as PEM: TLS ends at the proxy,
+    /// on the published ports.
+    #[serde(default)]
+    pub tls: Option<String>,
+    /// The service is told the client's address by the PROXY protocol, version 2.
+    #[serde(default)]
+    pub proxy_protocol: bool,
+    /// A page with the status 503 is what requests get instead of the service.
+    #[serde(default)]
+    pub maintenance: bool,
+}
+
+/// Requests that are a service's. What is there has to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Route {
+    /// Those for this host, in small letters.
+    pub host: Option<String>,
+    /// Those whose path is this one or begins with it and a `/`: absolute, without a `/` at its end
+    /// unless it is nothing else.
+    pub path: Option<String>,
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.host.as_deref().unwrap_or("*");
+        let path = self.path.as_deref().unwrap_or_default();
+        write!(f, "{host}{path}")
+    }
 }
 
 impl Default for Traffic {
@@ -246,6 +310,10 @@ impl Default for Traffic {
             app_protocol: AppProtocol::default(),
             drain: Duration::from_secs(60),
             sticky: false,
+            routes: Vec::new(),
+            tls: None,
+            proxy_protocol: false,
+            maintenance: false,
         }
     }
 }

@@ -6,24 +6,31 @@ use super::Place;
 use crate::diag::Diagnostic;
 use crate::plan::Cx;
 use crate::spec::{At, Scalar};
-use crate::unit::{PortMapping, Protocol};
+use crate::unit::{PortMapping, Protocol, Route};
 
-/// Published ports: `[[address:]host:]container[/protocol]`.
+/// Published ports.
 pub(super) fn ports(
     cx: &mut Cx<'_>,
     place: &Place<'_>,
     all: Option<&Vec<At<Scalar>>>,
+    routes: &[Route],
 ) -> Vec<PortMapping> {
     let engine = place
         .environment
         .and_then(|environment| environment.engine.clone());
-    let who = format!("{}.{}", place.at.step, place.at.name.value);
+    let who = format!("{}.{}", place.at.owner.step, place.at.name.value);
     let mut ports = Vec::new();
     for at in all.into_iter().flatten() {
         let Some(text) = cx.literal(at) else { continue };
         match port(&text) {
             Ok(port) => {
-                cx.claim_port(engine.as_deref().unwrap_or(""), &port, &who, &at.span);
+                cx.claim_port(
+                    engine.as_deref().unwrap_or(""),
+                    &port,
+                    routes,
+                    &who,
+                    &at.span,
+                );
                 ports.push(port);
             }
             Err(message) => cx.fault(
@@ -35,7 +42,8 @@ pub(super) fn ports(
     ports
 }
 
-fn port(text: &str) -> Result<PortMapping, String> {
+/// A port as it is written: `[[address:]host:]container[/protocol]`.
+pub(super) fn port(text: &str) -> Result<PortMapping, String> {
     let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = match protocol {
         "tcp" => Protocol::Tcp,

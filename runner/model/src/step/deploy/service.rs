@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Place, mounts};
+use super::fit::{self, Fit};
+use super::{Place, bounds, mounts, security, traffic, update};
 use crate::diag::Diagnostic;
 use crate::plan::Cx;
-use crate::spec::ServiceSpec;
+use crate::spec::{At, ServiceSpec};
 use crate::step::services::{self, health};
-use crate::unit::{Limits, Restart, ServiceUnit, Traffic, UpdatePlan};
+use crate::unit::{Limits, Restart, ServiceUnit};
 
 /// Docker's own grace.
-const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// Lowers a service; `all` are the names of the release's.
 pub(super) fn lower<'n>(
@@ -19,9 +20,23 @@ pub(super) fn lower<'n>(
     spec: &ServiceSpec,
     all: impl Iterator<Item = &'n str> + Clone,
 ) -> Option<ServiceUnit> {
-    let common = services::lower(cx, &place.at, &spec.keys(), Limits::SERVICE, all);
-    strategy(cx, spec);
+    let mut common = services::lower(cx, &place.at, &spec.keys(), Limits::SERVICE, all);
+    bounds::lower(cx, &place.at, spec, &mut common.limits);
+    security::lower(cx, spec, &mut common.security);
+    let strategy = update::strategy(cx, spec);
+    let replicas = update::replicas(cx, spec);
+    let update = update::lower(cx, place, spec, strategy);
+    update::ends_in_time(cx, place, spec, &update, replicas);
+    let traffic = traffic::lower(cx, place, spec, strategy);
+    let ports = mounts::ports(cx, place, spec.ports.as_ref(), &traffic.routes);
     let volumes = crate::step::volumes::volumes(cx, spec.volumes.as_ref(), &common.tmpfs);
+    let fit = Fit {
+        strategy,
+        volumes: &volumes,
+        ports: &ports,
+        traffic: &traffic,
+    };
+    fit::check(cx, place, spec, &fit);
     let restart = [
         ("no", Restart::No),
         ("always", Restart::Always),
@@ -45,8 +60,8 @@ pub(super) fn lower<'n>(
         tmpfs: common.tmpfs,
         secrets: common.secrets,
         volumes,
-        ports: mounts::ports(cx, place, spec.ports.as_ref()),
-        networks: networks(cx, place, spec),
+        ports,
+        networks: networks(cx, place, spec.networks.as_ref()),
         healthcheck: spec
             .healthcheck
             .as_ref()
@@ -55,30 +70,22 @@ pub(super) fn lower<'n>(
         depends_on: common.depends_on,
         labels: cx.labels(spec.labels.as_ref()),
         stop_grace_period: grace.unwrap_or(GRACE),
-        replicas: 1,
-        update: UpdatePlan::default(),
-        traffic: Traffic::default(),
+        replicas,
+        update,
+        traffic,
         image: common.image?,
     };
     Some(unit)
 }
 
-fn strategy(cx: &mut Cx<'_>, spec: &ServiceSpec) {
-    let later = "it is not supported by this version, which has `recreate`";
-    let refused = [("blue-green", later), ("rolling", later), ("canary", later)];
-    if let Some(at) = &spec.strategy {
-        cx.word("strategy", at, &[("recreate", ())], &refused);
-    }
-    if let Some(at) = spec.replicas.as_ref().filter(|at| at.value != 1) {
-        let message = format!("`replicas` cannot be {}", at.value);
-        let fault = Diagnostic::error(message, at.span.clone());
-        cx.fault(fault.help("more than one is not supported by this version"));
-    }
-}
-
-fn networks(cx: &mut Cx<'_>, place: &Place<'_>, spec: &ServiceSpec) -> Vec<String> {
+/// Names of the environment's networks.
+pub(super) fn networks(
+    cx: &mut Cx<'_>,
+    place: &Place<'_>,
+    all: Option<&Vec<At<String>>>,
+) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for at in cx.literals(spec.networks.as_ref()) {
+    for at in cx.literals(all) {
         if let Some(environment) = place.environment
             && !environment.networks.contains_key(&at.value)
         {

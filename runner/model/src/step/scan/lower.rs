@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Gate;
 use crate::diag::Diagnostic;
 use crate::image::ImageSource;
-use crate::plan::{Cx, Tools, TrivyDb};
+use crate::plan::{Cx, Scanner, TrivyDb};
 use crate::quantity::show_duration;
 use crate::results::Severity;
 use crate::spec::ScanSpec;
@@ -41,7 +41,7 @@ pub(crate) fn lower(
     cx: &mut Cx<'_>,
     id: &str,
     spec: &ScanSpec,
-    tools: Option<&Tools>,
+    scanner: Option<&Scanner>,
     timeout: Duration,
 ) -> Option<Lowered> {
     let at = cx.required(spec.image.as_ref(), &["steps", id, "scan", "image"]);
@@ -51,10 +51,10 @@ pub(crate) fn lower(
         severity: severity(cx, id, spec),
         ignore_unfixed: spec.ignore_unfixed.as_ref().is_some_and(|at| at.value),
     };
-    let (image, tools) = (image?, tools?);
+    let (image, scanner) = (image?, scanner?);
     let span = at.map(|at| at.span.clone()).unwrap_or_default();
     let images = vec![(image.clone(), span)];
-    let unit = Unit::Container(Box::new(container(image, &scanners, tools, timeout)));
+    let unit = Unit::Container(Box::new(container(image, &scanners, scanner, timeout)));
     Some(Lowered {
         kind: StepKind::Scan(gate),
         unit,
@@ -109,7 +109,7 @@ fn severity(cx: &mut Cx<'_>, id: &str, spec: &ScanSpec) -> Vec<Severity> {
 fn container(
     image: ImageSource,
     scanners: &[&str],
-    tools: &Tools,
+    scanner: &Scanner,
     timeout: Duration,
 ) -> ContainerUnit {
     let input = format!("{INPUT}/{ARCHIVE}");
@@ -137,9 +137,9 @@ fn container(
     ];
     let database = scanners
         .contains(&"vuln")
-        .then(|| database(&tools.trivy_db));
+        .then(|| database(&scanner.trivy_db));
     ContainerUnit {
-        image: ImageSource::Name(Text::literal(&tools.trivy)),
+        image: ImageSource::Name(Text::literal(&scanner.trivy)),
         command: Command::Exec(arguments.map(str::to_owned).into()),
         environment: variables(OUTPUT, timeout)
             .into_iter()
@@ -150,8 +150,8 @@ fn container(
         user: Some(USER.into()),
         network: Network::None,
         security: Security {
-            cap_add: Vec::new(),
             read_only: true,
+            ..Security::default()
         },
         limits: Limits {
             memory: Some(MEMORY),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Home, Place, health};
+use super::{Home, Owner, Place, health};
 use crate::diag::Diagnostic;
 use crate::plan::Cx;
 use crate::spec::{At, HealthcheckSpec, StepServiceSpec};
@@ -14,6 +14,7 @@ pub(in crate::step) fn lower(
     step: &str,
     services: &BTreeMap<At<String>, StepServiceSpec>,
 ) -> Option<Vec<StepService>> {
+    let owner = Owner { step, bases: &[] };
     let mut written: Vec<(&At<String>, &StepServiceSpec)> = services.iter().collect();
     written.sort_by_key(|(name, _)| name.span.start);
     let all = services.keys().map(At::as_str);
@@ -22,7 +23,7 @@ pub(in crate::step) fn lower(
         cx.name("a service", name);
         let place = Place {
             home: Home::Step,
-            step,
+            owner,
             name,
         };
         units.push(service(cx, &place, spec, all.clone()));
@@ -31,7 +32,7 @@ pub(in crate::step) fn lower(
         .iter()
         .map(|(name, spec)| (*name, spec.depends_on.as_ref()));
     let written: Vec<_> = written.collect();
-    super::in_order(cx, Home::Step, step, &written, units)
+    super::in_order(cx, Home::Step, owner, &written, units)
 }
 
 fn service<'n>(
@@ -87,6 +88,7 @@ fn healthcheck(
 /// What the file relaxes of a service's default sealing, in words.
 pub(in crate::step) fn relaxations(service: &StepService) -> Vec<String> {
     super::relaxations(
+        super::Home::Step,
         &service.name,
         &service.security,
         &service.limits,

@@ -28,7 +28,7 @@ pub(in crate::step) fn lower(
         (Some(said), None) => test(cx, place, said),
         (None, None) if inherits => Some(Vec::new()),
         (None, None) => {
-            cx.required(None::<&()>, &place.path(&["healthcheck", "test"]));
+            place.required(cx, None::<&()>, &["healthcheck", "test"]);
             None
         }
     };

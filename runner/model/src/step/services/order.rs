@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Home;
+use super::{Home, Owner};
 use crate::diag::Diagnostic;
 use crate::graph;
 use crate::plan::Cx;
@@ -48,7 +48,7 @@ type Written<'s> = (&'s At<String>, Option<&'s DependsOnSpec>);
 pub(in crate::step) fn in_order<U: Ordered>(
     cx: &mut Cx<'_>,
     home: Home,
-    step: &str,
+    owner: Owner<'_>,
     written: &[Written<'_>],
     mut services: Vec<Option<U>>,
 ) -> Option<Vec<U>> {
@@ -70,7 +70,7 @@ pub(in crate::step) fn in_order<U: Ordered>(
         Ok(order) => order,
         Err(circles) => {
             for circle in circles {
-                let fault = circle_fault(cx, home, step, written, &circle);
+                let fault = circle_fault(cx, home, owner, written, &circle);
                 cx.fault(fault);
             }
             return None;
@@ -82,7 +82,7 @@ pub(in crate::step) fn in_order<U: Ordered>(
         .collect();
     let ordered = ordered?;
     for service in &ordered {
-        check_health_of_needs(cx, home, step, service, &ordered);
+        check_health_of_needs(cx, home, owner, service, &ordered);
     }
     Some(ordered)
 }
@@ -90,7 +90,7 @@ pub(in crate::step) fn in_order<U: Ordered>(
 fn circle_fault(
     cx: &Cx<'_>,
     home: Home,
-    step: &str,
+    owner: Owner<'_>,
     written: &[Written<'_>],
     circle: &[usize],
 ) -> Diagnostic {
@@ -120,7 +120,7 @@ fn circle_fault(
         Some((span, format!("`{from}` depends on `{to}`")))
     });
     let Some((span, text)) = labels.next() else {
-        return Diagnostic::error(message, cx.key_span(&home.table(step)));
+        return Diagnostic::error(message, owner.key_span(cx, home, &[]));
     };
     labels.fold(
         Diagnostic::error(message, span).says(text),
@@ -129,10 +129,10 @@ fn circle_fault(
 }
 
 /// A service that waits for another's health would wait for ever if that one has no check.
-fn check_health_of_needs<U: Ordered>(
+pub(in crate::step) fn check_health_of_needs<U: Ordered>(
     cx: &mut Cx<'_>,
     home: Home,
-    step: &str,
+    owner: Owner<'_>,
     service: &U,
     all: &[U],
 ) {
@@ -141,9 +141,8 @@ fn check_health_of_needs<U: Ordered>(
         let other = all.iter().find(|other| other.name() == need.service);
         let off = other.and_then(|other| other.healthcheck());
         if off.is_some_and(|check| check.test == ["NONE"]) {
-            let mut path = home.table(step);
-            path.extend([service.name(), "depends_on", &need.service]);
-            let span = cx.key_span(&path);
+            let key = [service.name(), "depends_on", &need.service];
+            let span = owner.key_span(cx, home, &key);
             let message = format!("`{}` has its health check turned off", need.service);
             let fault = Diagnostic::error(message, span).says("it would never be healthy");
             cx.fault(fault.help("wait for `service_started`, or give it a `healthcheck`"));
