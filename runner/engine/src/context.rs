@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hoist_model::diag::{list, near};
 use hoist_model::event::EventKind;
@@ -76,6 +77,8 @@ pub struct UnitContext {
     pub secrets: Arc<Secrets>,
     /// Logins of `[registries]`.
     pub logins: Arc<Vec<Login>>,
+    /// How long a deploy waits for another one to the same environment.
+    pub lock_wait: Duration,
     /// What must be undone should this process die.
     pub undo: UndoList,
     /// Labels for every object that this run puts on the engine.
@@ -175,6 +178,14 @@ impl Made {
         Self {
             rerun,
             ..Self::default()
+        }
+    }
+
+    /// Nothing yet, for images of another engine in the same run.
+    pub(crate) fn elsewhere(&self, engine: Option<String>) -> Self {
+        Self {
+            images: ImageCache::of(engine),
+            ..Self::beside(self.rerun.clone())
         }
     }
 

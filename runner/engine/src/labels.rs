@@ -23,7 +23,8 @@ pub const CACHE: &str = "dev.hoist.cache";
 pub const ENVIRONMENT: &str = "dev.hoist.environment";
 /// The service of a deployed object.
 pub const SERVICE: &str = "dev.hoist.service";
-/// What an object is for: `service`, `secrets`, `data`, `network`, [`LOCK`].
+/// What an object is for: `service`, `proxy`, `hook`, `secrets`, `data`, `network`, `state`,
+/// `holder`, [`LOCK`].
 pub const ROLE: &str = "dev.hoist.role";
 /// The role of what keeps two deploys to an environment apart.
 pub const LOCK: &str = "lock";
@@ -35,6 +36,8 @@ pub const SEQUENCE: &str = "dev.hoist.sequence";
 pub const REPLICA: &str = "dev.hoist.replica";
 /// The fixed address of a deployed container in its environment's network.
 pub const ADDRESS: &str = "dev.hoist.address";
+/// What a proxy's container owns: a port of the host, or a service's name.
+pub const GATE: &str = "dev.hoist.gate";
 /// The image's name as people know it.
 pub const IMAGE: &str = "dev.hoist.image";
 /// The digest of the image's config.

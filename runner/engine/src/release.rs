@@ -4,51 +4,77 @@
 //! The truth is on the engine: all that is known of an environment is read from the labels of its
 //! objects, so another machine or a lost run folder changes nothing. Where someone must approve, the
 //! lock is not held while they think, and what they approved of is all that is done; a release that
-//! is in place already needs none. The strategy is `recreate`; a service publishes its own ports. Refused here: to touch what lacks the environment's labels, to
-//! build or to send images, and to remove data.
+//! is in place already needs none. What comes in goes through proxies, which are led from one
+//! generation to the next and never replaced. Refused here: to touch what lacks the environment's
+//! labels, to build, and to remove data.
 
 mod approve;
 mod bare;
+mod diagnose;
 mod down;
+mod events;
+mod gate;
 mod health;
+mod history;
+mod instances;
+mod journal;
 mod lock;
+mod logs;
 mod make;
 mod mend;
 mod names;
 mod perform;
 mod plan;
 mod ports;
+mod preflight;
 mod prepare;
+mod proxy;
 mod read;
+mod record;
+mod restart;
 pub(crate) mod secrets;
 mod settings;
 mod state;
+mod stats;
 mod status;
 mod subnet;
 mod target;
 #[cfg(test)]
 mod tests;
+mod wish;
+mod words;
 
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use hoist_model::event::{EventKind, Question, ReleasedService};
+use hoist_model::event::{EventKind, Question};
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason, Fallback, Trouble};
-use hoist_model::unit::ReleaseUnit;
+use hoist_model::unit::{FailureAction, ReleaseUnit};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::backend::{BackendError, BackendErrorKind};
 use crate::context::{Stop, UnitContext};
+pub(crate) use journal::image as proxy_of;
+use journal::{Intent, Journal, Known};
 pub(crate) use lock::Lock;
 pub(crate) use names::Place;
 use perform::{Failed, Failure, Performer, Progress};
-use plan::{Change, Program};
-use prepare::Prepared;
+use prepare::All;
 use state::Deployed;
 use target::Target;
+use wish::Wish;
 
+pub use diagnose::{Diagnosis, WantedPort, diagnose, free_disk};
 pub use down::{Removed, down};
+pub use events::Events;
+pub use history::{History, ReleaseEnd, ReleaseEntry, ReleaseService, history};
+pub use instances::{NotFound, running};
+pub use lock::{LOCK_WAIT, LockHolder, Unlocked, unlock};
+pub use logs::{LogLine, Logs, LogsOf};
+pub use restart::{NotRestarted, Restart, restart};
+pub use stats::usage;
 pub use status::{DeployedService, ps};
 
 /// Executes the unit: puts the release in place, or leads back to what was before.
@@ -62,33 +88,58 @@ pub async fn execute(context: &UnitContext, _step: &PlannedStep, unit: &ReleaseU
 async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), FailureReason> {
     let place = Place::new(&context.plan.name, &unit.environment.name);
     // Nothing is touched yet: it can be broken off anywhere.
-    let prepared = async {
+    let found = async {
         let target = Target::connect(context, unit.environment.engine.as_deref()).await?;
-        let services = prepare::services(context, &target, unit).await?;
-        Ok((target, services))
+        let history = record::read(&target, &place).await?;
+        let wish = wish::wish(unit, &history, &place)?;
+        Ok((target, history, wish))
     };
-    let (target, services) = tokio::select! {
+    let (target, history, wish) = tokio::select! {
         biased;
         _ = context.stopped(Stop::Grace) => return Err(stopped()),
-        prepared = prepared => prepared?,
+        found = found => found?,
     };
-    let Some(first) = services.values().next() else {
-        return Ok(());
+    let all = tokio::select! {
+        biased;
+        _ = context.stopped(Stop::Grace) => return Err(stopped()),
+        all = prepare::all(context, &target, &wish.unit, wish.restored.clone()) => all,
     };
-    if is_in_place(context, &place, &target, unit, &services).await {
+    let all = match all {
+        Ok(all) => all,
+        Err(missing) => {
+            return Err(all_problems(&target, &place, &history, &wish.unit, missing).await);
+        }
+    };
+    if all.services.is_empty() {
         return Ok(());
     }
-    let image = &first.image.image.id;
+    let release = Release {
+        context,
+        place: &place,
+        target: &target,
+        wish: &wish,
+        all: &all,
+    };
+    if release.is_in_place().await {
+        return Ok(());
+    }
     let mut approved = None;
     loop {
         context.phase(format!("waiting for the lock of {}", place.environment));
         let stop = context.stopped(Stop::Grace);
-        let lock = match Lock::take(&target.backend, &place, image, &context.labels, stop).await {
+        let (labels, wait) = (&context.labels, context.lock_wait);
+        let lock = Lock::take(&target.backend, &place, &all.proxy, labels, wait, stop);
+        let lock = match lock.await {
             Ok(lock) => lock,
             Err(_) if *context.stop.borrow() > Stop::No => return Err(stopped()),
             Err(trouble) => return Err(FailureReason::Surroundings(trouble)),
         };
-        let result = release_locked(context, &place, &target, unit, &services, &approved).await;
+        let result = release.locked(&lock, &approved).await;
+        if !lock.held() {
+            let message = format!("the lock of {} was lost meanwhile", place.environment);
+            let hint = "someone removed it, or the engine was restarted: see `hoist ps`".to_owned();
+            context.warn(message, Some(hint));
+        }
         if let Err(error) = lock.release().await {
             let message = format!("the lock of {} is left over: {error}", place.environment);
             context.warn(message, Some("the end of the run tries again".to_owned()));
@@ -100,43 +151,30 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     }
 }
 
-/// Whether the release is in place and well as it is, which is told then. There is nothing from which
-/// another deploy would have to be kept, so no lock is taken: what another one does comes after this.
-/// Whatever else is found is left to who has the lock, and looks again.
-async fn is_in_place(
-    context: &UnitContext,
-    place: &Place,
+/// What is missing for a release, with all else that stands in its way.
+async fn all_problems(
     target: &Target,
+    place: &Place,
+    history: &Known,
     unit: &ReleaseUnit,
-    services: &BTreeMap<String, Prepared<'_>>,
-) -> bool {
-    let Ok(deployed) = read::read(target.backend.as_ref(), place).await else {
-        return false;
-    };
-    let is_whole = mend::mend(&deployed) == mend::Mending::default();
-    if !is_whole || prepare::check_networks(place, &deployed, unit).is_err() {
-        return false;
+    mut missing: Vec<FailureReason>,
+) -> FailureReason {
+    let backend = target.backend.as_ref();
+    if let Ok(deployed) = read::read(backend, place, history).await
+        && let Ok(findings) = preflight::look(backend, place, &deployed, unit).await
+    {
+        missing.extend(findings.problems);
     }
-    let Ok(wanted) = prepare::wanted(target, &deployed, unit, services).await else {
-        return false;
-    };
-    let program = plan::recreate(&deployed, &wanted);
-    let mut actions = program.forward.iter().chain(&program.afterwards);
-    if !actions.all(|action| matches!(action, plan::Action::AwaitHealthy(_))) {
-        return false;
-    }
-    let well = deployed.generations.iter();
-    let well = well.map(|deployed| health::is_well(target.backend.as_ref(), &deployed.id));
-    if !join_all(well).await.into_iter().all(|well| well) {
-        return false;
-    }
-    let sequence = deployed.sequence() + 1;
-    for line in changes(&deployed, &program, unit, sequence) {
-        context.output.line(&line).await;
-    }
-    let performer = performer(context, place, target, unit, services, &deployed, sequence);
-    announce(&performer, &program).await;
-    true
+    preflight::failure(place, missing).unwrap_or_else(stopped)
+}
+
+/// All that a release is made with.
+struct Release<'a> {
+    context: &'a UnitContext,
+    place: &'a Place,
+    target: &'a Target,
+    wish: &'a Wish,
+    all: &'a All<'a>,
 }
 
 /// What a look at an environment came to.
@@ -188,179 +226,239 @@ async fn ask(context: &UnitContext, question: Question) -> Result<String, Failur
     Ok(digest)
 }
 
-async fn release_locked(
-    context: &UnitContext,
-    place: &Place,
-    target: &Target,
-    unit: &ReleaseUnit,
-    services: &BTreeMap<String, Prepared<'_>>,
-    approved: &Option<String>,
-) -> Result<Came, FailureReason> {
-    let backend = target.backend.as_ref();
-    let read = async || {
-        let deployed = read::read(backend, place).await;
-        deployed.map_err(|error| surroundings("what is deployed cannot be read", &error))
-    };
-    let mut deployed = read().await?;
-    // Counted with what a cut-off release left, whose names a reaper may still be removing.
-    let sequence = deployed.sequence() + 1;
-    let mut mending = performer(context, place, target, unit, services, &deployed, sequence);
-    if mend_first(&mut mending).await? {
-        deployed = read().await?;
-    }
-
-    prepare::check_networks(place, &deployed, unit).map_err(FailureReason::Configuration)?;
-    let wanted = prepare::wanted(target, &deployed, unit, services).await?;
-    let program = plan::recreate(&deployed, &wanted);
-    let running = backend.list_containers(&[]).await;
-    let running = running
-        .map_err(|error| surroundings("the engine's containers cannot be listed", &error))?;
-    prepare::check_ports(unit, &program, &running).map_err(FailureReason::Surroundings)?;
-    let lines = changes(&deployed, &program, unit, sequence);
-    let question = approve::question(place, &unit.environment, &program, &wanted, &lines);
-    let question = question.filter(|_| unit.environment.approval);
-    let open = question.filter(|question| approved.as_ref() != Some(&question.digest));
-    // Once, whether someone has to read it before or not.
-    if approved.is_none() || open.is_some() {
-        for line in &lines {
-            context.output.line(line).await;
-        }
-    }
-    if let Some(question) = open {
-        return Ok(Came::Question(question));
-    }
-
-    let mut performer = performer(context, place, target, unit, services, &deployed, sequence);
-    performer.adopt_networks().map_err(|why| {
-        FailureReason::Configuration(
-            Trouble::new("the environment's networks cannot be used").cause(why),
-        )
-    })?;
-    performer.run(&program).await.map_err(reason)?;
-    announce(&performer, &program).await;
-    Ok(Came::Done)
-}
-
-fn performer<'a>(
-    context: &'a UnitContext,
-    place: &'a Place,
-    target: &'a Target,
-    unit: &'a ReleaseUnit,
-    services: &'a BTreeMap<String, Prepared<'a>>,
-    deployed: &'a Deployed,
-    sequence: u64,
-) -> Performer<'a> {
-    Performer {
-        context,
-        target,
-        place,
-        deployed,
-        services,
-        network_plans: &unit.environment.networks,
-        release: Uuid::now_v7(),
-        sequence,
-        healthy_within: unit.healthy_within,
-        progress: Progress::default(),
-    }
-}
-
-/// Puts right what a deploy that was cut off left behind; whether there was anything.
-async fn mend_first(performer: &mut Performer<'_>) -> Result<bool, FailureReason> {
-    let mending = mend::mend(performer.deployed);
-    for note in &mending.notes {
-        performer
-            .context
-            .warn(format!("an earlier deploy was cut off: {note}"), None);
-    }
-    for action in &mending.actions {
-        match performer.perform(action).await {
-            Ok(()) => {}
-            // One that will not start is replaced or started again by the release itself.
-            Err(failure) if matches!(action, plan::Action::Start(_)) => {
-                performer.context.warn(failure.to_string(), None);
-            }
-            Err(failure) => {
-                let what = "what an earlier deploy left behind cannot be put right";
-                let trouble = Trouble::new(what).cause(failure.to_string());
-                return Err(FailureReason::Surroundings(trouble));
-            }
-        }
-    }
-    Ok(!mending.actions.is_empty())
-}
-
-/// What is about to happen, the downtime included.
-fn changes(
-    deployed: &Deployed,
-    program: &Program,
-    unit: &ReleaseUnit,
-    sequence: u64,
-) -> Vec<String> {
-    let services = unit.services.iter().map(|service| &service.name);
-    let known = services.filter_map(|service| {
-        Some(match program.changes.get(service)? {
-            Change::New => format!("{service} is new in release {sequence}"),
-            Change::Unchanged(_) => format!("{service} did not change and is left running"),
-            Change::Stopped(_) => format!("{service} did not change and is started again"),
-            Change::Recreated { old, why } => {
-                let before = deployed.generation(old).map_or(0, |old| old.sequence);
-                format!(
-                    "{service} is replaced, {why}: release {sequence} after {before}; it is down meanwhile"
-                )
-            }
-        })
-    });
-    let gone = program.afterwards.iter().filter_map(|action| match action {
-        plan::Action::Remove(plan::Which::Old(id)) => {
-            let old = deployed.generation(id)?;
-            let wanted = program.changes.contains_key(&old.service);
-            (!wanted).then(|| format!("{} is no longer wanted and removed", old.service))
-        }
-        _ => None,
-    });
-    known.chain(gone).collect()
-}
-
-/// Tells what is in place now.
-async fn announce(performer: &Performer<'_>, program: &Program) {
-    for (service, change) in &program.changes {
-        let (id, unchanged, release) = match change {
-            Change::New | Change::Recreated { .. } => {
-                let Some(id) = performer.progress.made.get(service) else {
-                    continue;
-                };
-                (id, false, performer.sequence)
-            }
-            Change::Unchanged(id) | Change::Stopped(id) => {
-                let before = performer
-                    .deployed
-                    .generation(id)
-                    .map_or(0, |old| old.sequence);
-                (id, matches!(change, Change::Unchanged(_)), before)
-            }
+impl Release<'_> {
+    /// Whether the release is in place and well as it is, which is told then. There is nothing from
+    /// which another deploy would have to be kept, so no lock is taken: what another one does comes
+    /// after this. Whatever else is found is left to who has the lock, and looks again.
+    async fn is_in_place(&self) -> bool {
+        let backend = self.target.backend.as_ref();
+        let Ok(history) = record::read(self.target, self.place).await else {
+            return false;
         };
-        // The release is in place whether the engine still answers or not.
-        let found = performer.target.backend.inspect_container(id).await;
-        let found = found.ok().flatten();
-        if !unchanged && found.as_ref().is_some_and(|info| info.health.is_none()) {
-            performer.context.warn(
-                format!("{service} has no health check: it counts as healthy because it runs"),
-                Some("give it a `healthcheck` in pipeline.toml".to_owned()),
+        let Ok(deployed) = read::read(backend, self.place, &history).await else {
+            return false;
+        };
+        let is_whole = history.open().is_none() && mend::mend(&deployed).is_nothing();
+        let networks = preflight::own_networks(self.place, &deployed, self.all.unit);
+        if !is_whole || !networks.is_empty() {
+            return false;
+        }
+        let sequence = next(&history, &deployed);
+        let Ok(goal) = prepare::goal(self.target, &deployed, self.all, sequence).await else {
+            return false;
+        };
+        let program = plan::plan(&deployed, &goal);
+        if !program.is_in_place() {
+            return false;
+        }
+        let current = goal
+            .services
+            .iter()
+            .flat_map(|want| deployed.current(&want.name));
+        let well = current.map(|old| health::is_well(backend, &old.id));
+        if !join_all(well).await.into_iter().all(|well| well) {
+            return false;
+        }
+        for line in words::changes(&deployed, &program, &goal) {
+            self.context.output.line(&line).await;
+        }
+        let performer = self.performer(&deployed, sequence);
+        words::announce(&performer, &program).await;
+        true
+    }
+
+    async fn locked(&self, lock: &Lock, approved: &Option<String>) -> Result<Came, FailureReason> {
+        let (context, place, target) = (self.context, self.place, self.target);
+        let backend = target.backend.as_ref();
+        let (mut journal, history) =
+            Journal::read(&target.backend, place)
+                .await
+                .map_err(|error| {
+                    surroundings("the history of the environment cannot be read", &error)
+                })?;
+        let read = async |history: &Known| {
+            let deployed = read::read(backend, place, history).await;
+            deployed.map_err(|error| surroundings("what is deployed cannot be read", &error))
+        };
+        let mut deployed = read(&history).await?;
+        // Counted with what a cut-off release left, whose names a reaper may still be removing.
+        let sequence = next(&history, &deployed);
+        if let Some(mended) = self
+            .mend_first(&mut journal, &history, &deployed, sequence)
+            .await?
+        {
+            deployed = read(&history).await?;
+            deployed.serving = mended;
+            deployed.ended = sequence - 1;
+        }
+
+        let findings = preflight::look(backend, place, &deployed, self.all.unit).await;
+        let findings =
+            findings.map_err(|error| surroundings("the engine cannot be looked at", &error))?;
+        if let Some(reason) = preflight::failure(place, findings.problems) {
+            return Err(reason);
+        }
+        let goal = prepare::goal(target, &deployed, self.all, sequence).await?;
+        let program = plan::plan(&deployed, &goal);
+        let lines = words::changes(&deployed, &program, &goal);
+        let environment = &self.all.unit.environment;
+        let question = approve::question(place, environment, &program, &goal, &lines);
+        let question = question.filter(|_| environment.approval);
+        let open = question.filter(|question| approved.as_ref() != Some(&question.digest));
+        // Once, whether someone has to read it before or not.
+        if approved.is_none() || open.is_some() {
+            for (message, hint) in findings.warnings {
+                context.warn(message, hint);
+            }
+            for line in &lines {
+                context.output.line(line).await;
+            }
+        }
+        if let Some(question) = open {
+            return Ok(Came::Question(question));
+        }
+
+        let mut performer = self.performer(&deployed, sequence);
+        performer.lock = Some(lock);
+        performer.adopt_networks().map_err(|why| {
+            FailureReason::Configuration(
+                Trouble::new("the environment's networks cannot be used").cause(why),
+            )
+        })?;
+        if program.is_in_place() {
+            performer.run(&program).await.map_err(reason)?;
+            words::announce(&performer, &program).await;
+            return Ok(Came::Done);
+        }
+        let intent = self.intent(&performer, lines);
+        let begun = journal.begin(&self.all.proxy, &intent).await;
+        begun.map_err(|error| surroundings("the release cannot be written down", &error))?;
+        let result = performer.run(&program).await;
+        let outcome = record::outcome(&performer, &program, &result);
+        if let Err(error) = journal.end(&outcome).await {
+            let hint = "the next command finds out how the release ended".to_owned();
+            context.warn(
+                format!("the end of the release is not written down: {error}"),
+                Some(hint),
             );
         }
-        let ports = found.iter().flat_map(|info| &info.ports);
-        let ports = ports.map(|port| status::published(port)).collect();
-        performer.context.events.send(EventKind::ServiceReleased {
-            step: performer.context.id(),
-            service: ReleasedService {
-                environment: performer.place.environment.clone(),
-                service: service.clone(),
-                release,
-                unchanged,
-                ports,
-            },
-        });
+        result.map_err(reason)?;
+        words::announce(&performer, &program).await;
+        Ok(Came::Done)
     }
+
+    fn performer<'p>(&'p self, deployed: &'p Deployed, sequence: u64) -> Performer<'p> {
+        Performer {
+            context: self.context,
+            target: self.target,
+            place: self.place,
+            deployed,
+            services: &self.all.services,
+            hooks: &self.all.hooks,
+            lock: None,
+            proxy: &self.all.proxy,
+            failure_action: failure_action(self.all.unit),
+            network_plans: &self.all.unit.environment.networks,
+            release: Uuid::now_v7(),
+            sequence,
+            healthy_within: self.all.unit.healthy_within,
+            progress: Progress::default(),
+        }
+    }
+
+    fn intent(&self, performer: &Performer<'_>, lines: Vec<String>) -> Intent {
+        let services = self.all.unit.services.iter();
+        let services = services.filter_map(|service| self.all.services.get(&service.name));
+        Intent {
+            release: performer.release,
+            sequence: performer.sequence,
+            action: self.wish.deed.clone(),
+            at: Timestamp::now(),
+            by: record::by(),
+            run: Some(self.context.run),
+            services: services.map(record::record).collect(),
+            hooks: self
+                .all
+                .unit
+                .pre_deploy
+                .iter()
+                .map(|hook| hook.container.name.clone())
+                .collect(),
+            actions: lines,
+            gates: Vec::new(),
+            forced: false,
+        }
+    }
+
+    /// Puts right what a deploy that was cut off left behind. Gives what serves by then, where there
+    /// was anything.
+    async fn mend_first(
+        &self,
+        journal: &mut Journal,
+        history: &Known,
+        deployed: &Deployed,
+        sequence: u64,
+    ) -> Result<Option<BTreeMap<String, u64>>, FailureReason> {
+        let context = self.context;
+        let backend = self.target.backend.as_ref();
+        let hooks = perform::hooks::left_over(backend, self.place).await;
+        let hooks = hooks.map_err(|error| surroundings("hooks cannot be listed", &error))?;
+        for name in &hooks {
+            context.warn(
+                format!("an earlier deploy was cut off in {name}: it came to its end"),
+                None,
+            );
+        }
+        let mending = mend::mend(deployed);
+        for note in &mending.notes {
+            context.warn(format!("an earlier deploy was cut off: {note}"), None);
+        }
+        if mending.is_nothing() && history.open().is_none() {
+            return Ok(None);
+        }
+        let mut performer = self.performer(deployed, sequence);
+        for action in &mending.actions {
+            match performer.perform(action).await {
+                Ok(()) => {}
+                // One that will not start is replaced or started again by the release itself.
+                Err(failure)
+                    if matches!(
+                        action,
+                        plan::Action::Start(_) | plan::Action::AwaitHealthy(_)
+                    ) =>
+                {
+                    context.warn(failure.to_string(), None);
+                }
+                Err(failure) => {
+                    let what = "what an earlier deploy left behind cannot be put right";
+                    let trouble = Trouble::new(what).cause(failure.to_string());
+                    return Err(FailureReason::Surroundings(trouble));
+                }
+            }
+        }
+        if let Some(open) = history.open() {
+            let outcome = record::cut_off(open, mending.serving.clone(), hooks);
+            let ended = journal.end(&outcome).await;
+            ended.map_err(|error| surroundings("the history cannot be written", &error))?;
+        }
+        Ok(Some(mending.serving))
+    }
+}
+
+/// Where one service is to stay as it is, all are.
+fn failure_action(unit: &ReleaseUnit) -> FailureAction {
+    let mut services = unit.services.iter();
+    let pauses = services.any(|one| one.update.failure_action == FailureAction::Pause);
+    if pauses {
+        FailureAction::Pause
+    } else {
+        FailureAction::Rollback
+    }
+}
+
+/// The number of the next release.
+fn next(history: &Known, deployed: &Deployed) -> u64 {
+    history.sequence().max(deployed.sequence()) + 1
 }
 
 fn surroundings(what: &str, error: &BackendError) -> FailureReason {

@@ -49,6 +49,8 @@ pub struct RunRequest {
     pub fail_fast: bool,
     /// How long the run may take, where bounded.
     pub timeout: Option<Duration>,
+    /// How long a deploy waits for another one to the same environment.
+    pub lock_wait: Duration,
     /// Who is told of what happens. They are finished from the last to the first, so that the first
     /// can show what those after it could not write.
     pub reporters: Vec<Box<dyn Reporter>>,

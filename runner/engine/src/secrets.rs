@@ -9,7 +9,7 @@ use std::path::Path;
 
 use hoist_model::plan::{Plan, SecretSource};
 use hoist_model::reason::Trouble;
-use hoist_model::redact::Redactor;
+use hoist_model::redact::{Redactor, Unmaskable};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::backend::Login;
@@ -53,14 +53,27 @@ impl Secrets {
             Ok(redactor) if troubles.is_empty() => Ok(Self { values, redactor }),
             Ok(_) => Err(troubles),
             Err(error) => {
-                troubles.push(
-                    Trouble::new("the secrets cannot all be masked at once")
-                        .cause(error.to_string())
-                        .hint("use fewer or shorter secrets"),
-                );
+                troubles.push(too_many(error));
                 Err(troubles)
             }
         }
+    }
+
+    /// Masks those of the plan's secrets that can be read here, for output that a deploy printed
+    /// with them. What cannot be read cannot be masked, and is no error.
+    ///
+    /// # Errors
+    /// When they cannot all be masked at once.
+    pub fn known(
+        plan: &Plan,
+        root: &Path,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Redactor, Trouble> {
+        let sources = plan.secrets.iter();
+        let known =
+            sources.filter_map(|(name, source)| read(name, Some(source), root, environment).ok());
+        let known: Vec<SecretString> = known.collect();
+        Redactor::new(known.iter().map(|value| value.expose_secret())).map_err(too_many)
     }
 
     /// The value of a secret of the plan.
@@ -94,6 +107,12 @@ impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
     }
+}
+
+fn too_many(error: Unmaskable) -> Trouble {
+    Trouble::new("the secrets cannot all be masked at once")
+        .cause(error.to_string())
+        .hint("use fewer or shorter secrets")
 }
 
 fn read(
@@ -273,6 +292,20 @@ mod tests {
             );
         }
         assert!(!format!("{troubles:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_known_is_masked_and_the_rest_is_no_error() {
+        let mut plan = plan(&[]);
+        plan.secrets = [
+            ("token", environment("TOKEN")),
+            ("absent", environment("NOT_SET")),
+        ]
+        .map(|(name, source)| (name.to_owned(), source))
+        .into();
+        let variables = BTreeMap::from([("TOKEN".to_owned(), "correct horse".to_owned())]);
+        let redactor = Secrets::known(&plan, Path::new("/"), &variables).unwrap();
+        assert_eq!(redactor.redact("it is correct horse."), "it is ***.");
     }
 
     #[test]

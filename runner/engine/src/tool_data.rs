@@ -7,9 +7,10 @@ mod folder;
 mod update;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use hoist_model::ignore::IgnoreFile;
 use hoist_model::reason::Trouble;
 use hoist_model::unit::{ContainerUnit, ToolData, ToolDataSource};
 use tokio::time::Instant;
@@ -101,10 +102,7 @@ pub(crate) async fn ready(
 
 /// The data of a folder of this machine.
 pub(crate) fn folder(context: &UnitContext, folder: &str) -> ContextFolder {
-    ContextFolder {
-        path: context.root.join(folder),
-        ignore: Arc::default(),
-    }
+    ContextFolder::new(context.root.join(folder), IgnoreFile::default())
 }
 
 /// What identifies the data that a tool would be given now; `None` where it would be brought up to

@@ -8,7 +8,7 @@ use hoist_model::gc::Item;
 
 use crate::backend::BackendErrorKind as Kind;
 use crate::labels;
-use crate::release::{Lock, Place};
+use crate::release::{LOCK_WAIT, Lock, Place, proxy_of};
 
 use super::Scope;
 use super::find::{half_gone, is_superseded, runs_elsewhere};
@@ -87,7 +87,11 @@ pub(super) async fn release(scope: &Scope<'_>, id: &str) -> Result<(), String> {
     let place = Place::new(&scope.plan.name, environment.map_or("", String::as_str));
     let now = backend.info().await.map_or(0, |info| info.time);
     let asking = labels::of_command(&scope.plan.name, now);
-    let lock = Lock::take(backend, &place, &found.image, &asking, ready(())).await;
+    let proxy = proxy_of(backend.as_ref(), &place).await;
+    let image = proxy
+        .map_err(|error| error.to_string())?
+        .unwrap_or(found.image);
+    let lock = Lock::take(backend, &place, &image, &asking, LOCK_WAIT, ready(())).await;
     let lock = lock.map_err(|trouble| trouble.what)?;
     let removed = under_lock(scope, id).await;
     lock.release().await.map_err(|error| error.to_string())?;

@@ -118,6 +118,8 @@ impl Bench {
         let id = self.engine.create_container(&spec).await.unwrap();
         if start {
             self.engine.start_container(&id).await.unwrap();
+            // What ends at once has ended.
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
@@ -376,6 +378,9 @@ async fn only_stopped_containers_of_earlier_releases_go() {
         let mut all = labels(service, sequence).to_vec();
         all.push((labels::RELEASE, &old));
         bench.container(name, "base", &all, true).await;
+    }
+    for name in ["web-1", "web-3", "db-1"] {
+        bench.engine.wait_container(name).await.unwrap();
     }
     let id = |name: &str| {
         let all = bench.engine.containers();

@@ -7,7 +7,7 @@ use hoist_model::event::Question;
 use hoist_model::unit::EnvironmentPlan;
 
 use super::names::Place;
-use super::plan::{Action, Program, Wanted};
+use super::plan::{Action, Goal, Program};
 use super::settings::hash_network;
 
 /// Changes whenever what is hashed does.
@@ -20,11 +20,10 @@ pub(super) fn question(
     place: &Place,
     environment: &EnvironmentPlan,
     program: &Program,
-    wanted: &[Wanted],
+    goal: &Goal,
     lines: &[String],
 ) -> Option<Question> {
-    let touched =
-        |action: &&Action| !matches!(action, Action::AwaitHealthy(_) | Action::SetRestart(..));
+    let touched = |action: &&Action| !action.only_looks();
     let actions = program.forward.iter().chain(&program.afterwards);
     let actions: Vec<&Action> = actions.filter(touched).collect();
     if actions.is_empty() {
@@ -39,7 +38,7 @@ pub(super) fn question(
     add(&place.project);
     add(&place.environment);
     add(environment.engine.as_deref().unwrap_or_default());
-    for want in wanted {
+    for want in &goal.services {
         add(&want.name);
         add(want.config_digest.as_ref().unwrap_or(&want.image));
         add(&want.config_hash);

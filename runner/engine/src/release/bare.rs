@@ -1,5 +1,5 @@
-//! A container that is made for what it holds and never started: a lock's name, a volume to be
-//! filled.
+//! Containers that do no work: one that is made for what it holds and never started, such as a
+//! volume to be filled, and one that only waits for its input's end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use hoist_model::unit::{Limits, Restart, Security};
 use tokio::time::sleep;
 
-use crate::backend::{Attachment, Backend, BackendError, ContainerSpec, Labels, Logs};
+use crate::backend::{Attachment, Backend, BackendError, ContainerSpec, Input, Labels, Logs};
 
-/// How often a removal is tried, and the pause between.
-const TRIES: usize = 3;
-const PAUSE: Duration = Duration::from_millis(500);
+/// How often what must not fail is tried, and the pause between.
+pub(crate) const TRIES: usize = 3;
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
 
 /// The least that a container can be.
 pub(crate) fn bare(name: &str, image: &str, labels: Labels) -> ContainerSpec {
@@ -37,7 +37,27 @@ pub(crate) fn bare(name: &str, image: &str, labels: Labels) -> ContainerSpec {
         logs: Logs::Discard,
         stop_grace_period: None,
         stop_signal: None,
-        terminal: false,
+        input: Input::None,
+    }
+}
+
+/// A container that runs until its input ends. An image of the proxy surely has nothing else but the
+/// proxy, which reads a file to its end before it says a word of it.
+pub(crate) fn waiting(name: &str, image: &str, labels: Labels, input: Input) -> ContainerSpec {
+    let command = ["haproxy", "-c", "-f", "/dev/stdin"];
+    ContainerSpec {
+        entrypoint: Some(Vec::new()),
+        command: Some(command.map(str::to_owned).to_vec()),
+        // Whose the input is.
+        user: Some("0:0".to_owned()),
+        security: Security {
+            read_only: true,
+            ..Security::default()
+        },
+        // It holds nothing that a grace would save, and as the first process it heeds no other.
+        stop_signal: Some("SIGKILL".to_owned()),
+        input,
+        ..bare(name, image, labels)
     }
 }
 

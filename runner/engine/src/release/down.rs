@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use hoist_model::reason::Trouble;
 
-use super::lock::Lock;
-use super::names::{NETWORK, Place};
+use super::journal::{self, Known};
+use super::lock::{LOCK_WAIT, Lock};
+use super::names::{HOOK, NETWORK, PROXY, Place, SECRETS};
 use super::read::read;
 use super::state::{Deployed, Generation, Life, dependents_first};
 use crate::backend::{Backend, BackendError, Labels};
@@ -14,19 +15,20 @@ use crate::backend::{Backend, BackendError, Labels};
 /// What was taken away, by the engine's names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
-    /// Containers of services.
+    /// Containers of services, of what leads to them, and of what held the history.
     pub containers: Vec<String>,
     /// Networks.
     pub networks: Vec<String>,
-    /// Volumes with data.
+    /// Volumes with data, and the one with the history.
     pub volumes: Vec<String>,
-    /// Volumes with data that were left.
+    /// Those of them that were left.
     pub kept: Vec<String>,
 }
 
 /// Removes what is deployed in an environment: services, each before those that it needs and with
-/// its own grace, their secrets, and networks; with `volumes` its data too. `labels` are those of
-/// whoever asks, for the lock. Where nothing is deployed there is nothing to do.
+/// its own grace, their secrets, and networks; with `volumes` its data and its history too. `labels` are
+/// those of whoever asks, for the lock; `proxy` is an image that has the proxy, for the lock where no
+/// history is held. Where nothing is deployed there is nothing to do.
 ///
 /// # Errors
 /// When another deploy is under way, or the engine would not; what is left can be removed by calling
@@ -36,19 +38,29 @@ pub async fn down(
     project: &str,
     environment: &str,
     volumes: bool,
+    proxy: &str,
     labels: &Labels,
 ) -> Result<Removed, Trouble> {
     let place = Place::new(project, environment);
     let reading = |error: BackendError| error.trouble("what is deployed cannot be read");
-    let deployed = read(backend.as_ref(), &place).await.map_err(reading)?;
-    // A lock needs some image; without a container there is none at hand, nor a service to protect.
-    let lock = match deployed.generations.first() {
-        Some(any) => Some(Lock::take(backend, &place, &any.image, labels, pending::<()>()).await?),
-        None => None,
+    let deployed = read(backend.as_ref(), &place, &Known::default()).await;
+    let deployed = deployed.map_err(reading)?;
+    let image = journal::image(backend.as_ref(), &place).await;
+    let image = image.map_err(reading)?;
+    let lock = match image.as_deref() {
+        // There is no service to protect.
+        None if deployed.generations.is_empty() => None,
+        image => {
+            let image = image.unwrap_or(proxy);
+            let stopped = pending::<()>();
+            Some(Lock::take(backend, &place, image, labels, LOCK_WAIT, stopped).await?)
+        }
     };
     let result = async {
-        // Read again: a deploy may have ended between.
-        let deployed = read(backend.as_ref(), &place).await.map_err(reading)?;
+        let history = Known::default();
+        let deployed = read(backend.as_ref(), &place, &history)
+            .await
+            .map_err(reading)?;
         remove(backend.as_ref(), &place, &deployed, volumes).await
     }
     .await;
@@ -79,9 +91,20 @@ async fn remove(
         backend.remove_container(&old.id).await.map_err(failed)?;
         removed.containers.push(old.name.clone());
     }
-    for secrets in &deployed.secrets {
-        let gone = backend.remove_volume(secrets).await;
-        gone.map_err(|error| error.trouble(what("volume", secrets)))?;
+    for role in [PROXY, HOOK] {
+        let found = backend.list_containers(&place.filter(role)).await;
+        for other in found.map_err(|error| error.trouble("containers cannot be listed"))? {
+            let gone = backend.remove_container(&other.id).await;
+            gone.map_err(|error| error.trouble(what("container", &other.name)))?;
+            removed.containers.push(other.name);
+        }
+    }
+    for role in [SECRETS, PROXY, HOOK] {
+        let found = backend.list_volumes(&place.filter(role)).await;
+        for volume in found.map_err(|error| error.trouble("volumes cannot be listed"))? {
+            let gone = backend.remove_volume(&volume.name).await;
+            gone.map_err(|error| error.trouble(what("volume", &volume.name)))?;
+        }
     }
     let networks = backend.list_networks(&place.filter(NETWORK)).await;
     for network in networks.map_err(|error| error.trouble("networks cannot be listed"))? {
@@ -101,5 +124,28 @@ async fn remove(
             removed.kept.push(volume.clone());
         }
     }
+    remove_history(backend, place, volumes, &mut removed).await?;
     Ok(removed)
+}
+
+async fn remove_history(
+    backend: &dyn Backend,
+    place: &Place,
+    volumes: bool,
+    removed: &mut Removed,
+) -> Result<(), Trouble> {
+    let failed = |error: BackendError| {
+        error.trouble(format!(
+            "the history of {} cannot be removed",
+            place.environment
+        ))
+    };
+    let held = journal::remove(backend, place, volumes).await;
+    let held = held.map_err(failed)?;
+    removed.containers.extend(held.container);
+    match volumes {
+        true => removed.volumes.extend(held.volume),
+        false => removed.kept.extend(held.volume),
+    }
+    Ok(())
 }

@@ -148,7 +148,7 @@ fn probe(info: &ContainerInfo) -> String {
 }
 
 /// The last lines that a container printed; nothing where the engine does not tell.
-async fn tail(backend: &dyn Backend, id: &str) -> String {
+pub(crate) async fn tail(backend: &dyn Backend, id: &str) -> String {
     let chunks = backend.logs(id, Some(LINES)).await.unwrap_or_default();
     let bytes: Vec<u8> = chunks
         .iter()

@@ -1,78 +1,125 @@
-//! Keeps two deploys to one environment apart: a container with a fixed name that is never started,
-//! since an engine gives a name once.
+//! Keeps two deploys to one environment apart: a running container with a fixed name, since an engine
+//! gives a name once, whose input its owner holds. It ends with its owner, however that dies, and
+//! whether it runs is all that counts: an owner is neither asked nor guessed at.
 //!
 //! It carries its run's labels, so the end of a run, or its reaper, takes it away after all else was
-//! put right. A sweep spares it: it would take it from under a reaper that is still at work. Where
-//! the reaper died too, whoever comes next takes it over, but only from an owner that is provably
-//! gone.
+//! put right. A sweep spares it: it would take it from under a reaper that is still at work. Whoever
+//! comes next and finds it dead gives that reaper a moment, and then removes it by its ID, since the
+//! name may be another's by then.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_model::reason::Trouble;
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::bare::{bare, discard};
+use super::bare::{discard, waiting};
 use super::names::Place;
-use crate::backend::{Backend, BackendError, BackendErrorKind, Labels};
+use crate::backend::{
+    Backend, BackendError, BackendErrorKind, ContainerInfo, ContainerSpec, HeldInput, Input, Labels,
+};
 use crate::labels::{self, LOCK};
-use crate::owner::{self, Owner};
-use crate::sweep::is_left_over;
+use crate::owner::Owner;
 
-/// How long a lock is waited for: as long as the reaper of a run that was killed takes to put its
-/// environment right, and more.
-const WAIT: Duration = Duration::from_secs(10);
+/// How long a lock is waited for unless something else is said: as long as a small deploy takes.
+pub const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// How long a dead owner's reaper has to put things right and take the lock away.
+const REAPING: Duration = Duration::from_secs(3);
+/// How long an owner may take from making its lock to starting it.
+const STARTING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The right to change an environment.
+/// The right to change an environment. Gone with this value, and with this process.
 pub(crate) struct Lock {
     backend: Arc<dyn Backend>,
     id: String,
+    input: HeldInput,
 }
 
 impl Lock {
-    /// Takes the lock; waits for it unless `stopped` ends. `image` is any image on the engine,
-    /// `labels` are those of the run that asks.
+    /// Takes the lock; waits for it so long, unless `stopped` ends. `image` is the engine's ID of an
+    /// image that has the proxy, `labels` are those of the run that asks.
     pub(crate) async fn take(
         backend: &Arc<dyn Backend>,
         place: &Place,
         image: &str,
         labels: &Labels,
+        wait: Duration,
         stopped: impl Future,
     ) -> Result<Self, Trouble> {
         let mut stopped = pin!(stopped);
         let name = place.lock();
         let mut all = labels.clone();
         all.extend(place.labels(LOCK));
-        let spec = bare(&name, image, all);
-        let what = || format!("the lock of {} cannot be taken", place.environment);
-        let mut until = Instant::now() + WAIT;
+        let spec = waiting(&name, image, all, Input::Held);
+        let failed = |error: BackendError| {
+            error.trouble(format!("the lock of {} cannot be taken", place.environment))
+        };
+        let until = Instant::now() + wait;
+        let mut suspect = Suspect::default();
         loop {
-            match backend.create_container(&spec).await {
-                Ok(id) => {
-                    let backend = Arc::clone(backend);
-                    return Ok(Self { backend, id });
-                }
-                Err(error) if error.kind == BackendErrorKind::Conflict => {}
-                Err(error) => return Err(error.trouble(what())),
+            if let Some(lock) = Self::create(backend, &spec).await.map_err(failed)? {
+                return Ok(lock);
             }
-            if Instant::now() >= until {
-                let Some(dead) = dead_holder(backend.as_ref(), place).await else {
-                    return Err(held(backend.as_ref(), place, &name).await);
-                };
-                // By its ID: whoever else takes it over at this moment has another.
-                discard(backend.as_ref(), &dead)
-                    .await
-                    .map_err(|error| error.trouble(what()))?;
-                until = Instant::now() + WAIT;
+            let found = look(backend.as_ref(), place).await.map_err(failed)?;
+            if let Some(found) = &found {
+                require(place, found)?;
+            }
+            let trouble = match &found {
+                Some(found) if suspect.is_dead(found) => {
+                    discard(backend.as_ref(), &found.id).await.map_err(failed)?;
+                    continue;
+                }
+                // As good as free, as long as that does not go on for ever.
+                None => (Instant::now() >= until + STARTING).then(|| busy(place)),
+                Some(found) if patience(found).is_some() => None,
+                Some(found) => (Instant::now() >= until).then(|| held(place, found)),
+            };
+            if let Some(trouble) = trouble {
+                return Err(trouble);
             }
             tokio::select! {
                 biased;
-                _ = &mut stopped => return Err(held(backend.as_ref(), place, &name).await),
+                _ = &mut stopped => return Err(found.map_or_else(|| busy(place), |found| held(place, &found))),
                 () = sleep(PAUSE) => {}
             }
         }
+    }
+
+    /// Makes the lock and starts it, unless someone else has the name.
+    async fn create(
+        backend: &Arc<dyn Backend>,
+        spec: &ContainerSpec,
+    ) -> Result<Option<Self>, BackendError> {
+        let id = match backend.create_container(spec).await {
+            Ok(id) => id,
+            Err(error) if error.kind == BackendErrorKind::Conflict => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let started = async {
+            let input = backend.hold_input(&id).await?;
+            backend.start_container(&id).await.map(|()| input)
+        };
+        match started.await {
+            Ok(input) => {
+                let backend = Arc::clone(backend);
+                Ok(Some(Self { backend, id, input }))
+            }
+            // It took so long that another took the lock for dead.
+            Err(error) if error.kind == BackendErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let _ = discard(backend.as_ref(), &id).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The lock is still held. To be asked before each thing that others would see: someone may have
+    /// removed it, or the engine was restarted.
+    pub(crate) fn held(&self) -> bool {
+        !self.input.ended().is_cancelled()
     }
 
     /// Gives the lock back.
@@ -81,138 +128,185 @@ impl Lock {
     }
 }
 
-/// The lock's ID, if its owner is provably gone.
-async fn dead_holder(backend: &dyn Backend, place: &Place) -> Option<String> {
-    let holder = backend
-        .inspect_container(&place.lock())
-        .await
-        .ok()
-        .flatten()?;
-    let now = backend.info().await.map_or(0, |info| info.time);
-    let dead = is_left_over(&holder.labels, &Owner::here(), now, owner::look);
-    (place.owns(&holder.labels, LOCK) && dead).then_some(holder.id)
+/// A lock that does not run, and since when it is seen so.
+#[derive(Default)]
+struct Suspect(Option<(String, Instant)>);
+
+impl Suspect {
+    /// The lock did not run for as long as it may.
+    fn is_dead(&mut self, found: &ContainerInfo) -> bool {
+        let Some(patience) = patience(found) else {
+            self.0 = None;
+            return false;
+        };
+        match &self.0 {
+            Some((id, since)) if *id == found.id => since.elapsed() >= patience,
+            _ => {
+                self.0 = Some((found.id.clone(), Instant::now()));
+                false
+            }
+        }
+    }
 }
 
-async fn held(backend: &dyn Backend, place: &Place, name: &str) -> Trouble {
-    let environment = &place.environment;
-    let what = format!("another deploy to {environment} is under way");
-    let holder = backend.inspect_container(name).await.ok().flatten();
-    let Some(holder) = holder else {
-        return Trouble::new(what).hint("try again");
-    };
-    if !place.owns(&holder.labels, LOCK) {
-        return Trouble::new(format!("{environment} cannot be locked"))
+/// How long a lock may stay as it is before it counts as dead; `None` where it lives.
+fn patience(found: &ContainerInfo) -> Option<Duration> {
+    match found.status.as_str() {
+        "created" => Some(STARTING),
+        "exited" | "dead" | "removing" => Some(REAPING),
+        _ => None,
+    }
+}
+
+async fn look(backend: &dyn Backend, place: &Place) -> Result<Option<ContainerInfo>, BackendError> {
+    backend.inspect_container(&place.lock()).await
+}
+
+/// Someone has the lock of an environment and lives.
+pub(crate) async fn is_held(backend: &dyn Backend, place: &Place) -> Result<bool, BackendError> {
+    let found = look(backend, place).await?;
+    Ok(found.is_some_and(|found| place.owns(&found.labels, LOCK) && patience(&found).is_none()))
+}
+
+/// What has the name is this environment's lock.
+fn require(place: &Place, found: &ContainerInfo) -> Result<(), Trouble> {
+    if place.owns(&found.labels, LOCK) {
+        return Ok(());
+    }
+    let name = place.lock();
+    Err(
+        Trouble::new(format!("{} cannot be locked", place.environment))
             .cause(format!(
                 "a container called {name} is there and is not hoist's lock for it"
             ))
-            .hint("rename that container, or the project or the environment");
-    }
-    let run = holder
-        .labels
-        .get(labels::RUN)
-        .map_or("unknown", String::as_str);
-    let owner = holder
-        .labels
-        .get(labels::OWNER)
-        .map_or("unknown", String::as_str);
-    Trouble::new(what)
-        .cause(format!("the run {run} holds its lock (owner {owner})"))
+            .hint("rename that container, or the project or the environment"),
+    )
+}
+
+fn busy(place: &Place) -> Trouble {
+    let environment = &place.environment;
+    Trouble::new(format!("another deploy to {environment} is under way")).hint("try again")
+}
+
+fn held(place: &Place, found: &ContainerInfo) -> Trouble {
+    let environment = &place.environment;
+    Trouble::new(format!("another deploy to {environment} is under way"))
+        .cause(format!("{} has its lock", LockHolder::read(found)))
         .hint(format!(
-            "wait for it; if its machine is gone, `docker rm {name}` frees the lock"
+            "wait for it, as long as --lock-wait says; `hoist unlock {environment} --force` takes its lock from it"
         ))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fake::FakeBackend;
+/// Who has, or had, an environment's lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockHolder {
+    /// The run.
+    pub run: String,
+    /// Its process, in words.
+    pub owner: String,
+    /// Since when, by the engine's clock; absent where it never began.
+    pub since: Option<Timestamp>,
+}
 
-    fn engine() -> (FakeBackend, Arc<dyn Backend>) {
-        let engine = FakeBackend::new();
-        engine.add_image("base");
-        (engine.clone(), Arc::new(engine))
-    }
-
-    async fn take(backend: &Arc<dyn Backend>, run: &str, owner: &str) -> Result<Lock, Trouble> {
-        let labels = Labels::from([
-            (labels::RUN.to_owned(), run.to_owned()),
-            (labels::OWNER.to_owned(), owner.to_owned()),
-        ]);
-        let place = Place::new("shop", "staging");
-        Lock::take(
-            backend,
-            &place,
-            "base",
-            &labels,
-            std::future::pending::<()>(),
-        )
-        .await
-    }
-
-    fn here() -> String {
-        Owner::here().to_string()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_of_two_has_it_and_the_other_is_told_who() {
-        let (_, backend) = engine();
-        let lock = take(&backend, "first", &here()).await.expect("free");
-        let trouble = take(&backend, "second", &here()).await.err().expect("held");
-        assert_eq!(trouble.what, "another deploy to staging is under way");
-        assert!(
-            trouble
-                .cause
-                .is_some_and(|cause| cause.contains("the run first"))
-        );
-        lock.release().await.expect("given back");
-        take(&backend, "second", &here()).await.expect("free again");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_is_waited_for() {
-        let (_, backend) = engine();
-        let lock = take(&backend, "first", &here()).await.expect("free");
-        let waiting = tokio::spawn({
-            let backend = Arc::clone(&backend);
-            async move { take(&backend, "second", &here()).await.map(|_| ()) }
-        });
-        sleep(Duration::from_secs(2)).await;
-        lock.release().await.expect("given back");
-        waiting.await.expect("no panic").expect("its turn");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_from_an_owner_that_is_provably_gone_it_is_taken_over() {
-        let dead = Owner {
-            pid: u32::MAX,
-            ..Owner::here()
+impl LockHolder {
+    fn read(found: &ContainerInfo) -> Self {
+        let label = |key: &str| found.labels.get(key).cloned().unwrap_or_default();
+        let since = found.started_at.parse::<Timestamp>().ok();
+        Self {
+            run: label(labels::RUN),
+            owner: in_words(&label(labels::OWNER), &Owner::here()),
+            // An engine says year 1 of one that never started.
+            since: since.filter(|since| *since > Timestamp::UNIX_EPOCH),
         }
-        .to_string();
-        for (owner, taken) in [
-            (dead.as_str(), true),
-            ("elsewhere/x/1/2/3", false),
-            ("", false),
-        ] {
-            let (engine, backend) = engine();
-            let _lost = take(&backend, "first", owner).await.expect("free");
-            let start = Instant::now();
-            assert_eq!(
-                take(&backend, "second", &here()).await.is_ok(),
-                taken,
-                "{owner}"
-            );
-            assert!(start.elapsed() >= WAIT, "its reaper may be at work");
-            assert_eq!(engine.containers().len(), 1);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_foreign_container_of_that_name_is_said_and_left() {
-        let (engine, backend) = engine();
-        let foreign = bare("hoist-lock-shop-staging", "base", Labels::new());
-        backend.create_container(&foreign).await.expect("created");
-        let trouble = take(&backend, "x", &here()).await.err().expect("taken");
-        assert_eq!(trouble.what, "staging cannot be locked");
-        assert_eq!(engine.containers().len(), 1);
     }
 }
+
+impl std::fmt::Display for LockHolder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { run, owner, since } = self;
+        write!(f, "run {run} ({owner}")?;
+        match since {
+            Some(since) => write!(f, ", since {})", since.strftime("%F %T UTC")),
+            None => f.write_str(")"),
+        }
+    }
+}
+
+fn in_words(owner: &str, here: &Owner) -> String {
+    let Ok(Owner { machine, pid, .. }) = owner.parse::<Owner>() else {
+        return "a process that is not known".to_owned();
+    };
+    match machine.as_str() {
+        "" => format!("process {pid} of a machine that is not known"),
+        same if same == here.machine => format!("process {pid} of this machine"),
+        other => format!("process {pid} of the machine {other}"),
+    }
+}
+
+/// What became of a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlocked {
+    /// There was none.
+    Free,
+    /// It was left over from a run that is dead, and is gone.
+    Dead(LockHolder),
+    /// It was taken from a run that may still be at work.
+    Taken(LockHolder),
+}
+
+/// Frees an environment's lock where its owner is dead, and with `force` where it lives. A run that
+/// lives stops before it does anything else that others would see.
+///
+/// # Errors
+/// When the owner lives and nothing is forced, or the engine would not.
+pub async fn unlock(
+    backend: &dyn Backend,
+    project: &str,
+    environment: &str,
+    force: bool,
+) -> Result<Unlocked, Trouble> {
+    let place = Place::new(project, environment);
+    let failed =
+        |error: BackendError| error.trouble(format!("the lock of {environment} cannot be freed"));
+    let Some(first) = look(backend, &place).await.map_err(failed)? else {
+        return Ok(Unlocked::Free);
+    };
+    require(&place, &first)?;
+    if !force {
+        await_death(backend, &place, &first.id).await?;
+    }
+    // By its ID: whoever else takes the lock at this moment has another.
+    discard(backend, &first.id).await.map_err(failed)?;
+    let holder = LockHolder::read(&first);
+    Ok(match patience(&first) {
+        None => Unlocked::Taken(holder),
+        Some(_) => Unlocked::Dead(holder),
+    })
+}
+
+/// Waits until a lock is dead for sure, or gone.
+async fn await_death(backend: &dyn Backend, place: &Place, id: &str) -> Result<(), Trouble> {
+    let environment = &place.environment;
+    let mut suspect = Suspect::default();
+    loop {
+        let found = look(backend, place).await.map_err(|error| {
+            error.trouble(format!("the lock of {environment} cannot be looked at"))
+        })?;
+        let Some(found) = found else {
+            return Ok(());
+        };
+        if patience(&found).is_none() {
+            let what = format!("the lock of {environment} is held");
+            let who = format!("{} has it and is alive", LockHolder::read(&found));
+            let hint = "--force takes it from that run, which then stops";
+            return Err(Trouble::new(what).cause(who).hint(hint));
+        }
+        if found.id != id || suspect.is_dead(&found) {
+            return Ok(());
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,21 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use hoist_model::unit::{Command, Restart};
+use hoist_model::unit::{Command, Protocol, Restart};
 use ipnet::Ipv4Net;
 use uuid::Uuid;
 
-use super::names::{DATA, NETWORK, Place, REPLICA, SECRETS, SERVICE};
+use super::gate;
+use super::names::{DATA, NETWORK, Place, SECRETS, SERVICE};
 use super::perform::{Failure, Performer, failed};
-use super::plan::{Action, Which};
+use super::plan::{Action, Slot, Which};
 use super::prepare::Prepared;
 use super::secrets;
 use super::settings::hash_network;
-use super::state::write_addresses;
+use super::state::{Generation, write_addresses};
 use super::subnet::{Layout, free_subnet};
 use crate::backend::{
-    Attachment, BackendError, BackendErrorKind, ContainerSpec, Endpoint, Labels, Logs, Mount,
-    NetworkSpec,
+    Attachment, BackendError, BackendErrorKind, ContainerSpec, Endpoint, Input, Labels, Logs,
+    Mount, NetworkSpec,
 };
 use crate::labels;
 use crate::reaper::Undo;
@@ -28,7 +29,7 @@ const SUBNETS: usize = 32;
 
 /// A network that this release uses.
 pub(crate) struct LiveNetwork {
-    id: String,
+    pub(crate) id: String,
     layout: Layout,
     /// Fixed addresses that are some container's, running or not.
     taken: BTreeSet<Ipv4Addr>,
@@ -77,13 +78,13 @@ impl Performer<'_> {
             };
             match self.target.backend.create_network(&spec).await {
                 Ok(id) => {
-                    let engine = self.target.engine.clone();
-                    let undo = Undo::RemoveNetwork {
-                        engine,
-                        network: id.clone(),
-                    };
-                    self.hold(Action::RemoveNetwork(name.to_owned()), undo)
-                        .await;
+                    if self.reaper_takes_back_all() {
+                        let engine = self.target.engine.clone();
+                        let network = id.clone();
+                        let undo = Undo::RemoveNetwork { engine, network };
+                        self.hold(Action::RemoveNetwork(name.to_owned()), undo)
+                            .await;
+                    }
                     let network = LiveNetwork {
                         id,
                         layout,
@@ -123,8 +124,9 @@ impl Performer<'_> {
         let volume = self.place.object(name);
         let mut labels = self.place.labels(DATA);
         labels.insert(labels::NAME.to_owned(), name.to_owned());
-        self.new_volume(&volume, &labels, Action::RemoveVolume(name.to_owned()))
-            .await
+        let voided_by = Action::RemoveVolume(name.to_owned());
+        let undo = self.reaper_takes_back_all();
+        self.new_volume(&volume, &labels, voided_by, undo).await
     }
 
     /// Removes a volume that this release made.
@@ -136,11 +138,12 @@ impl Performer<'_> {
         Ok(())
     }
 
-    async fn new_volume(
+    pub(crate) async fn new_volume(
         &mut self,
         volume: &str,
         labels: &Labels,
         voided_by: Action,
+        undo: bool,
     ) -> Result<(), Failure> {
         let failed = |error| failed(format!("creating the volume {volume}"))(error);
         let backend = &self.target.backend;
@@ -153,15 +156,12 @@ impl Performer<'_> {
             return Err(failed(taken("volume", volume)));
         }
         self.progress.attempted.insert(volume.to_owned());
-        let engine = self.target.engine.clone();
-        self.hold(
-            voided_by,
-            Undo::RemoveVolume {
-                engine,
-                volume: volume.to_owned(),
-            },
-        )
-        .await;
+        if undo {
+            let engine = self.target.engine.clone();
+            let volume = volume.to_owned();
+            self.hold(voided_by, Undo::RemoveVolume { engine, volume })
+                .await;
+        }
         self.target
             .backend
             .create_volume(volume, labels)
@@ -169,14 +169,14 @@ impl Performer<'_> {
             .map_err(failed)
     }
 
-    pub(crate) async fn create(&mut self, service: &str) -> Result<(), Failure> {
-        let Some(prepared) = self.services.get(service) else {
+    pub(crate) async fn create(&mut self, slot: &Slot) -> Result<(), Failure> {
+        let Some(prepared) = self.services.get(&slot.service) else {
             return Ok(());
         };
+        let service = &slot.service;
         self.context.phase(format!("creating {service}"));
         let failed = |error| failed(format!("creating {service}"))(error);
-        let name = self.place.container(service, self.sequence);
-        let volume = self.place.secrets(service, self.sequence);
+        let name = self.place.container(slot);
         let backend = self.target.backend.clone();
         if backend
             .inspect_container(&name)
@@ -186,85 +186,127 @@ impl Performer<'_> {
         {
             return Err(failed(taken("container", &name)));
         }
-        let voided_by = Action::Remove(Which::New(service.to_owned()));
-        let version = Uuid::new_v4().to_string();
-        if !prepared.values.is_empty() {
-            let mut labels = self.labels(SECRETS, service);
-            labels.insert(labels::SECRETS_VERSION.to_owned(), version.clone());
-            self.new_volume(&volume, &labels, voided_by.clone()).await?;
-            let image = &prepared.image.image.id;
-            let filled = secrets::fill(
-                self.context,
-                backend.as_ref(),
-                &volume,
-                image,
-                prepared.unit.user.as_deref(),
-                &prepared.unit.secrets,
-            )
-            .await;
-            filled.map_err(failed)?;
-        }
-        let addresses = self.addresses(service).map_err(failed)?;
+        let addresses = self.addresses(slot).map_err(failed)?;
         let mut spec = spec(prepared, self.place, &addresses, &self.progress.networks);
         spec.name.clone_from(&name);
-        spec.labels.extend(self.labels(SERVICE, service));
+        spec.labels.extend(self.labels(SERVICE, slot));
         spec.labels
             .insert(labels::ADDRESS.to_owned(), write_addresses(&addresses));
-        if !prepared.values.is_empty() {
+        if !prepared.unit.secrets.is_empty() {
+            let volume = self.secrets_of(slot, prepared).await?;
             spec.mounts.push(secrets::mount(&volume, true));
-            spec.labels
-                .insert(labels::SECRETS_VERSION.to_owned(), version);
         }
         self.progress.attempted.insert(name.clone());
-        let engine = self.target.engine.clone();
-        self.hold(
-            voided_by,
-            Undo::RemoveContainer {
+        if self.reaper_takes_back(service) {
+            let engine = self.target.engine.clone();
+            let undo = Undo::RemoveContainer {
                 engine,
                 container: name,
-            },
-        )
-        .await;
+            };
+            let voided_by = Action::Remove(Which::New(slot.clone()));
+            self.hold(voided_by, undo).await;
+        }
         let id = backend.create_container(&spec).await.map_err(failed)?;
-        self.progress.made.insert(service.to_owned(), id);
+        for bound in backend.dropped_bounds(&id, &spec).await.map_err(failed)? {
+            let message = format!("this engine cannot hold `{bound}`: {service} runs without it");
+            self.context.warn(message, None);
+        }
+        self.progress.made.insert(slot.clone(), id);
+        self.progress.addresses.insert(slot.clone(), addresses);
         Ok(())
     }
 
-    /// Removes what this release made for a service.
-    pub(crate) async fn remove_new(&mut self, service: &str) -> Result<(), Failure> {
-        let name = self.place.container(service, self.sequence);
-        if self.progress.attempted.contains(&name) {
+    /// The volume with the secrets of a generation, made with the first container of it.
+    async fn secrets_of(
+        &mut self,
+        slot: &Slot,
+        prepared: &Prepared<'_>,
+    ) -> Result<String, Failure> {
+        let service = &slot.service;
+        let siblings = self.deployed.of(service, slot.sequence);
+        if let Some(volume) = siblings.iter().find_map(|old| old.secrets.clone()) {
+            return Ok(volume);
+        }
+        let volume = self.place.secrets(service, slot.sequence);
+        if self.progress.attempted.contains(&volume) {
+            return Ok(volume);
+        }
+        let mut labels = self.labels(SECRETS, slot);
+        labels.insert(
+            labels::SECRETS_VERSION.to_owned(),
+            Uuid::new_v4().to_string(),
+        );
+        let undo = self.reaper_takes_back(service);
+        let voided_by = Action::Remove(Which::New(slot.clone()));
+        self.new_volume(&volume, &labels, voided_by, undo).await?;
+        let filled = secrets::fill(
+            self.context,
+            self.target.backend.as_ref(),
+            &volume,
+            &prepared.image.image.id,
+            prepared.unit.user.as_deref(),
+            &prepared.unit.secrets,
+        )
+        .await;
+        filled.map_err(failed(format!("creating {service}")))?;
+        Ok(volume)
+    }
+
+    /// Removes what this release made in a place.
+    pub(crate) async fn remove_new(&mut self, slot: &Slot) -> Result<(), Failure> {
+        let name = self.place.container(slot);
+        if self.progress.attempted.remove(&name) {
             // By name: a creation that broke off may have made one whose ID never arrived.
             let removed = self.target.backend.remove_container(&name).await;
-            removed.map_err(failed(format!("removing the new {service}")))?;
+            if let Err(error) = removed {
+                self.progress.attempted.insert(name);
+                return Err(failed(format!("removing the new {}", slot.service))(error));
+            }
         }
-        self.remove_volume(&self.place.secrets(service, self.sequence))
+        let siblings = |other: &Slot| {
+            let same = other.service == slot.service && other.sequence == slot.sequence;
+            same && other.replica != slot.replica
+        };
+        let mut made = self.progress.made.keys();
+        let is_last = !made.any(|other| {
+            siblings(other)
+                && self
+                    .progress
+                    .attempted
+                    .contains(&self.place.container(other))
+        });
+        if !is_last {
+            return Ok(());
+        }
+        self.remove_volume(&self.place.secrets(&slot.service, slot.sequence))
             .await
     }
 
-    /// Removes a container that was there before, and its secrets.
+    /// Removes a container that was there before, and with the last of its generation its secrets.
     pub(crate) async fn remove_old(&mut self, id: &str) -> Result<(), Failure> {
         let Some(old) = self.deployed.generation(id) else {
             return Ok(());
         };
         let failed = |error| failed(format!("removing {}", old.name))(error);
-        self.target
-            .backend
-            .remove_container(id)
-            .await
-            .map_err(failed)?;
-        match old
+        let backend = &self.target.backend;
+        backend.remove_container(id).await.map_err(failed)?;
+        self.progress.removed.insert(id.to_owned());
+        let Some(volume) = old
             .secrets
             .as_ref()
             .filter(|volume| self.deployed.secrets.contains(volume))
-        {
-            Some(volume) => self
-                .target
-                .backend
-                .remove_volume(volume)
-                .await
-                .map_err(failed),
-            None => Ok(()),
+        else {
+            return Ok(());
+        };
+        let uses = |other: &&Generation| {
+            other.secrets.as_ref() == Some(volume) && !self.progress.removed.contains(&other.id)
+        };
+        let made_for = |slot: &Slot| slot.service == old.service && slot.sequence == old.sequence;
+        let used = self.deployed.generations.iter().any(|other| uses(&other))
+            || self.progress.made.keys().any(made_for);
+        match used {
+            true => Ok(()),
+            false => backend.remove_volume(volume).await.map_err(failed),
         }
     }
 
@@ -281,9 +323,11 @@ impl Performer<'_> {
             let subnet = network
                 .subnet
                 .ok_or_else(|| format!("the network {name} has no subnet"))?;
-            let addresses = self.deployed.generations.iter();
+            let services = self.deployed.generations.iter().map(|old| &old.addresses);
+            let gates = self.deployed.gates.iter().map(|gate| &gate.addresses);
+            let addresses = services.chain(gates);
             let taken = addresses
-                .filter_map(|old| old.addresses.get(name))
+                .filter_map(|addresses| addresses.get(name))
                 .copied()
                 .collect();
             let layout = Layout::new(subnet, gateway)?;
@@ -297,18 +341,33 @@ impl Performer<'_> {
         Ok(())
     }
 
-    /// The fixed addresses of a service: those that it had, else free ones.
-    fn addresses(&mut self, service: &str) -> Result<BTreeMap<String, Ipv4Addr>, BackendError> {
-        let had = self.deployed.current(service).map(|old| &old.addresses);
-        let Some(prepared) = self.services.get(service) else {
+    /// The fixed addresses of a new container: those of the one whose place it takes, where that one
+    /// goes before it comes, else free ones.
+    fn addresses(&mut self, slot: &Slot) -> Result<BTreeMap<String, Ipv4Addr>, BackendError> {
+        let Some(prepared) = self.services.get(&slot.service) else {
             return Ok(BTreeMap::new());
         };
+        let current = self.deployed.current(&slot.service);
+        let mut before = current.iter().filter(|old| old.replica == slot.replica);
+        let before = before
+            .next()
+            .filter(|_| self.reaper_takes_back(&slot.service));
+        let had = before.map(|old| old.addresses.clone()).unwrap_or_default();
+        self.free_addresses(&prepared.unit.networks, &had)
+    }
+
+    /// A fixed address in each of these networks, those of `had` where they are fixed ones.
+    pub(crate) fn free_addresses(
+        &mut self,
+        networks: &[String],
+        had: &BTreeMap<String, Ipv4Addr>,
+    ) -> Result<BTreeMap<String, Ipv4Addr>, BackendError> {
         let mut addresses = BTreeMap::new();
-        for name in &prepared.unit.networks {
+        for name in networks {
             let Some(network) = self.progress.networks.get_mut(name) else {
                 continue;
             };
-            let kept = had.and_then(|had| had.get(name)).copied();
+            let kept = had.get(name).copied();
             let kept = kept.filter(|address| network.layout.is_fixed(*address));
             let address = kept
                 .or_else(|| network.layout.free(&network.taken))
@@ -322,13 +381,13 @@ impl Performer<'_> {
         Ok(addresses)
     }
 
-    fn labels(&self, role: &str, service: &str) -> Labels {
+    fn labels(&self, role: &str, slot: &Slot) -> Labels {
         let mut labels = self.place.labels(role);
         let mut put = |key: &str, value: String| labels.insert(key.to_owned(), value);
-        put(labels::SERVICE, service.to_owned());
+        put(labels::SERVICE, slot.service.clone());
         put(labels::RELEASE, self.release.to_string());
-        put(labels::SEQUENCE, self.sequence.to_string());
-        put(labels::REPLICA, REPLICA.to_owned());
+        put(labels::SEQUENCE, slot.sequence.to_string());
+        put(labels::REPLICA, slot.replica.to_string());
         labels
     }
 }
@@ -340,7 +399,7 @@ fn taken(what: &str, name: &str) -> BackendError {
 }
 
 /// The container of a service, but for its name and what says which generation it is.
-fn spec(
+pub(crate) fn spec(
     prepared: &Prepared<'_>,
     place: &Place,
     addresses: &BTreeMap<String, Ipv4Addr>,
@@ -364,15 +423,23 @@ fn spec(
         labels::STOP_GRACE_PERIOD,
         unit.stop_grace_period.as_millis().to_string(),
     );
+    let aliases = match gate::is_named_by_gate(unit) {
+        true => Vec::new(),
+        false => vec![unit.name.clone()],
+    };
     let endpoint = |name: &String| {
         let network = networks.get(name)?.id.clone();
         let address = addresses.get(name).copied();
         Some(Endpoint {
             network,
-            aliases: vec![unit.name.clone()],
+            aliases: aliases.clone(),
             address,
         })
     };
+    let own = unit
+        .ports
+        .iter()
+        .filter(|port| port.protocol == Protocol::Udp);
     let mount = |volume: &hoist_model::unit::VolumeMount| Mount {
         volume: place.object(&volume.name),
         target: volume.target.clone(),
@@ -394,13 +461,13 @@ fn spec(
         limits: unit.limits.clone(),
         tmpfs: unit.tmpfs.clone(),
         mounts: unit.volumes.iter().map(mount).collect(),
-        ports: unit.ports.clone(),
+        ports: own.cloned().collect(),
         healthcheck: unit.healthcheck.clone(),
         // Until the release is healthy a crash is to be seen as one.
         restart: Restart::No,
         logs: Logs::Keep,
         stop_grace_period: Some(unit.stop_grace_period),
         stop_signal: None,
-        terminal: false,
+        input: Input::None,
     }
 }

@@ -1,20 +1,28 @@
 //! Does what a plan says, in its order, and takes it back in the other when something fails or the
 //! step is to stop. Before anything is touched, the reaper knows how to bring back what runs.
 
+mod gates;
+pub(crate) mod hooks;
+mod life;
+mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hoist_model::reason::Fallback;
-use hoist_model::unit::NetworkPlan;
+use hoist_model::unit::{FailureAction, NetworkPlan, Strategy};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::gate::Gate;
 use super::health::{self, Patience, Unwell};
+use super::lock::Lock;
 use super::make::LiveNetwork;
 use super::names::Place;
-use super::plan::{Action, Program, Which};
-use super::prepare::Prepared;
-use super::state::{Deployed, Generation, Life};
+use super::plan::{Action, Program, Slot, Which};
+use super::prepare::{Prepared, PreparedHook};
+use super::state::{Deployed, Generation};
 use super::target::Target;
 use crate::backend::{BackendError, HealthStatus};
 use crate::context::{Stop, UnitContext};
@@ -24,16 +32,17 @@ use crate::reaper::{Undo, UndoTicket};
 const TRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is left of the grace of a container that is to be started again at once.
-const SHORT: Duration = Duration::from_secs(2);
-
 /// Why a release did not come to be.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// A service is not well.
     Unwell(String),
+    /// A hook failed.
+    Hook(String),
     /// The engine would not.
     Engine { what: String, error: BackendError },
+    /// The lock is not held any more.
+    LockLost,
     /// It is to stop.
     Stopped,
 }
@@ -52,25 +61,43 @@ pub(crate) struct Performer<'a> {
     pub(crate) place: &'a Place,
     pub(crate) deployed: &'a Deployed,
     pub(crate) services: &'a BTreeMap<String, Prepared<'a>>,
+    pub(crate) hooks: &'a BTreeMap<String, PreparedHook<'a>>,
+    /// What gives the right to change anything; absent where nothing is changed.
+    pub(crate) lock: Option<&'a Lock>,
+    /// The image of proxies, by the engine's ID.
+    pub(crate) proxy: &'a str,
     pub(crate) network_plans: &'a BTreeMap<String, NetworkPlan>,
     pub(crate) release: Uuid,
     pub(crate) sequence: u64,
     pub(crate) healthy_within: Duration,
+    /// What a failure leads to.
+    pub(crate) failure_action: FailureAction,
     pub(crate) progress: Progress,
 }
 
 /// What was done so far.
 #[derive(Default)]
 pub(crate) struct Progress {
-    /// IDs of the containers that were made, by service.
-    pub(crate) made: BTreeMap<String, String>,
+    /// IDs of the containers that were made.
+    pub(crate) made: BTreeMap<Slot, String>,
     /// What may be there because this release tried to make it: engine's names.
     pub(crate) attempted: BTreeSet<String>,
     pub(crate) networks: BTreeMap<String, LiveNetwork>,
+    /// Fixed addresses of the containers that were made, by network.
+    pub(crate) addresses: BTreeMap<Slot, BTreeMap<String, Ipv4Addr>>,
+    /// IDs of the gates that were opened.
+    pub(crate) gates: BTreeMap<Gate, String>,
+    /// By gate's ID: workers that only bring to an end what they had begun.
+    draining: BTreeMap<String, BTreeSet<u64>>,
+    /// Hooks that ran to their end.
+    pub(crate) hooks: Vec<String>,
+    /// IDs of containers that were removed.
+    pub(crate) removed: BTreeSet<String>,
     started: BTreeMap<Which, Instant>,
     /// Since when a service is down.
     down: BTreeMap<String, Instant>,
     deadline: Option<Instant>,
+    going_back: bool,
     /// With the action that makes each void.
     tickets: Vec<(Action, UndoTicket)>,
 }
@@ -79,6 +106,9 @@ impl Performer<'_> {
     /// Puts a release in place, or leads back to what was before.
     pub(crate) async fn run(&mut self, program: &Program) -> Result<(), Failed> {
         for (at, action) in program.forward.iter().enumerate() {
+            if !self.has_lock() {
+                return Err(self.let_go().await);
+            }
             if *self.context.stop.borrow() > Stop::No {
                 let done = program.forward.get(..at).unwrap_or_default();
                 let fallback = self.go_back(done).await;
@@ -89,6 +119,13 @@ impl Performer<'_> {
             }
             self.hold_reverse(action).await;
             if let Err(failure) = self.perform(action).await {
+                if self.failure_action == FailureAction::Pause
+                    && !matches!(failure, Failure::Stopped)
+                {
+                    self.commit().await;
+                    let fallback = Fallback::AsItIs;
+                    return Err(Failed { failure, fallback });
+                }
                 // One that failed may be half done, so it is taken back too.
                 let done = program.forward.get(..=at).unwrap_or_default();
                 let fallback = self.go_back(done).await;
@@ -106,6 +143,21 @@ impl Performer<'_> {
         Ok(())
     }
 
+    fn has_lock(&self) -> bool {
+        self.lock.is_none_or(Lock::held)
+    }
+
+    /// Someone else may be at it by now: nothing is taken back.
+    async fn let_go(&mut self) -> Failed {
+        for (_, ticket) in std::mem::take(&mut self.progress.tickets) {
+            self.context.undo.take_back(ticket).await;
+        }
+        Failed {
+            failure: Failure::LockLost,
+            fallback: Fallback::AsItIs,
+        }
+    }
+
     /// Does one thing.
     pub(crate) async fn perform(&mut self, action: &Action) -> Result<(), Failure> {
         match action {
@@ -117,7 +169,7 @@ impl Performer<'_> {
                 let removed = self.target.backend.remove_volume(volume).await;
                 removed.map_err(failed(format!("removing the volume {volume}")))
             }
-            Action::Create(service) => self.create(service).await,
+            Action::Create(slot) => self.create(slot).await,
             Action::Start(which) => self.start(which).await,
             Action::Stop(which) => self.stop(which).await,
             Action::AwaitHealthy(which) => self.await_healthy(which).await,
@@ -128,11 +180,26 @@ impl Performer<'_> {
                 let set = self.target.backend.set_restart(&id, *restart).await;
                 set.map_err(failed(format!(
                     "setting when {} restarts",
-                    self.service(which)
+                    self.shown(which)
                 )))
             }
-            Action::Remove(Which::New(service)) => self.remove_new(service).await,
+            Action::Remove(Which::New(slot)) => self.remove_new(slot).await,
             Action::Remove(Which::Old(id)) => self.remove_old(id).await,
+            Action::OpenGate { service, gate } => self.open_gate(service, gate).await,
+            Action::CloseGate(gate) => self.close_gate(gate).await,
+            Action::Route { service, to, .. } => self.route(service, to).await,
+            Action::Drain(service) => self.drain(service).await,
+            Action::Prove(which) => self.prove(which).await,
+            Action::Bake(all, time) => self.bake(all, *time).await,
+            Action::Judge {
+                service,
+                new,
+                weight,
+                plan,
+            } => self.judge(service, new, *weight, plan).await,
+            Action::Pause(time) => self.pause(*time).await,
+            Action::RunHook(name) => self.run_hook(name).await,
+            Action::OnReturn(_) => Ok(()),
         }
     }
 
@@ -141,7 +208,7 @@ impl Performer<'_> {
     async fn hold_reverse(&mut self, action: &Action) {
         let engine = self.target.engine.clone();
         let undo = match action {
-            Action::Stop(Which::Old(id)) => self.deployed.generation(id).map(|old| {
+            Action::Stop(Which::Old(id)) => self.restorable(id).map(|old| {
                 let (container, name) = (old.id.clone(), old.name.clone());
                 Undo::Restore {
                     engine,
@@ -150,8 +217,8 @@ impl Performer<'_> {
                 }
             }),
             // Again, so that it is gone before what had its address and ports is restored.
-            Action::Start(Which::New(service)) => {
-                let made = self.progress.made.get(service).cloned();
+            Action::Start(Which::New(slot)) if self.reaper_takes_back(&slot.service) => {
+                let made = self.progress.made.get(slot).cloned();
                 made.map(|container| Undo::RemoveContainer { engine, container })
             }
             _ => None,
@@ -159,6 +226,12 @@ impl Performer<'_> {
         if let Some((undo, reverse)) = undo.zip(action.reverse()) {
             self.hold(reverse, undo).await;
         }
+    }
+
+    /// The container, if the reaper may start it again.
+    fn restorable(&self, id: &str) -> Option<&Generation> {
+        let old = self.deployed.generation(id)?;
+        self.reaper_takes_back(&old.service).then_some(old)
     }
 
     /// Gives the reaper an entry that `voided_by` makes void.
@@ -196,9 +269,10 @@ impl Performer<'_> {
         let touched = done.iter().any(|action| {
             matches!(
                 action,
-                Action::Stop(Which::Old(_)) | Action::Start(Which::Old(_))
+                Action::Stop(Which::Old(_)) | Action::Start(Which::Old(_)) | Action::Route { .. }
             )
         });
+        self.progress.going_back = true;
         if touched {
             self.context.phase("going back to the release before");
         }
@@ -237,7 +311,7 @@ impl Performer<'_> {
             Fallback::Untouched
         } else if broken.is_empty() {
             Fallback::RolledBack {
-                release: self.deployed.sequence(),
+                release: self.deployed.newest_serving(),
             }
         } else {
             Fallback::Broken {
@@ -292,118 +366,52 @@ impl Performer<'_> {
         }
     }
 
-    async fn start(&mut self, which: &Which) -> Result<(), Failure> {
-        let service = self.service(which).to_owned();
-        self.context.phase(format!("starting {service}"));
-        let Some(id) = self.id(which) else {
-            return Ok(());
-        };
-        let backend = self.target.backend.as_ref();
-        let failed = failed(format!("starting {service}"));
-        if matches!(which, Which::Old(_)) {
-            let found = backend.inspect_container(&id).await;
-            if found.is_ok_and(|found| found.is_some_and(|found| found.is_running())) {
-                // It was told to stop and is about to: started now, it would stop after all.
-                let _ = backend.stop_container(&id, SHORT).await;
-            }
-        }
-        backend.start_container(&id).await.map_err(failed)?;
-        let now = Instant::now();
-        self.progress.started.insert(which.clone(), now);
-        self.progress
-            .deadline
-            .get_or_insert(now + self.healthy_within);
-        Ok(())
-    }
-
-    async fn stop(&mut self, which: &Which) -> Result<(), Failure> {
-        let service = self.service(which).to_owned();
-        let Some(id) = self.id(which) else {
-            return Ok(());
-        };
-        let old = self.deployed.generation(&id);
-        if old.is_some_and(|old| old.life == Life::Running) {
-            self.context
-                .phase(format!("stopping the {service} that runs"));
-            self.progress
-                .down
-                .entry(service.clone())
-                .or_insert_with(Instant::now);
-        }
-        let grace = old.map(|old| old.grace);
-        let grace = grace.or_else(|| Some(self.services.get(&service)?.unit.stop_grace_period));
-        let hurry = *self.context.stop.borrow() >= Stop::Kill;
-        let grace = if hurry {
-            Duration::ZERO
-        } else {
-            grace.unwrap_or_default()
-        };
-        let backend = self.target.backend.as_ref();
-        // Not left half done: a container that is still stopping cannot be told to start.
-        let stopping = backend.stop_container(&id, grace);
-        tokio::pin!(stopping);
-        let result = tokio::select! {
-            result = &mut stopping => result,
-            _ = self.context.stopped(Stop::Kill) => {
-                let _ = backend.kill_container(&id, "KILL").await;
-                stopping.await
-            }
-        };
-        result.map_err(failed(format!("stopping {service}")))
-    }
-
-    async fn await_healthy(&mut self, which: &Which) -> Result<(), Failure> {
-        let service = self.service(which).to_owned();
-        let Some(id) = self.id(which) else {
-            return Ok(());
-        };
-        self.context
-            .phase(format!("waiting for {service} to be healthy"));
-        let within = self.healthy_within;
-        let until = *self
-            .progress
-            .deadline
-            .get_or_insert_with(|| Instant::now() + within);
-        let started = self.progress.started.get(which).copied();
-        let patience = Patience {
-            within,
-            until,
-            started,
-        };
-        let healthy = tokio::select! {
-            healthy = health::healthy(self.target.backend.as_ref(), &id, patience) => healthy,
-            _ = self.context.stopped(Stop::Grace) => return Err(Failure::Stopped),
-        };
-        match healthy {
-            Ok(_) => {
-                if let Some(since) = self.progress.down.remove(&service) {
-                    let seconds = since.elapsed().as_secs_f64();
-                    let line = format!("{service} is healthy; it was down for {seconds:.1} s");
-                    self.context.output.line(&line).await;
-                }
-                Ok(())
-            }
-            Err(Unwell::Unknown(error)) => Err(failed(format!("asking how {service} is"))(error)),
-            Err(unwell) => Err(Failure::Unwell(unwell.describe(&service))),
-        }
-    }
-
     /// The container's ID; `None` while it was not made.
-    fn id(&self, which: &Which) -> Option<String> {
+    pub(crate) fn id(&self, which: &Which) -> Option<String> {
         match which {
-            Which::New(service) => self.progress.made.get(service).cloned(),
+            Which::New(slot) => self.progress.made.get(slot).cloned(),
             Which::Old(id) => Some(id.clone()),
         }
     }
 
     fn service<'b>(&'b self, which: &'b Which) -> &'b str {
         match which {
-            Which::New(service) => service,
+            Which::New(slot) => &slot.service,
             Which::Old(id) => self
                 .deployed
                 .generation(id)
                 .map_or(id.as_str(), |old| old.service.as_str()),
         }
+    }
+
+    /// How people know a container: by its service, and by its number where there are several.
+    fn shown(&self, which: &Which) -> String {
+        let service = self.service(which);
+        let replica = match which {
+            Which::New(slot) => slot.replica,
+            Which::Old(id) => self.deployed.generation(id).map_or(1, |old| old.replica),
+        };
+        let several = self
+            .services
+            .get(service)
+            .is_some_and(|one| one.unit.replicas > 1);
+        match several || replica > 1 {
+            true => format!("{service} ({replica})"),
+            false => service.to_owned(),
+        }
+    }
+
+    /// The reaper may take back what is done to a service: it takes a container's place with its
+    /// address, so whoever leads to it need not be told. Of others the next command takes care.
+    pub(crate) fn reaper_takes_back(&self, service: &str) -> bool {
+        let prepared = self.services.get(service);
+        prepared.is_none_or(|one| one.unit.update.strategy == Strategy::Recreate)
+    }
+
+    /// All of the release may be taken back by the reaper.
+    pub(crate) fn reaper_takes_back_all(&self) -> bool {
+        let mut services = self.services.keys();
+        services.all(|service| self.reaper_takes_back(service))
     }
 }
 
@@ -415,8 +423,9 @@ pub(crate) fn failed(what: String) -> impl FnOnce(BackendError) -> Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unwell(message) => f.write_str(message),
+            Self::Unwell(message) | Self::Hook(message) => f.write_str(message),
             Self::Engine { what, error } => write!(f, "{what} failed: {error}"),
+            Self::LockLost => f.write_str("the lock of the environment was taken away"),
             Self::Stopped => f.write_str("it was stopped before the release was in place"),
         }
     }

@@ -40,6 +40,11 @@ impl HostPort {
         })
     }
 
+    /// The address, `None` for all of them, the number and the protocol.
+    pub(crate) fn parts(&self) -> (Option<&str>, u16, Protocol) {
+        (self.address.as_deref(), self.port, self.protocol)
+    }
+
     /// Both cannot be had at once.
     pub(crate) fn clashes(&self, other: &Self) -> bool {
         let addresses = match (&self.address, &other.address) {

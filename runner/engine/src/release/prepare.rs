@@ -1,22 +1,20 @@
-//! All that can be found out before a release touches anything: images, values, what the file asks
-//! for and cannot have.
+//! What a release is made of, found out before it touches anything: images and values.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
+use hoist_model::image::ImageSource;
 use hoist_model::reason::{FailureReason, Trouble};
-use hoist_model::unit::{ReleaseUnit, ServiceUnit};
-use ipnet::Ipv4Net;
+use hoist_model::text::Text;
+use hoist_model::unit::{HookUnit, ReleaseUnit, ServiceUnit};
 
-use super::names::Place;
-use super::plan::{Action, Change, Program, Wanted, Which};
-use super::ports::HostPort;
+use super::gate;
+use super::plan::{Goal, Hook, Wanted};
 use super::secrets::{self, Values};
-use super::settings::{hash_network, hash_service};
+use super::settings::hash_service;
 use super::state::Deployed;
-use super::subnet::Layout;
 use super::target::Target;
-use crate::backend::ContainerInfo;
 use crate::context::UnitContext;
 use crate::images::{self, Resolved};
 
@@ -29,170 +27,198 @@ pub(crate) struct Prepared<'a> {
     pub(crate) config_hash: String,
 }
 
-/// Finds each service's image and values.
-pub(crate) async fn services<'a>(
+/// A hook with all that a run had to find out.
+pub(crate) struct PreparedHook<'a> {
+    pub(crate) service: Prepared<'a>,
+    pub(crate) timeout: Duration,
+}
+
+/// All that was found out about a release.
+pub(crate) struct All<'a> {
+    pub(crate) unit: &'a ReleaseUnit,
+    pub(crate) services: BTreeMap<String, Prepared<'a>>,
+    pub(crate) hooks: BTreeMap<String, PreparedHook<'a>>,
+    /// The engine's ID of the image of proxies.
+    pub(crate) proxy: String,
+    /// The generations that are to come back, by service.
+    pub(crate) restored: BTreeMap<String, u64>,
+}
+
+/// Finds images and values; all that cannot be found, where anything cannot.
+pub(crate) async fn all<'a>(
     context: &'a UnitContext,
     target: &Target,
     unit: &'a ReleaseUnit,
-) -> Result<BTreeMap<String, Prepared<'a>>, FailureReason> {
-    let mut prepared = BTreeMap::new();
-    let images = unit.services.iter();
-    let images = images.map(|service| target.image(context, &service.image));
-    let images = try_join_all(images).await?;
-    for (service, image) in unit.services.iter().zip(images) {
-        let mut environment = BTreeMap::new();
-        for (name, value) in &service.environment {
-            environment.insert(name.clone(), images::text(context, value)?);
+    restored: BTreeMap<String, u64>,
+) -> Result<All<'a>, Vec<FailureReason>> {
+    let hooks = || unit.pre_deploy.iter().chain(&unit.post_deploy);
+    let containers = unit
+        .services
+        .iter()
+        .chain(hooks().map(|hook| &hook.container));
+    let images = containers
+        .clone()
+        .map(|service| target.image(context, &service.image));
+    let proxy = ImageSource::Name(Text::literal(unit.proxy.clone()));
+    let (proxy, images) = tokio::join!(target.image(context, &proxy), join_all(images));
+    let (mut prepared, mut missing) = (BTreeMap::new(), Vec::new());
+    for (service, image) in containers.zip(images) {
+        let values = values(
+            context,
+            service,
+            restored.contains_key(&service.name),
+            &mut missing,
+        );
+        match (environment(context, service), image) {
+            (Ok(environment), Ok(image)) => {
+                let config_hash = hash_service(service, &environment);
+                let one = Prepared {
+                    unit: service,
+                    image,
+                    environment,
+                    values,
+                    config_hash,
+                };
+                prepared.insert(service.name.clone(), one);
+            }
+            (Err(reason), _) => missing.push(reason),
+            // Two services of one image lack it once.
+            (_, Err(reason)) if missing.contains(&reason) => {}
+            (_, Err(reason)) => missing.push(reason),
         }
-        let mut values = Values::new();
-        for name in &service.secrets {
-            let value = context.secrets.get(name).ok_or_else(|| {
-                let what = format!("the secret {name} of {} has no value", service.name);
-                FailureReason::Configuration(Trouble::new(what))
-            })?;
-            values.insert(name, value);
-        }
-        let config_hash = hash_service(service, &environment);
-        let service = Prepared {
-            unit: service,
-            image,
-            environment,
-            values,
-            config_hash,
-        };
-        prepared.insert(service.unit.name.clone(), service);
     }
-    Ok(prepared)
+    let proxy = match proxy {
+        Ok(proxy) if missing.is_empty() => proxy.image.id,
+        Ok(_) => return Err(missing),
+        Err(reason) => {
+            missing.push(reason);
+            return Err(missing);
+        }
+    };
+    let prepared_hook = |hook: &'a HookUnit| {
+        let service = prepared.remove(&hook.container.name)?;
+        let timeout = hook.timeout;
+        Some((
+            hook.container.name.clone(),
+            PreparedHook { service, timeout },
+        ))
+    };
+    Ok(All {
+        hooks: hooks().filter_map(prepared_hook).collect(),
+        services: prepared,
+        unit,
+        proxy,
+        restored,
+    })
 }
 
-/// What is wanted, beside what runs.
-pub(crate) async fn wanted(
+fn environment(
+    context: &UnitContext,
+    service: &ServiceUnit,
+) -> Result<BTreeMap<String, String>, FailureReason> {
+    let texts = service.environment.iter();
+    let values = texts.map(|(name, text)| Ok((name.clone(), images::text(context, text)?)));
+    values.collect()
+}
+
+/// The values of a service's secrets. What comes back as it was has its own.
+fn values<'a>(
+    context: &'a UnitContext,
+    service: &'a ServiceUnit,
+    comes_back: bool,
+    missing: &mut Vec<FailureReason>,
+) -> Values<'a> {
+    let mut values = Values::new();
+    for name in &service.secrets {
+        match context.secrets.get(name) {
+            Some(value) => {
+                values.insert(name, value);
+            }
+            None if comes_back => {}
+            None => {
+                let what = format!("the secret {name} of {} has no value", service.name);
+                missing.push(FailureReason::Configuration(Trouble::new(what)));
+            }
+        }
+    }
+    values
+}
+
+/// What the release is to come to, beside what runs.
+pub(crate) async fn goal(
     target: &Target,
     deployed: &Deployed,
-    unit: &ReleaseUnit,
-    services: &BTreeMap<String, Prepared<'_>>,
-) -> Result<Vec<Wanted>, FailureReason> {
-    let mut wanted = Vec::new();
+    all: &All<'_>,
+    sequence: u64,
+) -> Result<Goal, FailureReason> {
+    let unit = all.unit;
+    let mut services = Vec::new();
     for service in &unit.services {
-        let Some(prepared) = services.get(&service.name) else {
-            continue;
-        };
-        let compared = deployed.current(&service.name).filter(|current| {
-            !prepared.values.is_empty() && current.config_hash == prepared.config_hash
-        });
-        let secrets_changed = match compared {
-            None => false,
-            Some(current) => {
-                let same =
-                    secrets::same(target.backend.as_ref(), &current.id, &prepared.values).await;
-                !same.map_err(|error| {
-                    let what = format!("the secrets of {} cannot be compared", service.name);
-                    FailureReason::Surroundings(error.trouble(what))
-                })?
-            }
-        };
-        wanted.push(Wanted {
-            name: service.name.clone(),
-            image: prepared.image.image.id.clone(),
-            config_digest: prepared.image.image.config_digest.clone(),
-            config_hash: prepared.config_hash.clone(),
-            secrets_changed,
-            networks: service.networks.clone(),
-            volumes: service
-                .volumes
-                .iter()
-                .map(|volume| volume.name.clone())
-                .collect(),
-            ports: service.ports.clone(),
-            depends_on: service.depends_on.clone(),
-            restart: service.restart,
-        });
-    }
-    Ok(wanted)
-}
-
-/// The networks of the file can be had beside those that are there.
-pub(crate) fn check_networks(
-    place: &Place,
-    deployed: &Deployed,
-    unit: &ReleaseUnit,
-) -> Result<(), Trouble> {
-    let environment = &place.environment;
-    for (name, plan) in &unit.environment.networks {
-        let wrong = |why: String| {
-            Trouble::new(format!(
-                "the network {name} of {environment} cannot be made"
-            ))
-            .cause(why)
-        };
-        if let Some(network) = deployed.networks.get(name)
-            && network.config_hash != hash_network(plan)
-        {
-            let what =
-                format!("the network {name} of {environment} has other settings than the file");
-            let subnet = network
-                .subnet
-                .map_or("unknown".to_owned(), |subnet| subnet.to_string());
-            let hint = format!(
-                "`hoist down {environment}` takes it away, volumes stay, and the next deploy makes it anew"
-            );
-            return Err(Trouble::new(what)
-                .cause(format!("its subnet is {subnet}"))
-                .hint(hint));
-        }
-        let gateway = match &plan.gateway {
-            None => None,
-            Some(text) => Some(
-                text.parse()
-                    .map_err(|_| wrong(format!("{text} is no address for a gateway")))?,
-            ),
-        };
-        if let Some(text) = &plan.subnet {
-            let subnet: Ipv4Net = text
-                .parse()
-                .map_err(|_| wrong(format!("{text} is no subnet of IPv4")))?;
-            Layout::new(subnet, gateway).map_err(wrong)?;
+        if let Some(prepared) = all.services.get(&service.name) {
+            let restored = all.restored.get(&service.name).copied();
+            services.push(wanted(target, deployed, prepared, restored).await?);
         }
     }
-    Ok(())
-}
-
-/// No port that the release wants is held by a container that stays.
-pub(crate) fn check_ports(
-    unit: &ReleaseUnit,
-    program: &Program,
-    running: &[ContainerInfo],
-) -> Result<(), Trouble> {
-    let goes = |id: &str| {
-        let stop = Action::Stop(Which::Old(id.to_owned()));
-        program.forward.contains(&stop)
+    let hook = |hook: &HookUnit| {
+        let container = &hook.container;
+        let needs = container.depends_on.iter();
+        Hook {
+            name: container.name.clone(),
+            networks: container.networks.clone(),
+            volumes: volumes(container),
+            depends_on: needs.map(|need| need.service.clone()).collect(),
+        }
     };
-    for service in &unit.services {
-        if matches!(
-            program.changes.get(&service.name),
-            Some(Change::Unchanged(_)) | None
-        ) {
-            continue;
+    Ok(Goal {
+        services,
+        pre_deploy: unit.pre_deploy.iter().map(hook).collect(),
+        post_deploy: unit.post_deploy.iter().map(hook).collect(),
+        keep: usize::try_from(unit.keep).unwrap_or(usize::MAX),
+        sequence,
+    })
+}
+
+fn volumes(service: &ServiceUnit) -> Vec<String> {
+    let volumes = service.volumes.iter();
+    volumes.map(|volume| volume.name.clone()).collect()
+}
+
+async fn wanted(
+    target: &Target,
+    deployed: &Deployed,
+    prepared: &Prepared<'_>,
+    restored: Option<u64>,
+) -> Result<Wanted, FailureReason> {
+    let service = prepared.unit;
+    let compared = deployed.current(&service.name).into_iter().next();
+    let compared = compared.filter(|current| {
+        !prepared.values.is_empty() && current.config_hash == prepared.config_hash
+    });
+    let secrets_changed = match compared.filter(|_| restored.is_none()) {
+        None => false,
+        Some(current) => {
+            let same = secrets::same(target.backend.as_ref(), &current.id, &prepared.values).await;
+            !same.map_err(|error| {
+                let what = format!("the secrets of {} cannot be compared", service.name);
+                FailureReason::Surroundings(error.trouble(what))
+            })?
         }
-        for wanted in service.ports.iter().filter_map(HostPort::wanted) {
-            let holds = |container: &&ContainerInfo| {
-                let held = container
-                    .ports
-                    .iter()
-                    .filter_map(|text| HostPort::read(text));
-                container.is_running()
-                    && !goes(&container.id)
-                    && held.into_iter().any(|h| h.clashes(&wanted))
-            };
-            if let Some(holder) = running.iter().find(holds) {
-                return Err(Trouble::new(format!(
-                    "the port {wanted} of {} is taken",
-                    service.name
-                ))
-                .cause(format!("the container {} holds it", holder.name))
-                .hint("stop that container, or publish another port"));
-            }
-        }
-    }
-    Ok(())
+    };
+    let gates = gate::openings(service).into_iter();
+    Ok(Wanted {
+        name: service.name.clone(),
+        image: prepared.image.image.id.clone(),
+        config_digest: prepared.image.image.config_digest.clone(),
+        config_hash: prepared.config_hash.clone(),
+        secrets_changed,
+        restored,
+        networks: service.networks.clone(),
+        volumes: volumes(service),
+        ports: service.ports.clone(),
+        gates: gates.map(|opening| opening.gate).collect(),
+        depends_on: service.depends_on.clone(),
+        restart: service.restart,
+        replicas: service.replicas,
+        update: service.update.clone(),
+    })
 }

@@ -2,17 +2,24 @@
 
 use futures_util::future::try_join_all;
 
-use super::names::{DATA, NETWORK, Place, SECRETS, SERVICE};
-use super::state::{Deployed, DeployedNetwork, Generation};
+use super::journal::Known;
+use super::names::{DATA, NETWORK, PROXY, Place, SECRETS, SERVICE};
+use super::state::{Deployed, DeployedGate, DeployedNetwork, Generation};
 use crate::backend::{Backend, BackendError, Labels};
 use crate::labels;
 
 /// What is deployed. Objects without the environment's labels are not seen.
-pub(crate) async fn read(backend: &dyn Backend, place: &Place) -> Result<Deployed, BackendError> {
+pub(crate) async fn read(
+    backend: &dyn Backend,
+    place: &Place,
+    history: &Known,
+) -> Result<Deployed, BackendError> {
     let (services, data) = (place.filter(SERVICE), place.filter(DATA));
     let (networks, secrets) = (place.filter(NETWORK), place.filter(SECRETS));
-    let (services, networks, data, secrets) = tokio::try_join!(
+    let proxies = place.filter(PROXY);
+    let (services, proxies, networks, data, secrets) = tokio::try_join!(
         backend.list_containers(&services),
+        backend.list_containers(&proxies),
         backend.list_networks(&networks),
         backend.list_volumes(&data),
         backend.list_volumes(&secrets),
@@ -32,5 +39,8 @@ pub(crate) async fn read(backend: &dyn Backend, place: &Place) -> Result<Deploye
             .map(|info| (label(&info.labels), info.name))
             .collect(),
         secrets: secrets.into_iter().map(|info| info.name).collect(),
+        gates: proxies.iter().filter_map(DeployedGate::read).collect(),
+        serving: history.serving(),
+        ended: history.ended(),
     })
 }

@@ -137,7 +137,8 @@ fn numeric(user: &str) -> Option<(u64, u64)> {
     Some((uid.parse().ok()?, gid.parse().ok()?))
 }
 
-fn unpack(tar: &[u8]) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+/// The plain files of a tar, by name.
+pub(crate) fn unpack(tar: &[u8]) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
     let mut found = BTreeMap::new();
     for entry in tar::Archive::new(tar).entries()? {
         let mut entry = entry?;

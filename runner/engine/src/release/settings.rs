@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use hoist_model::unit::{Command, NetworkPlan, ServiceUnit};
+use hoist_model::unit::{Command, NetworkPlan, Protocol, ServiceUnit};
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::gate;
 
 /// Tells these hashes from any others; a change of it recreates every service.
 const SERVICE_CONTEXT: &str = "hoist release: settings of a service, version 1";
@@ -60,11 +62,14 @@ pub(crate) fn hash_service(
     fields.put("tmpfs", tmpfs);
     fields.put("secrets", secrets);
     fields.put("volumes", volumes);
-    fields.put("ports", ports);
+    // Ports of TCP are the proxy's.
+    let own = ports.iter().filter(|port| port.protocol == Protocol::Udp);
+    fields.put("ports", &own.collect::<Vec<_>>());
     fields.put("networks", networks);
     fields.put("healthcheck", healthcheck);
     fields.put("restart", restart);
     fields.put("labels", labels);
+    fields.put("named_by_proxy", &gate::is_named_by_gate(service));
     fields.put("stop_grace_period_ms", &stop_grace_period.as_millis());
     fields.hash(SERVICE_CONTEXT)
 }
@@ -150,7 +155,7 @@ fn sorted(value: Value) -> Value {
 mod tests {
     use super::*;
     use crate::release::tests::fixtures;
-    use hoist_model::unit::{Condition, Dependency, Restart};
+    use hoist_model::unit::{Condition, Dependency, Protocol, Restart, Ulimit};
 
     fn hash(service: &ServiceUnit) -> String {
         hash_service(service, &BTreeMap::new())
@@ -168,15 +173,24 @@ mod tests {
     #[test]
     fn each_setting_of_a_container_counts() {
         type Change = fn(&mut ServiceUnit);
-        let changes: [(&str, Change); 11] = [
+        let changes: [(&str, Change); 14] = [
             ("command", |s| s.command = Some(Command::Exec(vec![]))),
             ("shell", |s| s.command = Some(Command::Shell("x".into()))),
             ("entrypoint", |s| s.entrypoint = Some(vec![])),
             ("user", |s| s.user = Some("1000".into())),
             ("read_only", |s| s.security.read_only = true),
             ("limits", |s| s.limits.memory = Some(1)),
+            ("swap", |s| s.limits.memory_swap = Some(-1)),
+            ("ulimits", |s| {
+                let ulimit = Ulimit { soft: 1, hard: 2 };
+                s.limits.ulimits.insert("nofile".into(), ulimit);
+            }),
+            ("seccomp", |s| s.security.seccomp = Some("{}".into())),
             ("secrets", |s| s.secrets = vec!["token".into()]),
-            ("ports", |s| s.ports = fixtures::ports(8080)),
+            ("ports", |s| {
+                s.ports = fixtures::ports(53);
+                s.ports[0].protocol = Protocol::Udp;
+            }),
             ("restart", |s| s.restart = Restart::No),
             ("labels", |s| drop(s.labels.insert("a".into(), "b".into()))),
             ("grace", |s| {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hoist_model::unit::Restart;
 use ipnet::Ipv4Net;
 
+use super::gate::Gate;
 use super::ports::HostPort;
 use crate::backend::{ContainerInfo, HealthStatus, NetworkInfo};
 use crate::labels;
@@ -26,6 +27,25 @@ pub(crate) struct Deployed {
     pub(crate) volumes: BTreeMap<String, String>,
     /// The engine's names of volumes with secrets.
     pub(crate) secrets: Vec<String>,
+    /// The proxies in front of services.
+    pub(crate) gates: Vec<DeployedGate>,
+    /// The generation of each service that the last release left serving, as the environment's
+    /// journal has it.
+    pub(crate) serving: BTreeMap<String, u64>,
+    /// The number of the last release that came to an end.
+    pub(crate) ended: u64,
+}
+
+/// The container of a gate.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DeployedGate {
+    pub(crate) gate: Gate,
+    pub(crate) id: String,
+    pub(crate) life: Life,
+    /// Fixed addresses by network name of the file.
+    pub(crate) addresses: BTreeMap<String, Ipv4Addr>,
+    /// Published ports as the engine has them.
+    pub(crate) ports: Vec<String>,
 }
 
 /// One container of a service.
@@ -34,7 +54,10 @@ pub(crate) struct Generation {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) service: String,
+    /// The number of the release that made it.
     pub(crate) sequence: u64,
+    /// From 1.
+    pub(crate) replica: u32,
     pub(crate) image: String,
     pub(crate) config_digest: Option<String>,
     pub(crate) config_hash: String,
@@ -80,10 +103,48 @@ impl Deployed {
             .find(|generation| generation.id == id)
     }
 
-    /// The newest container of a service.
-    pub(crate) fn current(&self, service: &str) -> Option<&Generation> {
-        let of_service = self.generations.iter().filter(|old| old.service == service);
-        of_service.max_by_key(|generation| generation.sequence)
+    /// The containers of a generation, in the order of replicas.
+    pub(crate) fn of(&self, service: &str, sequence: u64) -> Vec<&Generation> {
+        let all = self.generations.iter();
+        let of_it = all.filter(|old| old.service == service && old.sequence == sequence);
+        let mut found: Vec<&Generation> = of_it.collect();
+        found.sort_by_key(|old| old.replica);
+        found
+    }
+
+    /// The containers of the generation that serves, in the order of replicas.
+    pub(crate) fn current(&self, service: &str) -> Vec<&Generation> {
+        match self.current_sequence(service) {
+            Some(sequence) => self.of(service, sequence),
+            None => Vec::new(),
+        }
+    }
+
+    /// The generation that serves: the one that the last release left, if there is anything of it;
+    /// else the newest that runs; else the newest.
+    pub(crate) fn current_sequence(&self, service: &str) -> Option<u64> {
+        let of_service = || self.generations.iter().filter(|old| old.service == service);
+        let left = self.serving.get(service).copied();
+        let left = left.filter(|left| of_service().any(|old| old.sequence == *left));
+        let running = of_service().filter(|old| old.life == Life::Running);
+        left.or_else(|| running.map(|old| old.sequence).max())
+            .or_else(|| of_service().map(|old| old.sequence).max())
+    }
+
+    /// The number of the newest generation that serves, 0 where none does.
+    pub(crate) fn newest_serving(&self) -> u64 {
+        let services = self.generations.iter().map(|old| &old.service);
+        let serving = services.filter_map(|service| self.current_sequence(service));
+        serving.max().unwrap_or(0)
+    }
+
+    pub(crate) fn gate(&self, gate: &Gate) -> Option<&DeployedGate> {
+        self.gates.iter().find(|found| found.gate == *gate)
+    }
+
+    pub(crate) fn gates_that_run(&self) -> impl Iterator<Item = &Gate> {
+        let running = self.gates.iter().filter(|gate| gate.life == Life::Running);
+        running.map(|gate| &gate.gate)
     }
 
     /// The number of the newest release, 0 where there is none.
@@ -93,6 +154,23 @@ impl Deployed {
             .map(|generation| generation.sequence)
             .max()
             .unwrap_or(0)
+            .max(self.ended)
+    }
+}
+
+impl DeployedGate {
+    /// What a container's labels and state say; `None` where it is no gate.
+    pub(crate) fn read(info: &ContainerInfo) -> Option<Self> {
+        let addresses = info.labels.get(labels::ADDRESS);
+        Some(Self {
+            gate: Gate::read(info.labels.get(labels::GATE)?)?,
+            id: info.id.clone(),
+            life: Life::read(&info.status),
+            addresses: addresses
+                .map(|text| read_addresses(text))
+                .unwrap_or_default(),
+            ports: info.ports.clone(),
+        })
     }
 }
 
@@ -106,6 +184,9 @@ impl Generation {
             name: info.name.clone(),
             service: label(labels::SERVICE).unwrap_or_default().to_owned(),
             sequence: number(labels::SEQUENCE).unwrap_or(0),
+            replica: label(labels::REPLICA)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(1),
             image: info.image.clone(),
             config_digest: label(labels::CONFIG_DIGEST).map(str::to_owned),
             config_hash: label(labels::CONFIG_HASH).unwrap_or_default().to_owned(),

@@ -3,8 +3,8 @@
 use hoist_model::reason::Trouble;
 use jiff::Timestamp;
 
-use super::names::SERVICE;
-use crate::backend::{Backend, HealthStatus};
+use super::names::{PROXY, SERVICE};
+use crate::backend::{Backend, ContainerInfo, HealthStatus};
 use crate::labels;
 
 /// A service that is deployed.
@@ -14,6 +14,8 @@ pub struct DeployedService {
     pub environment: String,
     /// Its name.
     pub service: String,
+    /// Which of its replicas, from 1.
+    pub replica: u32,
     /// The container's name.
     pub container: String,
     /// As the engine says: `running`, `exited`, `restarting`, ...
@@ -26,14 +28,14 @@ pub struct DeployedService {
     pub image_id: String,
     /// The sequence number of the release that made it, 0 where its label cannot be read.
     pub release: u64,
-    /// Published ports as `address:port`.
+    /// Published ports as `address:port`, those of the proxies that lead to it among them.
     pub ports: Vec<String>,
     /// When it started last, where it has.
     pub since: Option<Timestamp>,
 }
 
 /// What is deployed of a project, in one environment or in all that are on this engine, sorted by
-/// environment, service and release.
+/// environment, service, release and replica.
 ///
 /// # Errors
 /// When the engine does not say.
@@ -49,6 +51,12 @@ pub async fn ps(
     ];
     let failed =
         |error: crate::backend::BackendError| error.trouble("what is deployed cannot be read");
+    let gates = [
+        (labels::PROJECT, Some(project)),
+        (labels::ROLE, Some(PROXY)),
+        (labels::ENVIRONMENT, environment),
+    ];
+    let gates = backend.list_containers(&gates).await.map_err(failed)?;
     let mut services = Vec::new();
     for found in backend.list_containers(&filter).await.map_err(failed)? {
         let Some(info) = backend.inspect_container(&found.id).await.map_err(failed)? else {
@@ -58,12 +66,13 @@ pub async fn ps(
         services.push(DeployedService {
             environment: label(labels::ENVIRONMENT),
             service: label(labels::SERVICE),
+            replica: label(labels::REPLICA).parse().unwrap_or(1),
             state: info.status.clone(),
             health: info.health.as_ref().map(|health| health.status),
             image: label(labels::IMAGE),
             release: label(labels::SEQUENCE).parse().unwrap_or(0),
             ports: match info.is_running() {
-                true => info.ports.iter().map(|port| published(port)).collect(),
+                true => ports(&info, &gates),
                 false => Vec::new(),
             },
             // An engine says year 1 of one that never started.
@@ -76,10 +85,33 @@ pub async fn ps(
             container: info.name,
         });
     }
-    services.sort_by(|a, b| {
-        (&a.environment, &a.service, a.release).cmp(&(&b.environment, &b.service, b.release))
-    });
+    services.sort_by(|a, b| order(a).cmp(&order(b)));
     Ok(services)
+}
+
+/// The ports of a container and those of the proxies in front of its service.
+fn ports(of: &ContainerInfo, gates: &[ContainerInfo]) -> Vec<String> {
+    let same = |gate: &&ContainerInfo| {
+        [labels::ENVIRONMENT, labels::SERVICE]
+            .iter()
+            .all(|key| gate.labels.get(*key) == of.labels.get(*key))
+    };
+    let running = gates.iter().filter(|gate| gate.is_running());
+    let all = running.filter(same).chain([of]);
+    all.flat_map(|one| &one.ports)
+        .map(|port| published(port))
+        .collect()
+}
+
+fn order(service: &DeployedService) -> (&str, &str, u64, u32) {
+    let DeployedService {
+        environment,
+        service,
+        release,
+        replica,
+        ..
+    } = service;
+    (environment, service, *release, *replica)
 }
 
 /// The host's side of a port as the engine writes it.

@@ -10,7 +10,7 @@ use hoist_model::text::Text;
 use hoist_model::unit::Unit;
 
 use crate::backend::Backend;
-use crate::context::{Made, UnitContext};
+use crate::context::UnitContext;
 use crate::images::{self, Resolved};
 
 /// The engine that a release goes to.
@@ -105,7 +105,7 @@ impl Target {
     fn elsewhere(&self, context: &UnitContext) -> UnitContext {
         UnitContext {
             backend: Arc::clone(&self.backend),
-            made: Arc::new(Made::default()),
+            made: Arc::new(context.made.elsewhere(self.engine.clone())),
             ..context.clone()
         }
     }

@@ -5,6 +5,7 @@ mod elsewhere;
 mod faults;
 pub(super) mod fixtures;
 mod harness;
+mod preflight;
 pub(super) mod rig;
 
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ fn services(version: &str) -> Vec<ServiceUnit> {
 /// Whatever is started there runs and is healthy soon, but `app:sick`.
 fn rig() -> Rig {
     let rig = Rig::new();
-    for name in ["db:1", "app:1", "app:2", "app:sick"] {
+    for name in ["db:1", "app:1", "app:2", "app:sick", "proxy:1"] {
         rig.engine.add_image(name);
     }
     let healthy = Program::forever().health(Duration::from_secs(1), HealthStatus::Healthy);
@@ -69,9 +70,8 @@ fn rig() -> Rig {
 fn found(engine: &FakeBackend, service: &str) -> Vec<ContainerInfo> {
     let mut found = engine.containers();
     found.retain(|c| {
-        c.labels
-            .get(labels::SERVICE)
-            .is_some_and(|name| name == service)
+        let has = |key: &str, value: &str| c.labels.get(key).is_some_and(|is| is == value);
+        has(labels::ROLE, "service") && has(labels::SERVICE, service)
     });
     found
 }
@@ -105,7 +105,7 @@ async fn a_first_release_is_labelled_addressed_and_leaves_no_tools() {
     let web = one(&rig.engine, "web");
     assert!(web.is_running());
     assert_eq!(web.restart, Restart::UnlessStopped);
-    assert_eq!(web.name, "shop-staging-web-1");
+    assert_eq!(web.name, "shop-staging-web-1-1");
     for (label, value) in [
         (labels::PROJECT, "shop"),
         (labels::ENVIRONMENT, "staging"),
@@ -133,8 +133,10 @@ async fn a_first_release_is_labelled_addressed_and_leaves_no_tools() {
     assert_eq!(
         names,
         [
+            "hoist-state-shop-staging",
             "shop-staging-data",
             "shop-staging-db-1-secrets",
+            "shop-staging-proxy-8080",
             "shop-staging-web-1-secrets"
         ]
     );
@@ -147,9 +149,13 @@ async fn a_first_release_is_labelled_addressed_and_leaves_no_tools() {
         );
         assert!(labels.values().all(|value| !value.contains(TOKEN)));
     }
+    let roles = rig.engine.containers().into_iter();
+    let roles = roles.map(|c| c.labels[labels::ROLE].clone());
+    let mut roles: Vec<String> = roles.collect();
+    roles.sort();
     assert_eq!(
-        rig.engine.containers().len(),
-        2,
+        roles,
+        ["holder", "proxy", "service", "service"],
         "neither lock nor filler is left"
     );
 }
@@ -191,7 +197,7 @@ async fn a_changed_service_is_replaced_at_its_address_and_its_dependencies_stay(
     assert_eq!(one(&rig.engine, "db").id, db.id);
     let new = one(&rig.engine, "web");
     assert_ne!(new.id, web.id);
-    assert_eq!(new.name, "shop-staging-web-2");
+    assert_eq!(new.name, "shop-staging-web-2-1");
     assert_eq!(
         new.labels.get(labels::ADDRESS),
         web.labels.get(labels::ADDRESS)
@@ -246,8 +252,7 @@ async fn a_first_release_that_is_not_healthy_leaves_nothing() {
     let rig = rig();
     let (_, after) = fallback(deploy(&rig, services("sick")).await);
     assert_eq!(after, Fallback::NothingBefore);
-    assert!(rig.engine.containers().is_empty());
-    assert!(rig.engine.volumes().is_empty() && rig.engine.networks().is_empty());
+    assert_only_history(&rig.engine);
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,8 +260,14 @@ async fn stopping_in_the_middle_leads_back() {
     let rig = rig();
     deploy(&rig, services("1")).await;
     let slow = Program::forever().health(Duration::from_secs(50), HealthStatus::Healthy);
-    rig.engine
-        .program(|spec| spec.name.ends_with("web-2"), slow);
+    rig.engine.program(
+        |spec| {
+            spec.labels
+                .get(labels::IMAGE)
+                .is_some_and(|of| of == "app:2")
+        },
+        slow,
+    );
     for severity in [Stop::Grace, Stop::Kill] {
         let under_way = Deploy::new(rig.with(&[]), unit(services("2")), TOKEN).await;
         let (ending, ()) = tokio::join!(under_way.run(), async {
@@ -264,7 +275,7 @@ async fn stopping_in_the_middle_leads_back() {
             under_way.stop.send_replace(severity);
         });
         assert_eq!(fallback(ending.0).1, Fallback::RolledBack { release: 1 });
-        assert_eq!(one(&rig.engine, "web").name, "shop-staging-web-1");
+        assert_eq!(one(&rig.engine, "web").name, "shop-staging-web-1-1");
         assert!(one(&rig.engine, "web").is_running());
     }
 }
@@ -289,7 +300,15 @@ async fn a_service_that_left_the_file_goes_and_its_data_stays() {
     assert_eq!(deploy(&rig, vec![web]).await, Ending::Passed);
     assert!(found(&rig.engine, "db").is_empty());
     let volumes: Vec<String> = rig.engine.volumes().into_iter().map(|v| v.name).collect();
-    assert_eq!(volumes, ["shop-staging-data", "shop-staging-web-1-secrets"]);
+    assert_eq!(
+        volumes,
+        [
+            "hoist-state-shop-staging",
+            "shop-staging-data",
+            "shop-staging-proxy-8080",
+            "shop-staging-web-1-secrets"
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -342,7 +361,7 @@ async fn a_network_with_other_settings_is_said_before_anything_is_touched() {
         trouble.what,
         "the network default of staging has other settings than the file"
     );
-    assert_eq!(one(&rig.engine, "web").name, "shop-staging-web-1");
+    assert_eq!(one(&rig.engine, "web").name, "shop-staging-web-1-1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,12 +384,14 @@ async fn a_subnet_that_is_taken_is_passed_over() {
 async fn what_a_cut_off_deploy_left_is_mended_and_said() {
     let rig = rig();
     deploy(&rig, services("1")).await;
-    let (old, mut new) = (one(&rig.engine, "web"), rig.engine.specs().remove(1));
+    let old = one(&rig.engine, "web");
+    let mut specs = rig.engine.specs().into_iter();
+    let mut new = specs.find(|spec| spec.name == old.name).expect("made");
     rig.engine
         .stop_container(&old.id, Duration::from_secs(1))
         .await
         .expect("stopped");
-    new.name = "shop-staging-web-2".to_owned();
+    new.name = "shop-staging-web-2-1".to_owned();
     new.restart = Restart::No;
     new.mounts.clear();
     new.labels
@@ -401,7 +422,7 @@ async fn two_deploys_do_not_interleave() {
         (Ending::Passed, Ending::Passed),
         "one after the other"
     );
-    assert_eq!(one(&rig.engine, "web").name, "shop-staging-web-2");
+    assert_eq!(one(&rig.engine, "web").name, "shop-staging-web-2-1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -447,7 +468,7 @@ async fn ps_says_what_is_deployed() {
 async fn down_takes_away_what_hoist_deployed_and_nothing_else() {
     let rig = rig();
     let backend: Arc<dyn Backend> = Arc::new(rig.with(&[]));
-    let nothing = down(&backend, "shop", "staging", true, &Labels::new())
+    let nothing = down(&backend, "shop", "staging", true, "proxy:1", &Labels::new())
         .await
         .expect("fine");
     assert_eq!(nothing, super::Removed::default());
@@ -457,17 +478,34 @@ async fn down_takes_away_what_hoist_deployed_and_nothing_else() {
         .create_container(&bare("theirs", "db:1", Labels::new()))
         .await
         .expect("made");
-    let removed = down(&backend, "shop", "staging", false, &Labels::new())
-        .await
-        .expect("down");
+    let removed = down(
+        &backend,
+        "shop",
+        "staging",
+        false,
+        "proxy:1",
+        &Labels::new(),
+    )
+    .await
+    .expect("down");
     assert_eq!(
         removed.containers,
-        ["shop-staging-web-1", "shop-staging-db-1"]
+        [
+            "shop-staging-web-1-1",
+            "shop-staging-db-1-1",
+            "shop-staging-proxy-8080",
+            "hoist-state-shop-staging"
+        ]
     );
     assert_eq!(removed.networks, ["shop-staging-default"]);
     assert_eq!(
         (removed.volumes, removed.kept),
-        (vec![], vec!["shop-staging-data".to_owned()])
+        (
+            vec![],
+            ["shop-staging-data", "hoist-state-shop-staging"]
+                .map(str::to_owned)
+                .to_vec()
+        )
     );
     let left: Vec<String> = rig
         .engine
@@ -478,12 +516,25 @@ async fn down_takes_away_what_hoist_deployed_and_nothing_else() {
     assert_eq!(left, ["theirs"]);
 
     deploy(&rig, services("1")).await;
-    assert_eq!(one(&rig.engine, "web").name, "shop-staging-web-1");
-    let removed = down(&backend, "shop", "staging", true, &Labels::new())
+    // The history goes on where it was.
+    assert_eq!(one(&rig.engine, "web").name, "shop-staging-web-2-1");
+    let removed = down(&backend, "shop", "staging", true, "proxy:1", &Labels::new())
         .await
         .expect("down");
-    assert_eq!(removed.volumes, ["shop-staging-data"]);
+    assert_eq!(
+        removed.volumes,
+        ["shop-staging-data", "hoist-state-shop-staging"]
+    );
     assert!(rig.engine.volumes().is_empty() && rig.engine.networks().is_empty());
+}
+
+/// Nothing is left but the environment's history.
+fn assert_only_history(engine: &FakeBackend) {
+    let containers: Vec<String> = engine.containers().into_iter().map(|c| c.name).collect();
+    let volumes: Vec<String> = engine.volumes().into_iter().map(|v| v.name).collect();
+    assert_eq!(containers, ["hoist-state-shop-staging"]);
+    assert_eq!(volumes, ["hoist-state-shop-staging"]);
+    assert!(engine.networks().is_empty());
 }
 
 /// Containers of services that run, by service: their images' names.
@@ -491,7 +542,8 @@ fn serving(engine: &FakeBackend) -> BTreeMap<String, Vec<String>> {
     let mut serving: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for container in engine.containers() {
         let label = |key: &str| container.labels.get(key).cloned();
-        if let (Some(service), true) = (label(labels::SERVICE), container.is_running()) {
+        let serves = container.is_running() && label(labels::ROLE).as_deref() == Some("service");
+        if let (Some(service), true) = (label(labels::SERVICE), serves) {
             serving
                 .entry(service)
                 .or_default()

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use hoist_model::event::EventKind;
 use hoist_model::ids::StepId;
-use hoist_model::inputs::{Decision, Force, StepInputs, Unsettled};
+use hoist_model::inputs::{Decision, Force, Part, StepInputs, Unsettled};
 use hoist_model::reason::Trouble;
 
 use super::halt::{Halt, unless_stopped};
 use crate::context::UnitContext;
-use crate::inputs::{Cache, Examined, Glance, Outcome, Record};
+use crate::inputs::{Cache, Examined, Glance, Outcome, Record, Snapshot};
 
 /// What earlier runs of the project are known by.
 pub(super) struct Memory {
@@ -112,6 +112,15 @@ impl Memory {
 }
 
 impl Outlook {
+    /// What the walks of the step's folders saw.
+    pub(super) fn snapshots(&self) -> Vec<(&Part, Snapshot)> {
+        match self {
+            Self::Told(None) => Vec::new(),
+            Self::Told(Some(examined)) => examined.snapshots().collect(),
+            Self::Reading(glance) => glance.snapshots().collect(),
+        }
+    }
+
     /// Finds out what is not known yet, and tells it.
     pub(super) async fn settle(self, context: &UnitContext, subject: &Subject) -> Option<Examined> {
         let glance = match self {

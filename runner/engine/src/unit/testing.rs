@@ -92,6 +92,7 @@ impl Stage {
             made: Arc::new(Made::default()),
             secrets: Arc::new(secrets),
             logins: Arc::new(Vec::new()),
+            lock_wait: crate::release::LOCK_WAIT,
             undo: UndoList::over(None, events),
             labels: BTreeMap::from([(labels::RUN.to_owned(), run.to_string())]),
             shells: None,

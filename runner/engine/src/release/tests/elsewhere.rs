@@ -22,8 +22,10 @@ const PUSHED: &str = "registry.test/shop@sha256:1";
 fn other() -> FakeBackend {
     let other = FakeBackend::new();
     other.change_info(|info| info.id = "other".to_owned());
+    other.add_to_registry("proxy:1");
     let program = Program::forever().health(std::time::Duration::ZERO, HealthStatus::Healthy);
     other.program(|_| true, program);
+    other.add_to_registry("proxy:1");
     other
 }
 

@@ -58,6 +58,7 @@ pub(crate) fn generation(service: &str, sequence: u64) -> Generation {
         name: format!("shop-staging-{service}-{sequence}"),
         service: service.to_owned(),
         sequence,
+        replica: 1,
         image: "sha256:1".to_owned(),
         config_digest: None,
         config_hash: "hash".to_owned(),

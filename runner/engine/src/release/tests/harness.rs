@@ -77,6 +77,7 @@ impl Deploy {
             made: Arc::new(Made::default()),
             secrets: Arc::new(secrets),
             logins: Arc::new(Vec::new()),
+            lock_wait: crate::release::LOCK_WAIT,
             undo: UndoList::over(Some(Box::new(ours)), events),
             labels: Labels::from([
                 (labels::RUN.to_owned(), run.to_string()),
@@ -199,8 +200,9 @@ pub(crate) fn unit(services: Vec<ServiceUnit>) -> ReleaseUnit {
         healthy_within: Duration::from_secs(60),
         pre_deploy: Vec::new(),
         post_deploy: Vec::new(),
-        keep: 2,
+        keep: 0,
         proxy: "proxy:1".to_owned(),
+        deed: Default::default(),
     }
 }
 

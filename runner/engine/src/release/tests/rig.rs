@@ -1,5 +1,5 @@
 //! The fake engine with what releases stand on besides: fixed addresses are held by running
-//! containers, secrets can be read back, and any one call can fail or never return.
+//! containers, and any one call can fail or never return.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,17 +8,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use hoist_model::image::ImageIdentity;
 use hoist_model::unit::Restart;
 use tokio::sync::{Notify, mpsc};
 
 use crate::backend::{
     Backend, BackendError, BackendErrorKind, BuildError, BuildRequest, Built, ByteStream, Chunk,
-    Connector, ContainerInfo, ContainerSpec, EngineEvent, EngineInfo, ImageInfo, LabelFilter,
-    Labels, Login, NetworkInfo, NetworkSpec, TerminalEnds, VolumeInfo,
+    Connector, ContainerInfo, ContainerSpec, Endpoint, EngineEvent, EngineInfo, Executed,
+    HeldInput, ImageInfo, LabelFilter, Labels, Login, NetworkInfo, NetworkSpec, Process,
+    TerminalEnds, VolumeInfo,
 };
 use crate::fake::FakeBackend;
+use crate::labels;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +39,6 @@ pub(crate) enum Fault {
     DiesDuring(usize),
 }
 
-/// Content by name.
-type Files = BTreeMap<String, Vec<u8>>;
-
 /// The engine.
 pub(crate) struct Rig {
     pub(crate) engine: FakeBackend,
@@ -46,8 +46,8 @@ pub(crate) struct Rig {
     calls: AtomicUsize,
     /// Says that the process died.
     pub(crate) died: Notify,
-    /// By volume.
-    secrets: Arc<Mutex<BTreeMap<String, Files>>>,
+    /// How often each proxy read its configuration again.
+    reloads: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl Rig {
@@ -58,20 +58,56 @@ impl Rig {
             faults: Vec::new(),
             calls: AtomicUsize::new(0),
             died: Notify::new(),
-            secrets: Arc::default(),
+            reloads: Arc::default(),
         }
     }
 
     /// The same engine, from the first call on, with these faults.
     pub(crate) fn with(&self, faults: &[Fault]) -> Self {
-        let (engine, secrets) = (self.engine.clone(), Arc::clone(&self.secrets));
         Self {
-            engine,
+            engine: self.engine.clone(),
             faults: faults.to_vec(),
             calls: AtomicUsize::new(0),
             died: Notify::new(),
-            secrets,
+            reloads: Arc::clone(&self.reloads),
         }
+    }
+
+    fn is_proxy(&self, id: &str) -> bool {
+        let all = self.engine.containers();
+        let mut known = all.iter().filter(|one| one.id == id || one.name == id);
+        known.any(|one| one.labels.contains_key(labels::GATE))
+    }
+
+    fn reloads(&self, id: &str) -> u64 {
+        let reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        reloads.get(id).copied().unwrap_or_default()
+    }
+
+    /// What a proxy says of all servers that its configuration names: that they answer.
+    async fn verdicts(&self, id: &str) -> Result<Vec<Chunk>, BackendError> {
+        let mut tar = Vec::new();
+        let mut stream = self.engine.download(id, "/etc/hoist/haproxy.cfg").await?;
+        while let Some(bytes) = stream.next().await {
+            tar.extend_from_slice(&bytes?);
+        }
+        let found = crate::release::secrets::unpack(&tar).expect("an archive");
+        let text = found.into_values().next().unwrap_or_default();
+        let (mut backend, mut said) = (String::new(), String::new());
+        for line in String::from_utf8_lossy(&text).lines() {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next()) {
+                (Some("backend"), Some(name)) => name.clone_into(&mut backend),
+                (Some("server"), Some(name)) => {
+                    said += &format!("Health check for server {backend}/{name} succeeded, ok\n");
+                }
+                _ => {}
+            }
+        }
+        Ok(vec![Chunk {
+            stream: hoist_model::event::Stream::Stdout,
+            bytes: Bytes::from(said),
+        }])
     }
 
     /// How many calls there were.
@@ -107,19 +143,6 @@ impl Rig {
         std::future::pending().await
     }
 
-    fn volume_at(&self, id: &str, path: &str) -> Option<String> {
-        let found = self
-            .engine
-            .containers()
-            .into_iter()
-            .find(|c| c.id == id || c.name == id)?;
-        found
-            .mounts
-            .into_iter()
-            .find(|mount| mount.target == path)
-            .map(|mount| mount.volume)
-    }
-
     async fn start(&self, id: &str) -> Result<(), BackendError> {
         let all = self.engine.containers();
         let (mine, others): (Vec<_>, Vec<_>) =
@@ -134,41 +157,11 @@ impl Rig {
             .any(|address| held(&address))
         {
             return Err(BackendError::new(
-                BackendErrorKind::Engine,
+                BackendErrorKind::AddressTaken,
                 "Address already in use",
             ));
         }
         self.engine.start_container(id).await
-    }
-
-    async fn put(&self, id: &str, folder: &str, tar: ByteStream) -> Result<(), BackendError> {
-        self.engine.upload(id, folder, tar).await?;
-        if let Some(volume) = self.volume_at(id, crate::vault::FOLDER)
-            && let Some(upload) = self.engine.uploads().pop()
-        {
-            let names = upload.files.into_iter();
-            let files =
-                names.map(|(path, bytes)| (path.rsplit('/').next().unwrap().to_owned(), bytes));
-            let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-            secrets.insert(volume, files.collect());
-        }
-        Ok(())
-    }
-
-    async fn get(&self, id: &str, path: &str) -> Result<ByteStream, BackendError> {
-        let Some(volume) = self.volume_at(id, path) else {
-            return self.engine.download(id, path).await;
-        };
-        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut tar = tar::Builder::new(Vec::new());
-        for (name, content) in secrets.get(&volume).into_iter().flatten() {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(content.len() as u64);
-            tar.append_data(&mut header, format!("secrets/{name}"), content.as_slice())
-                .unwrap();
-        }
-        let bytes = Bytes::from(tar.into_inner().unwrap());
-        Ok(stream::iter([Ok(bytes)]).boxed())
     }
 }
 
@@ -275,6 +268,36 @@ impl Backend for Rig {
             .await
     }
 
+    async fn hold_input(&self, id: &str) -> Result<HeldInput, BackendError> {
+        self.call(self.engine.hold_input(id)).await
+    }
+
+    async fn exec(
+        &self,
+        id: &str,
+        command: &[String],
+        within: Duration,
+    ) -> Result<Executed, BackendError> {
+        self.call(self.engine.exec(id, command, within)).await
+    }
+
+    /// Of a proxy: a master and its worker, another one after each reload.
+    async fn processes(&self, id: &str) -> Result<Vec<Process>, BackendError> {
+        let process = |pid, parent| Process {
+            pid,
+            parent,
+            command: "haproxy -W -db".to_owned(),
+        };
+        let answer = async {
+            let all = self.engine.processes(id).await?;
+            match self.is_proxy(id) {
+                true => Ok(vec![process(1, 0), process(2 + self.reloads(id), 1)]),
+                false => Ok(all),
+            }
+        };
+        self.call(answer).await
+    }
+
     async fn start_container(&self, id: &str) -> Result<(), BackendError> {
         self.call(self.start(id)).await
     }
@@ -294,7 +317,19 @@ impl Backend for Rig {
     }
 
     async fn kill_container(&self, id: &str, signal: &str) -> Result<(), BackendError> {
-        self.call(self.engine.kill_container(id, signal)).await
+        let killed = async {
+            match signal {
+                "USR2" if self.is_proxy(id) => {
+                    let mut reloads = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+                    *reloads.entry(id.to_owned()).or_default() += 1;
+                    Ok(())
+                }
+                // It has no connection to wait for.
+                "USR1" if self.is_proxy(id) => self.engine.kill_container(id, "KILL").await,
+                signal => self.engine.kill_container(id, signal).await,
+            }
+        };
+        self.call(killed).await
     }
 
     async fn rename_container(&self, id: &str, name: &str) -> Result<(), BackendError> {
@@ -321,15 +356,21 @@ impl Backend for Rig {
     }
 
     async fn upload(&self, id: &str, folder: &str, tar: ByteStream) -> Result<(), BackendError> {
-        self.call(self.put(id, folder, tar)).await
+        self.call(self.engine.upload(id, folder, tar)).await
     }
 
     async fn download(&self, id: &str, path: &str) -> Result<ByteStream, BackendError> {
-        self.call(self.get(id, path)).await
+        self.call(self.engine.download(id, path)).await
     }
 
     async fn logs(&self, id: &str, tail: Option<usize>) -> Result<Vec<Chunk>, BackendError> {
-        self.call(self.engine.logs(id, tail)).await
+        let said = async {
+            match self.is_proxy(id) {
+                true => self.verdicts(id).await,
+                false => self.engine.logs(id, tail).await,
+            }
+        };
+        self.call(said).await
     }
 
     async fn events(
@@ -358,6 +399,20 @@ impl Backend for Rig {
 
     async fn create_network(&self, spec: &NetworkSpec) -> Result<String, BackendError> {
         self.call(self.engine.create_network(spec)).await
+    }
+
+    async fn connect_network(
+        &self,
+        container: &str,
+        endpoint: &Endpoint,
+    ) -> Result<(), BackendError> {
+        self.call(self.engine.connect_network(container, endpoint))
+            .await
+    }
+
+    async fn disconnect_network(&self, container: &str, network: &str) -> Result<(), BackendError> {
+        self.call(self.engine.disconnect_network(container, network))
+            .await
     }
 
     async fn remove_network(&self, id: &str) -> Result<(), BackendError> {

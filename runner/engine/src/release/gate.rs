@@ -1,0 +1,192 @@
+//! A gate: the proxy that owns a port of the host, or a service's name inside its networks. Which
+//! gates a service has follows from its ports alone, so a strategy can change without one being
+//! replaced. Pure; it refuses to know what is behind a gate.
+
+use std::fmt;
+
+use hoist_model::unit::{PortMapping, Protocol, ServiceUnit, Strategy};
+
+/// Which proxy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gate {
+    /// The owner of a port of the host.
+    Port {
+        /// `None` for all addresses.
+        address: Option<String>,
+        port: u16,
+    },
+    /// The owner of a port of the host that the engine chose, for this port of the service.
+    Chosen {
+        service: String,
+        address: Option<String>,
+        target: u16,
+    },
+    /// The owner of a service's name on its networks.
+    Name(String),
+}
+
+/// A gate with what it does for a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Opening {
+    pub(crate) gate: Gate,
+    /// Ports of the service's containers, on which the gate listens too.
+    pub(crate) ports: Vec<u16>,
+    /// What is published on the host.
+    pub(crate) published: Option<PortMapping>,
+}
+
+/// The gates of a service. A service that is only ever recreated keeps its name itself: nobody has
+/// to be led from one container of it to another.
+pub(crate) fn openings(service: &ServiceUnit) -> Vec<Opening> {
+    let tcp = service
+        .ports
+        .iter()
+        .filter(|port| port.protocol == Protocol::Tcp);
+    let mut openings: Vec<Opening> = tcp
+        .map(|mapping| Opening {
+            gate: match mapping.published {
+                Some(port) => Gate::Port {
+                    address: mapping.host_ip.clone(),
+                    port,
+                },
+                None => Gate::Chosen {
+                    service: service.name.clone(),
+                    address: mapping.host_ip.clone(),
+                    target: mapping.target,
+                },
+            },
+            ports: vec![mapping.target],
+            published: Some(mapping.clone()),
+        })
+        .collect();
+    if is_named_by_gate(service) {
+        openings.push(Opening {
+            gate: Gate::Name(service.name.clone()),
+            ports: service.proxied().into_iter().collect(),
+            published: None,
+        });
+    }
+    openings
+}
+
+/// Others reach the service's name through a gate, and not its containers themselves.
+pub(crate) fn is_named_by_gate(service: &ServiceUnit) -> bool {
+    service.update.strategy != Strategy::Recreate && !service.proxied().is_empty()
+}
+
+impl Gate {
+    /// Reads a gate as its label has it.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let address = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let (kind, rest) = text.split_once(' ')?;
+        match kind {
+            "port" => {
+                let (host, port) = rest.rsplit_once(':')?;
+                Some(Self::Port {
+                    address: address(host),
+                    port: port.parse().ok()?,
+                })
+            }
+            "chosen" => {
+                let (service, rest) = rest.split_once(' ')?;
+                let (host, target) = rest.rsplit_once(':')?;
+                Some(Self::Chosen {
+                    service: service.to_owned(),
+                    address: address(host),
+                    target: target.parse().ok()?,
+                })
+            }
+            "name" => Some(Self::Name(rest.to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The part of its container's name that tells it from others.
+    pub(crate) fn slug(&self) -> String {
+        let with = |address: &Option<String>, rest: String| match address {
+            Some(address) => format!("{}-{rest}", address.replace(':', "-")),
+            None => rest,
+        };
+        let text = match self {
+            Self::Port { address, port } => with(address, port.to_string()),
+            Self::Chosen {
+                service,
+                address,
+                target,
+            } => with(address, format!("{service}-{target}")),
+            Self::Name(service) => service.clone(),
+        };
+        format!("proxy-{text}")
+    }
+}
+
+/// As the label of its container has it.
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = |address: &Option<String>| address.clone().unwrap_or_default();
+        match self {
+            Self::Port { address, port } => write!(f, "port {}:{port}", host(address)),
+            Self::Chosen {
+                service,
+                address,
+                target,
+            } => write!(f, "chosen {service} {}:{target}", host(address)),
+            Self::Name(service) => write!(f, "name {service}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::tests::fixtures::{ports, service};
+
+    #[test]
+    fn a_label_is_read_as_it_was_written() {
+        for gate in [
+            Gate::Port {
+                address: None,
+                port: 8080,
+            },
+            Gate::Port {
+                address: Some("::1".into()),
+                port: 80,
+            },
+            Gate::Chosen {
+                service: "web".into(),
+                address: Some("127.0.0.1".into()),
+                target: 3000,
+            },
+            Gate::Name("web".into()),
+        ] {
+            assert_eq!(Gate::read(&gate.to_string()), Some(gate));
+        }
+        for text in ["", "port", "port x", "port :x", "chosen web", "door web"] {
+            assert_eq!(Gate::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn udp_ports_have_no_gate_and_a_switched_service_has_its_name_at_one() {
+        let mut unit = service("web");
+        unit.ports = ports(8080);
+        unit.ports.push(PortMapping {
+            protocol: Protocol::Udp,
+            ..ports(53).remove(0)
+        });
+        let gates = |unit: &ServiceUnit| -> Vec<Gate> {
+            openings(unit).into_iter().map(|one| one.gate).collect()
+        };
+        let port = Gate::Port {
+            address: None,
+            port: 8080,
+        };
+        assert_eq!(gates(&unit), std::slice::from_ref(&port));
+        unit.update.strategy = Strategy::Rolling;
+        assert_eq!(gates(&unit), [port, Gate::Name("web".into())]);
+        unit.ports.clear();
+        assert_eq!(gates(&unit), []);
+        unit.traffic.expose = vec![80];
+        assert_eq!(gates(&unit), [Gate::Name("web".into())]);
+    }
+}

@@ -1,0 +1,13 @@
+//! The proxy in front of services: what it is told, and what it tells. Pure: texts are made here and
+//! read here, and other rooms put them on an engine and fetch them. Refused here: to speak to a proxy
+//! while it runs. There is no admin socket; what a proxy does is what its configuration says, so one
+//! that starts anew does the same.
+
+pub(crate) mod canary;
+mod config;
+mod log;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use config::{Config, Listen, Part, Server, ServerName};
+pub(crate) use log::{Request, proved, requests};

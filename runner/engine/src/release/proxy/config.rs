@@ -1,0 +1,229 @@
+//! An HAProxy configuration from data, for HAProxy 2.6 and later in master-worker mode. It asks for
+//! nothing that can be written to, no privilege and no user. It refuses to know names that a resolver
+//! would have to look up: servers have addresses.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use hoist_model::unit::AppProtocol;
+
+/// One proxy's configuration; its text is what [`fmt::Display`] writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// By the port in the proxy's container. HAProxy does not start without any.
+    pub(crate) listens: BTreeMap<u16, Listen>,
+}
+
+/// What is behind a port that a proxy listens on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen {
+    /// What is spoken on it.
+    pub(crate) app_protocol: AppProtocol,
+    /// How long connections may go on after a reload. A proxy has one bound: the longest of its
+    /// ports.
+    pub(crate) drain: Duration,
+    /// One client stays with one server: in HTTP by a cookie, else by the client's address.
+    pub(crate) sticky: bool,
+    /// Each request is logged, for [`super::log::requests`]. HTTP only.
+    pub(crate) log_requests: bool,
+    /// Where the traffic goes. Without any, HTTP clients get 503 and others are hung up on.
+    pub(crate) servers: BTreeMap<ServerName, Server>,
+}
+
+/// What traffic can go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) address: Ipv4Addr,
+    pub(crate) port: u16,
+    pub(crate) part: Part,
+}
+
+/// What a server gets of the traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Its share.
+    Active {
+        /// Against the weights of the other active servers: 1 to 256, what is outside counts as the
+        /// nearest.
+        weight: u32,
+    },
+    /// All of it, with the other such servers, while no active one is up. It has no cookie, since a
+    /// client that comes with one is sent to its server even so.
+    Backup,
+    /// None. It is checked, so that the log tells whether it answers.
+    Probing,
+}
+
+/// The name of a server, such as `web-7-1`. It holds nothing that could end a word or a line of the
+/// configuration or of the log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ServerName(String);
+
+impl ServerName {
+    /// `None` where the name is empty or holds more than ASCII letters, digits, `-` and `_`.
+    pub(crate) fn new(name: impl Into<String>) -> Option<Self> {
+        let name = name.into();
+        let holds = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        (!name.is_empty() && name.chars().all(holds)).then_some(Self(name))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of what is behind a port. Since HAProxy 3.3 it has to be another than that of the port.
+pub(super) fn backend(port: u16) -> String {
+    format!("servers-{port}")
+}
+
+/// How many connections a proxy takes at once: each needs two files and little memory. Without a number
+/// HAProxy makes room for as many as it may open files, which is more than the memory holds where an
+/// engine sets no limit.
+const MAX_CONNECTIONS: u32 = 8_000;
+
+/// The longest time that HAProxy takes: a 32-bit number of milliseconds.
+const LONGEST: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// What all ports share. A program behind no proxy has no bound on how long it thinks or how long a
+/// connection is silent, so these are wide: 1 hour in a request, 24 in a WebSocket or anything on
+/// TCP. Idle connections are kept longer than the 60 seconds that load balancers keep theirs, which
+/// would else send a request into one that was just closed.
+///
+/// A server starts as up and is down after its first failed check; later it takes two. A connection
+/// that is not made is tried with the next server at once, or with the same a second later, when its
+/// checks have found it down and the backups are there.
+const DEFAULTS: &str = "\
+defaults
+    timeout connect 2s
+    timeout client 1h
+    timeout server 1h
+    timeout tunnel 24h
+    timeout http-request 30s
+    timeout http-keep-alive 75s
+    option tcpka
+    retries 3
+    option redispatch 1
+    option allbackups
+    option log-health-checks
+    default-server check inter 1s fastinter 250ms downinter 250ms fall 2 rise 1
+";
+
+/// An idle connection is closed with its next response and not before, so no client writes into a
+/// closed one in a reload. What an outer proxy said of the client stays and is added to.
+///
+/// A server that took a request and hung up may have done what was asked, so only requests that
+/// change nothing are sent again.
+const HTTP_FRONTEND: &str = "    mode http
+    option idle-close-on-response
+    option http-ignore-probes
+    option forwardfor
+    http-request set-header X-Forwarded-Proto http unless { req.hdr(X-Forwarded-Proto) -m found }
+    http-request set-header X-Forwarded-Host %[req.hdr(Host)] unless { req.hdr(X-Forwarded-Host) -m found }
+    http-request disable-l7-retry unless { method GET HEAD OPTIONS }
+";
+
+/// Nothing in it is a client's. The fields are those of [`super::log::Request`].
+const LOG_FORMAT: &str = r#"    log global
+    log-format '{"server":"%s","status":%ST,"millis":%Ta,"termination":"%ts","retries":"%rc"}'
+"#;
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let drain = self.listens.values().map(|listen| listen.drain).max();
+        // 0 would be no bound at all.
+        let drain = drain.unwrap_or_default().min(LONGEST).as_millis().max(1);
+        writeln!(
+            f,
+            "# Written by hoist, which writes it anew with each change."
+        )?;
+        writeln!(f, "global")?;
+        writeln!(f, "    log stdout format raw local0")?;
+        writeln!(f, "    maxconn {MAX_CONNECTIONS}")?;
+        // Where it may open fewer files, it starts all the same and takes fewer connections.
+        writeln!(f, "    no strict-limits")?;
+        writeln!(f, "    hard-stop-after {drain}ms")?;
+        write!(f, "\n{DEFAULTS}")?;
+        for (&port, listen) in &self.listens {
+            listen.frontend(f, port)?;
+            listen.backend(f, port)?;
+        }
+        Ok(())
+    }
+}
+
+impl Listen {
+    fn frontend(&self, f: &mut fmt::Formatter<'_>, port: u16) -> fmt::Result {
+        writeln!(f, "\nfrontend port-{port}")?;
+        writeln!(f, "    bind *:{port}")?;
+        match self.app_protocol {
+            AppProtocol::Http => {
+                f.write_str(HTTP_FRONTEND)?;
+                if self.log_requests {
+                    f.write_str(LOG_FORMAT)?;
+                }
+            }
+            AppProtocol::Tcp => writeln!(f, "    mode tcp")?,
+        }
+        writeln!(f, "    default_backend {}", backend(port))
+    }
+
+    fn backend(&self, f: &mut fmt::Formatter<'_>, port: u16) -> fmt::Result {
+        writeln!(f, "\nbackend {}", backend(port))?;
+        // Here and not in the frontend: of checks, and not of connections.
+        writeln!(f, "    log global")?;
+        match self.app_protocol {
+            AppProtocol::Http => {
+                writeln!(f, "    mode http")?;
+                writeln!(f, "    balance roundrobin")?;
+                writeln!(f, "    retry-on conn-failure empty-response")?;
+                if self.sticky {
+                    // Cookies know no ports.
+                    let options = "insert indirect nocache httponly";
+                    writeln!(f, "    cookie hoist-{port} {options}")?;
+                }
+            }
+            AppProtocol::Tcp => {
+                writeln!(f, "    mode tcp")?;
+                if self.sticky {
+                    writeln!(f, "    balance source")?;
+                    writeln!(f, "    hash-type consistent")?;
+                } else {
+                    writeln!(f, "    balance leastconn")?;
+                }
+                // In HTTP a client has its answer or an error sooner or later, and a server that is
+                // too busy for a check may well finish what it has. Here connections have no end.
+                writeln!(f, "    default-server on-marked-down shutdown-sessions")?;
+            }
+        }
+        for (name, server) in &self.servers {
+            server.line(f, name, self)?;
+        }
+        Ok(())
+    }
+}
+
+impl Server {
+    fn line(&self, f: &mut fmt::Formatter<'_>, name: &ServerName, listen: &Listen) -> fmt::Result {
+        write!(f, "    server {name} {}:{}", self.address, self.port)?;
+        match self.part {
+            Part::Active { weight } => {
+                write!(f, " weight {}", weight.clamp(1, 256))?;
+                if listen.sticky && listen.app_protocol == AppProtocol::Http {
+                    write!(f, " cookie {name}")?;
+                }
+            }
+            Part::Backup => write!(f, " backup")?,
+            Part::Probing => write!(f, " weight 0")?,
+        }
+        writeln!(f)
+    }
+}

@@ -1,0 +1,139 @@
+//! What a release is to come to: what the file says, or what the environment's history says of an
+//! earlier one. Pure; it refuses to look whether that can still be had.
+
+use std::collections::BTreeMap;
+
+use hoist_model::image::ImageSource;
+use hoist_model::reason::{FailureReason, Trouble};
+use hoist_model::text::Text;
+use hoist_model::unit::{ReleaseDeed, ReleaseUnit, ServiceUnit};
+
+use super::journal::{Conclusion, Deed, Intent, Known, ServiceRecord};
+use super::names::Place;
+
+/// What is wished.
+pub(super) struct Wish {
+    pub(super) unit: ReleaseUnit,
+    pub(super) deed: Deed,
+    /// The generations that are to come back as they were, by service.
+    pub(super) restored: BTreeMap<String, u64>,
+}
+
+/// Finds out what is wished.
+pub(super) fn wish(
+    unit: &ReleaseUnit,
+    history: &Known,
+    place: &Place,
+) -> Result<Wish, FailureReason> {
+    let configuration = |trouble| FailureReason::Configuration(trouble);
+    match &unit.deed {
+        ReleaseDeed::Deploy => Ok(Wish {
+            unit: unit.clone(),
+            deed: Deed::Deploy,
+            restored: BTreeMap::new(),
+        }),
+        ReleaseDeed::Rollback { to } => {
+            let release = earlier(history, *to, place).map_err(configuration)?;
+            let outcome = history.outcome(release.sequence);
+            Ok(Wish {
+                unit: again(unit, release, &BTreeMap::new()),
+                deed: Deed::Rollback {
+                    to: release.sequence,
+                },
+                restored: outcome
+                    .map(|outcome| outcome.serving.clone())
+                    .unwrap_or_default(),
+            })
+        }
+        ReleaseDeed::Scale { replicas } => {
+            let release = current(history).ok_or_else(|| configuration(nothing(place)))?;
+            let unknown = replicas.keys().find(|name| {
+                let mut services = release.services.iter();
+                !services.any(|record| record.unit.name == **name)
+            });
+            if let Some(name) = unknown {
+                let what = format!("{} has no service {name}", place.environment);
+                return Err(configuration(
+                    Trouble::new(what).hint("`hoist ps` shows what it has"),
+                ));
+            }
+            let outcome = history.last_passed().map(|(_, outcome)| outcome);
+            Ok(Wish {
+                unit: again(unit, release, replicas),
+                deed: Deed::Scale,
+                restored: outcome
+                    .map(|outcome| outcome.serving.clone())
+                    .unwrap_or_default(),
+            })
+        }
+    }
+}
+
+/// The release that serves.
+fn current(history: &Known) -> Option<&Intent> {
+    history.last_passed().map(|(intent, _)| intent)
+}
+
+/// The release of that number, else the one before the one that serves.
+fn earlier<'h>(history: &'h Known, to: Option<u64>, place: &Place) -> Result<&'h Intent, Trouble> {
+    let environment = &place.environment;
+    let passed = |sequence: u64| {
+        let outcome = history.outcome(sequence);
+        outcome.is_some_and(|outcome| outcome.result == Conclusion::Passed)
+    };
+    let hint = format!("`hoist releases {environment}` shows what there was");
+    if let Some(to) = to {
+        let what = format!("{environment} has no release {to} to go back to");
+        let found = history.release(to);
+        let found = found.ok_or_else(|| Trouble::new(what.clone()).hint(hint.clone()))?;
+        return match passed(to) {
+            true => Ok(found),
+            false => Err(Trouble::new(what)
+                .cause("it never came to serve")
+                .hint(hint)),
+        };
+    }
+    let serving = history.serving();
+    let differs = |intent: &&Intent| {
+        let outcome = history.outcome(intent.sequence);
+        passed(intent.sequence) && outcome.is_some_and(|outcome| outcome.serving != serving)
+    };
+    let last = current(history).map_or(0, |intent| intent.sequence);
+    let mut before = history
+        .intents()
+        .rev()
+        .filter(|intent| intent.sequence <= last);
+    before.find(differs).ok_or_else(|| {
+        Trouble::new(format!(
+            "{environment} has no earlier release to go back to"
+        ))
+        .hint(hint)
+    })
+}
+
+fn nothing(place: &Place) -> Trouble {
+    Trouble::new(format!("nothing is deployed in {}", place.environment))
+        .hint("`hoist run` deploys it")
+}
+
+/// The unit of a recorded release, with other numbers of containers where they are said.
+fn again(unit: &ReleaseUnit, release: &Intent, replicas: &BTreeMap<String, u32>) -> ReleaseUnit {
+    let service = |record: &ServiceRecord| {
+        let environment = record.environment.iter();
+        let environment =
+            environment.map(|(name, value)| (name.clone(), Text::literal(value.clone())));
+        let wanted = replicas.get(&record.unit.name).copied();
+        ServiceUnit {
+            image: ImageSource::Name(Text::literal(record.image.clone())),
+            environment: environment.collect(),
+            replicas: wanted.unwrap_or(record.unit.replicas),
+            ..record.unit.clone()
+        }
+    };
+    ReleaseUnit {
+        services: release.services.iter().map(service).collect(),
+        pre_deploy: Vec::new(),
+        post_deploy: Vec::new(),
+        ..unit.clone()
+    }
+}

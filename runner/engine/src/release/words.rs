@@ -1,0 +1,114 @@
+//! What a release says of itself: what is about to happen, the downtime included, and what is in
+//! place. It decides nothing.
+
+use hoist_model::event::{EventKind, ReleasedService};
+use hoist_model::unit::Strategy;
+
+use super::perform::Performer;
+use super::plan::{Action, Change, Goal, Member, Program, Wanted, Which};
+use super::state::Deployed;
+use super::status;
+
+/// What is about to happen.
+pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Vec<String> {
+    let known = goal.services.iter().filter_map(|want| {
+        let change = program.changes.get(&want.name)?;
+        Some(line(deployed, want, change, goal.sequence))
+    });
+    let hooks = program.forward.iter().filter_map(|action| match action {
+        Action::RunHook(name) => Some(format!("{name} runs once")),
+        _ => None,
+    });
+    let gone = program.afterwards.iter().filter_map(|action| match action {
+        Action::Remove(Which::Old(id)) => {
+            let old = deployed.generation(id)?;
+            let wanted = program.changes.contains_key(&old.service);
+            let once = old.replica == 1 || deployed.of(&old.service, old.sequence).len() == 1;
+            (!wanted && once).then(|| format!("{} is no longer wanted and removed", old.service))
+        }
+        _ => None,
+    });
+    known.chain(hooks).chain(gone).collect()
+}
+
+fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence: u64) -> String {
+    let name = &want.name;
+    if change.is_nothing() {
+        return format!("{name} did not change and is left running");
+    }
+    if change.is_new {
+        return format!(
+            "{name} is new in release {sequence}{}",
+            times(want.replicas)
+        );
+    }
+    let Some(why) = change.why else {
+        let starts = change.starting().len();
+        let stopped = change
+            .members
+            .values()
+            .filter(|member| matches!(member, Member::Stopped(_)));
+        return match (starts, change.leaving.len()) {
+            (starts, _) if starts > 0 && stopped.count() == starts => {
+                format!("{name} did not change and is started again")
+            }
+            (0, leaving) => format!("{name} goes down to {} ({leaving} fewer)", want.replicas),
+            (starts, _) => format!("{name} goes up to {} ({starts} more)", want.replicas),
+        };
+    };
+    let before = deployed.current_sequence(name).unwrap_or(0);
+    let (release, how) = match (want.restored, want.update.strategy) {
+        (Some(restored), _) if restored != sequence => (restored, "comes back"),
+        _ => (sequence, "comes"),
+    };
+    let meanwhile = match want.update.strategy {
+        Strategy::Recreate => "it is down meanwhile",
+        Strategy::BlueGreen => "blue-green, without an outage",
+        Strategy::Rolling => "a few at a time, without an outage",
+        Strategy::Canary => "as a canary, without an outage",
+    };
+    format!("{name} is replaced, {why}: release {release} {how} after {before}; {meanwhile}")
+}
+
+fn times(replicas: u32) -> String {
+    match replicas {
+        1 => String::new(),
+        more => format!(", {more} containers"),
+    }
+}
+
+/// Tells what is in place now.
+pub(super) async fn announce(performer: &Performer<'_>, program: &Program) {
+    let serving = program.serving(performer.deployed);
+    for (service, change) in &program.changes {
+        let Some(member) = change.members.values().next() else {
+            continue;
+        };
+        let Some(id) = performer.id(&member.which()) else {
+            continue;
+        };
+        // The release is in place whether the engine still answers or not.
+        let found = performer.target.backend.inspect_container(&id).await;
+        let found = found.ok().flatten();
+        let unchanged = change.is_nothing();
+        if !unchanged && found.as_ref().is_some_and(|info| info.health.is_none()) {
+            performer.context.warn(
+                format!("{service} has no health check: it counts as healthy because it runs"),
+                Some("give it a `healthcheck` in pipeline.toml".to_owned()),
+            );
+        }
+        let own = found.iter().flat_map(|info| info.ports.clone());
+        let mut ports: Vec<String> = own.map(|port| status::published(&port)).collect();
+        ports.extend(performer.published(service).await);
+        performer.context.events.send(EventKind::ServiceReleased {
+            step: performer.context.id(),
+            service: ReleasedService {
+                environment: performer.place.environment.clone(),
+                service: service.clone(),
+                release: serving.get(service).copied().unwrap_or(performer.sequence),
+                unchanged,
+                ports,
+            },
+        });
+    }
+}
