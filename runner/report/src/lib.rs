@@ -16,6 +16,7 @@ pub mod runs;
 #[cfg(test)]
 mod sample;
 pub mod sarif;
+pub mod seen;
 pub mod style;
 pub mod summary;
 pub mod tty;

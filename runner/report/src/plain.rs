@@ -154,6 +154,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
                 None => writeln!(self.out, "! {message}")?,
             },
             EventKind::EngineConnected { .. }
+            | EventKind::ImageResolved { .. }
             | EventKind::StepStarted { .. }
             | EventKind::TestsFound { .. }
             | EventKind::FindingsFound { .. }

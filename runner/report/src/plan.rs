@@ -2,6 +2,7 @@
 //! a step relaxes of its sealing is always said. Values of secrets are not in a plan and so not here.
 
 mod build;
+mod release;
 
 use std::fmt::Write;
 
@@ -10,7 +11,7 @@ use hoist_model::gc::Policy;
 use hoist_model::image::ImageSource;
 use hoist_model::plan::{Edge, Plan, PlannedStep};
 use hoist_model::quantity::show_duration;
-use hoist_model::unit::{Command, ContainerUnit, ReleaseUnit, StopPlan, Unit};
+use hoist_model::unit::{Command, ContainerUnit, StopPlan, Unit};
 
 use crate::style::{BOLD, DIM, Paint, WARN};
 use crate::words;
@@ -152,7 +153,7 @@ fn about(step: &PlannedStep) -> Vec<String> {
                 .chain(to)
                 .collect()
         }
-        Unit::Release(unit) => release(unit),
+        Unit::Release(unit) => release::about(unit),
     }
 }
 
@@ -214,41 +215,6 @@ fn stop(unit: &ContainerUnit) -> Option<String> {
     let signal = signal.unwrap_or("the image's stop signal");
     let grace = words::duration(unit.stop.grace);
     Some(format!("stopped by {signal}, killed after {grace}"))
-}
-
-fn release(unit: &ReleaseUnit) -> Vec<String> {
-    let asks = match unit.environment.approval {
-        true => ", when someone approves",
-        false => "",
-    };
-    let mut out = vec![format!("to environment {}{asks}", unit.environment.name)];
-    for service in &unit.services {
-        let ports = service.ports.iter().map(|port| {
-            let ip = port
-                .host_ip
-                .as_ref()
-                .map(|ip| format!("{ip}:"))
-                .unwrap_or_default();
-            let published = port
-                .published
-                .map_or_else(|| "free".to_owned(), |p| p.to_string());
-            format!(" {ip}{published}->{}", port.target)
-        });
-        let ports = ports.collect::<String>();
-        out.push(format!(
-            "service {}: image {}{ports}",
-            service.name,
-            image(&service.image)
-        ));
-        if !service.secrets.is_empty() {
-            let names = service.secrets.join(", ");
-            out.push(format!(
-                "  secrets {names}, kept in a volume on the engine's disk"
-            ));
-        }
-    }
-    out.push("a changed service is down while it is recreated".to_owned());
-    out
 }
 
 /// The plan as JSON.

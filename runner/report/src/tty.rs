@@ -276,6 +276,7 @@ impl Reporter for Tty {
                 self.names = widths.max().unwrap_or(0).min(NAMES);
             }
             EventKind::EngineConnected { .. }
+            | EventKind::ImageResolved { .. }
             | EventKind::StepStarted { .. }
             | EventKind::StepPhase { .. }
             | EventKind::TestsFound { .. }

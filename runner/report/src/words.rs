@@ -212,6 +212,7 @@ pub fn fallback(fallback: &Fallback) -> String {
         Fallback::NothingBefore => "nothing had been deployed before".to_owned(),
         Fallback::Untouched => "nothing was changed".to_owned(),
         Fallback::RolledBack { release } => format!("release {release} serves again"),
+        Fallback::AsItIs => "it stays as it is, and nothing was taken back".to_owned(),
         Fallback::Broken { message } => {
             format!("and the release before could not be brought back: {message}")
         }
