@@ -2,12 +2,14 @@
 //! that is `options`' part.
 
 mod mcp;
+mod seeing;
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(crate) use mcp::{Client, Install, Instead, Mcp};
+pub(crate) use seeing::{Diagnose, Events, Exec, Restart, Stats, StatsFormat};
 
 /// Takes a project from source to running service in containers.
 #[derive(Debug, Parser)]
@@ -111,7 +113,7 @@ pub(crate) enum Command {
     Context(Context),
     /// Say why a step of a run ran or did not.
     Explain(Explain),
-    /// Show the log of a step of a run.
+    /// Show the log of a step of a run, or of what is deployed to an environment.
     Logs(Logs),
     /// Show the tests of a run: failed first, then flaky, then the slowest.
     Tests(Tests),
@@ -121,10 +123,28 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Stop a run that goes on, from elsewhere.
     Cancel(Cancel),
-    /// Show what hoist has deployed.
+    /// Show what hoist has deployed, or all that the project has on its engines.
     Ps(Ps),
+    /// Go back to an earlier release of an environment; nothing is built or scanned.
+    Rollback(Rollback),
+    /// Change how many containers a service of an environment has.
+    Scale(Scale),
+    /// List what was released to an environment, the newest first.
+    Releases(Releases),
+    /// Show what the containers of an environment use, live on a terminal.
+    Stats(Stats),
+    /// Show what happened to the containers of an environment.
+    Events(Events),
+    /// Say what is wrong in an environment, and what to do.
+    Diagnose(Diagnose),
+    /// Start the services of an environment again, one container after the other.
+    Restart(Restart),
+    /// Run a command in a container of a service.
+    Exec(Exec),
     /// Remove what hoist has deployed to an environment.
     Down(Down),
+    /// Free the lock of an environment whose owner is dead.
+    Unlock(Unlock),
     /// Remove what runs left behind and nobody uses: images, caches, run folders.
     Gc(Gc),
     /// Serve agents over the Model Context Protocol.
@@ -179,6 +199,10 @@ pub(crate) struct Run {
     /// 124 after that.
     #[arg(long, value_name = "DURATION", env = "HOIST_TIMEOUT", value_parser = duration)]
     pub(crate) timeout: Option<std::time::Duration>,
+    /// How long a deploy waits for another one to the same environment, such as 5m; 10s if nothing
+    /// is said.
+    #[arg(long, value_name = "DURATION", env = "HOIST_LOCK_WAIT", value_parser = duration)]
+    pub(crate) lock_wait: Option<std::time::Duration>,
     /// Do everything anew, each instruction of a build again: nothing is taken from earlier runs.
     #[arg(long, env = "HOIST_NO_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) no_cache: bool,
@@ -228,7 +252,7 @@ pub(crate) struct Shell {
     pub(crate) shell: String,
 }
 
-fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     hoist_model::quantity::duration(text).map_err(|error| error.to_string())
 }
 
@@ -327,8 +351,11 @@ pub(crate) struct Explain {
 
 /// Arguments of `logs`.
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist logs unit\n  hoist logs unit --attempt 1\n  hoist logs --env staging\n  hoist logs --env staging web --follow --tail 20"
+)]
 pub(crate) struct Logs {
-    /// The step; without one, the steps that have a log are listed.
+    /// The step; without one, the steps that have a log are listed. With --env, the service.
     #[arg(value_name = "STEP")]
     pub(crate) step: Option<String>,
     /// The run, by the beginning of its ID; the latest if left out.
@@ -340,6 +367,21 @@ pub(crate) struct Logs {
     /// A service beside the step, whose log is printed instead of the step's.
     #[arg(long, value_name = "NAME", requires = "step")]
     pub(crate) service: Option<String>,
+    /// What is deployed to this environment prints, instead of a step.
+    #[arg(long, value_name = "ENV", conflicts_with_all = ["run", "attempt", "service"])]
+    pub(crate) env: Option<String>,
+    /// Go on with what is printed from now on, until Ctrl-C.
+    #[arg(long, requires = "env")]
+    pub(crate) follow: bool,
+    /// Only what was printed so long ago or later, such as 10m.
+    #[arg(long, value_name = "DURATION", requires = "env", value_parser = duration)]
+    pub(crate) since: Option<std::time::Duration>,
+    /// Of each container only so many of the last lines.
+    #[arg(short = 'n', long, value_name = "N", requires = "env")]
+    pub(crate) tail: Option<usize>,
+    /// The lines of proxies, too.
+    #[arg(long, requires = "env", conflicts_with = "step")]
+    pub(crate) proxy: bool,
 }
 
 /// Arguments of `tests`.
@@ -421,6 +463,10 @@ pub(crate) struct Ps {
     /// Only this environment.
     #[arg(value_name = "ENV")]
     pub(crate) environment: Option<String>,
+    /// All containers, images, networks and volumes of the project with their sizes, what runs left
+    /// behind among them.
+    #[arg(long, conflicts_with = "environment")]
+    pub(crate) all: bool,
     /// What to write.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: Format,
@@ -444,6 +490,73 @@ pub(crate) struct Down {
     /// Remove its named volumes too, and the data in them.
     #[arg(long)]
     pub(crate) volumes: bool,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:\n  hoist rollback staging\n  hoist rollback staging --to 7")]
+pub(crate) struct Rollback {
+    /// The environment.
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+    /// The number of the release, as `hoist releases` shows it; the one before if nothing is said.
+    #[arg(long, value_name = "RELEASE")]
+    pub(crate) to: Option<u64>,
+    /// Approve of the change with this digest.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) approve: Vec<String>,
+}
+
+/// Arguments of `scale`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist scale staging web=5\n  hoist scale staging web=2 worker=3"
+)]
+pub(crate) struct Scale {
+    /// The environment.
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+    /// Services, each with the number of containers that it is to have.
+    #[arg(value_name = "SERVICE=N", required = true, value_parser = replicas)]
+    pub(crate) services: Vec<(String, u32)>,
+    /// Approve of the change with this digest.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) approve: Vec<String>,
+}
+
+fn replicas(text: &str) -> Result<(String, u32), String> {
+    let hint = || "write it like `web=3`".to_owned();
+    let (service, count) = text.split_once('=').ok_or_else(hint)?;
+    match count.parse() {
+        Ok(count @ 1..=100) if !service.is_empty() => Ok((service.to_owned(), count)),
+        Ok(_) => Err("a service has 1 to 100 containers".to_owned()),
+        Err(_) => Err(hint()),
+    }
+}
+
+/// Arguments of `releases`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Releases {
+    /// The environment.
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+    /// Look whether all entries are there and as they were written; exit code 1 if not.
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// What to write.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+}
+
+/// Arguments of `unlock`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Unlock {
+    /// The environment.
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: String,
+    /// Take the lock from a run that is alive, too; it stops before it does anything else.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Arguments of `gc`.

@@ -90,6 +90,11 @@ pub(crate) fn report(error: &CliError, colour: bool) -> ExitCode {
     code(error.verdict)
 }
 
+/// The exit code of another process, handed on. Processes have no other codes than these.
+pub(crate) fn handed_on(code: i64) -> ExitCode {
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
 /// The exit code of a verdict.
 pub(crate) fn code(verdict: Verdict) -> ExitCode {
     ExitCode::from(match verdict {

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     };
     terminal::restore();
     match result {
-        Ok(verdict) => exit::code(verdict),
+        Ok(code) => code,
         Err(error) => exit::report(&error, options.colour_err),
     }
 }

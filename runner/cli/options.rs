@@ -144,7 +144,8 @@ fn colour(when: When, environment: &Environment, terminal: bool) -> bool {
     }
 }
 
-fn dumb(environment: &Environment) -> bool {
+/// The terminal can do nothing but take text.
+pub(crate) fn dumb(environment: &Environment) -> bool {
     environment
         .get("TERM")
         .is_none_or(|term| term.is_empty() || term == "dumb")

@@ -162,6 +162,7 @@ pub(crate) fn tools(environment: &Environment) -> ToolSettings {
     ToolSettings {
         trivy: get("HOIST_TOOLS_TRIVY"),
         trivy_db: get("HOIST_TOOLS_TRIVY_DB"),
+        haproxy: get("HOIST_TOOLS_HAPROXY"),
     }
 }
 

@@ -61,42 +61,47 @@ impl Visitor {
 
 #[async_trait]
 impl Host for Visitor {
-    async fn attend(&self, invitation: &str, mut session: Session) -> Result<(), Trouble> {
+    async fn attend(&self, invitation: &str, session: Session) -> Result<(), Trouble> {
         let _held = self.gate.lock().await;
         (self.clear)();
         show(invitation.as_bytes());
         show(b"(leave it with `exit`; what you change here is gone then)\n");
-        let failed = |error: std::io::Error| {
+        let lent = lend(session, show).await;
+        lent.map_err(|error| {
             Trouble::new("the terminal cannot be lent to a shell").cause(error.to_string())
-        };
-        let mut resized = signal(SignalKind::window_change()).map_err(failed)?;
-        let raw = Raw::start().map_err(failed)?;
-        session.size.send_replace(size());
-        let mut keys = Keys::read();
-        loop {
-            tokio::select! {
-                piece = session.output.next() => match piece {
-                    Some(Ok(bytes)) => show(&bytes),
-                    // The connection goes with the shell.
-                    Some(Err(_)) | None => break,
-                },
-                Some(bytes) = keys.typed.recv() => {
-                    // One that takes no more is about to end.
-                    let _ = session.input.write_all(&bytes).await;
-                    let _ = session.input.flush().await;
-                }
-                Some(()) = resized.recv() => {
-                    session.size.send_replace(size());
-                }
-            }
-        }
-        drop(raw);
+        })?;
         show(b"\n");
         Ok(())
     }
 }
 
-fn size() -> (u16, u16) {
+/// Lends the terminal until the session's output ends, which `show` takes to the screen.
+pub(crate) async fn lend(mut session: Session, show: impl Fn(&[u8])) -> std::io::Result<()> {
+    let mut resized = signal(SignalKind::window_change())?;
+    let _raw = Raw::start()?;
+    session.size.send_replace(size());
+    let mut keys = Keys::read();
+    loop {
+        tokio::select! {
+            piece = session.output.next() => match piece {
+                Some(Ok(bytes)) => show(&bytes),
+                // The connection goes with the shell.
+                Some(Err(_)) | None => return Ok(()),
+            },
+            Some(bytes) = keys.typed.recv() => {
+                // One that takes no more is about to end.
+                let _ = session.input.write_all(&bytes).await;
+                let _ = session.input.flush().await;
+            }
+            Some(()) = resized.recv() => {
+                session.size.send_replace(size());
+            }
+        }
+    }
+}
+
+/// Columns and rows of the terminal.
+pub(crate) fn size() -> (u16, u16) {
     let (columns, rows) = crate::options::size();
     let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
     (small(columns), small(rows))

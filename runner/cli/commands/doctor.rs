@@ -3,6 +3,7 @@
 
 use hoist_engine::backend::{Backend, EngineInfo};
 use hoist_model::reason::{Trouble, Verdict};
+use hoist_model::step::{deploy, scan};
 use serde_json::json;
 
 use super::{Outcome, connector, print};
@@ -58,7 +59,7 @@ pub(super) async fn execute(args: &args::Doctor, options: &Options) -> Outcome {
             Ok(info) => {
                 engine(&info, &mut checks);
                 checks.push(disk(&info));
-                checks.push(trivy(backend.as_ref(), options).await);
+                checks.extend(tools(backend.as_ref(), options).await);
             }
             Err(error) => checks.push(unreachable(&error.trouble("the engine does not answer"))),
         },
@@ -114,6 +115,8 @@ fn engine(info: &EngineInfo, checks: &mut Vec<Check>) {
         ("memory", info.enforces.memory),
         ("swap", info.enforces.swap),
         ("cpus", info.enforces.cpus),
+        ("cpu shares", info.enforces.cpu_shares),
+        ("cpu sets", info.enforces.cpuset),
         ("pids", info.enforces.pids),
     ];
     let missing: Vec<_> = enforces
@@ -148,11 +151,10 @@ fn engine(info: &EngineInfo, checks: &mut Vec<Check>) {
 
 /// Only an engine on this machine has its data where this process can look.
 fn disk(info: &EngineInfo) -> Check {
-    let Ok(stat) = rustix::fs::statvfs(info.data_root.as_str()) else {
+    let Some(free) = hoist_engine::release::free_disk(info) else {
         let found = format!("{} cannot be looked at from here", info.data_root);
         return Check::good("disk", found);
     };
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let found = format!(
         "{} free at {}",
         hoist_report::words::bytes(free),
@@ -165,30 +167,35 @@ fn disk(info: &EngineInfo) -> Check {
     Check::good("disk", found)
 }
 
-async fn trivy(backend: &dyn Backend, options: &Options) -> Check {
-    let settings = project::tools(&options.environment);
+async fn tools(backend: &dyn Backend, options: &Options) -> [Check; 2] {
     // The project's file has a say too, if there is one that can be read.
-    let image = settings
-        .trivy
-        .unwrap_or_else(|| hoist_model::step::scan::TRIVY.to_owned());
-    match backend.inspect_image(&image).await {
+    let settings = project::tools(&options.environment);
+    let trivy = settings.trivy.as_deref().unwrap_or(scan::TRIVY);
+    let trivy_hint =
+        "the first scan pulls it; without a registry, name a local image in HOIST_TOOLS_TRIVY";
+    let haproxy = settings.haproxy.as_deref().unwrap_or(deploy::HAPROXY);
+    let haproxy_hint =
+        "the first deploy pulls it; without a registry, name a local image in HOIST_TOOLS_HAPROXY";
+    [
+        tool(backend, "trivy", trivy, trivy_hint).await,
+        tool(backend, "haproxy", haproxy, haproxy_hint).await,
+    ]
+}
+
+async fn tool(backend: &dyn Backend, name: &'static str, image: &str, hint: &str) -> Check {
+    match backend.inspect_image(image).await {
         Ok(Some(found)) => Check::good(
-            "trivy",
+            name,
             format!("{image} is on the engine ({})", found.short()),
         ),
         Ok(None) => {
-            let hint = "the first scan pulls it; without a registry, name a local image in HOIST_TOOLS_TRIVY";
-            Check::lacking(
-                State::Poor,
-                "trivy",
-                format!("{image} is not on the engine"),
-                hint,
-            )
+            let found = format!("{image} is not on the engine");
+            Check::lacking(State::Poor, name, found, hint)
         }
         Err(error) => {
             let trouble = error.trouble("the engine could not say");
             let hint = trouble.hint.unwrap_or_default();
-            Check::lacking(State::Poor, "trivy", error.to_string(), &hint)
+            Check::lacking(State::Poor, name, error.to_string(), &hint)
         }
     }
 }

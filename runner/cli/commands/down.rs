@@ -1,7 +1,9 @@
 //! `hoist down`: removes what hoist has deployed to an environment, and nothing else.
 
 use hoist_engine::{labels, release};
+use hoist_model::plan::Plan;
 use hoist_model::reason::Verdict;
+use hoist_model::unit::Unit;
 
 use super::{Outcome, connect, ps, say};
 use crate::args;
@@ -23,6 +25,7 @@ pub(super) async fn execute(args: &args::Down, options: &Options) -> Outcome {
         &plan.name,
         &args.environment,
         args.volumes,
+        proxy(&plan, &args.environment),
         &labels,
     )
     .await
@@ -45,4 +48,14 @@ pub(super) async fn execute(args: &args::Down, options: &Options) -> Outcome {
         say(&format!("nothing is deployed to {}\n", args.environment));
     }
     Ok(Verdict::Passed)
+}
+
+/// The image of the proxy of deploys to an environment; empty where there is none.
+fn proxy<'a>(plan: &'a Plan, environment: &str) -> &'a str {
+    let mut units = plan.steps.iter().map(|step| &step.unit);
+    let proxy = units.find_map(|unit| match unit {
+        Unit::Release(unit) if unit.environment.name == environment => Some(&unit.proxy),
+        Unit::Release(_) | Unit::Container(_) | Unit::Build(_) | Unit::Push(_) => None,
+    });
+    proxy.map_or("", String::as_str)
 }

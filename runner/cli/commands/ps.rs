@@ -1,11 +1,14 @@
-//! `hoist ps`: shows what hoist has deployed, as the engines have it now.
+//! `hoist ps`: shows what hoist has deployed, as the engines have it now; with `--all`, all that the
+//! project has there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_engine::backend::HealthStatus;
+use hoist_engine::inventory;
 use hoist_engine::release::{self, DeployedService};
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Trouble, Verdict};
+use hoist_report::seen::inventory as report;
 use hoist_report::words;
 use serde_json::json;
 
@@ -17,6 +20,9 @@ use crate::project;
 
 pub(super) async fn execute(args: &args::Ps, options: &Options) -> Outcome {
     let plan = project::read(options)?.plan;
+    if args.all {
+        return all(&plan, args.format, options).await;
+    }
     let wanted = args.environment.as_deref();
     let mut services = Vec::new();
     for (address, environments) in engines(&plan, wanted)? {
@@ -33,6 +39,32 @@ pub(super) async fn execute(args: &args::Ps, options: &Options) -> Outcome {
     print(&match args.format {
         Format::Text => text(&services),
         Format::Json => json_text(&services),
+    })?;
+    Ok(Verdict::Passed)
+}
+
+/// All that the project has on the engines of its environments, and on the one in use, where runs
+/// are.
+async fn all(plan: &Plan, format: Format, options: &Options) -> Outcome {
+    let mut addresses: BTreeSet<_> = engines(plan, None)?.into_keys().collect();
+    addresses.insert(None);
+    let (mut objects, mut seen) = (Vec::new(), BTreeSet::new());
+    for address in addresses {
+        let backend = connect(options, address.as_deref()).await?;
+        let info = backend.info().await;
+        let info =
+            info.map_err(|error| CliError::trouble(error.trouble("the engine does not answer")))?;
+        // Several addresses can lead to one engine.
+        if seen.insert(info.id) {
+            let found = inventory::of_project(backend.as_ref(), &plan.name).await;
+            objects.extend(found.map_err(CliError::trouble)?);
+        }
+    }
+    objects.sort();
+    print(&match format {
+        Format::Json => report::json(&objects),
+        Format::Text if objects.is_empty() => format!("{} has nothing on its engines\n", plan.name),
+        Format::Text => table(&report::rows(&objects)) + &report::total(&objects),
     })?;
     Ok(Verdict::Passed)
 }
@@ -77,8 +109,9 @@ fn text(services: &[DeployedService]) -> String {
     let head = [
         "ENVIRONMENT",
         "SERVICE",
-        "STATE",
+        "REPLICA",
         "RELEASE",
+        "STATE",
         "SINCE",
         "IMAGE",
         "PORTS",
@@ -99,8 +132,9 @@ fn text(services: &[DeployedService]) -> String {
         vec![
             service.environment.clone(),
             service.service.clone(),
-            state,
+            service.replica.to_string(),
             service.release.to_string(),
+            state,
             since,
             service.image.clone(),
             service.ports.join(" "),
@@ -124,6 +158,7 @@ fn json_text(services: &[DeployedService]) -> String {
             json!({
                 "environment": service.environment,
                 "service": service.service,
+                "replica": service.replica,
                 "container": service.container,
                 "state": service.state,
                 "health": service.health.map(word),

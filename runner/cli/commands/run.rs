@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use hoist_engine::release::LOCK_WAIT;
 use hoist_engine::run::{ReaperCommand, RunRequest, RunSummary};
 use hoist_engine::secrets::Secrets;
 use hoist_engine::shell::{Occasion, Shells};
@@ -81,6 +82,7 @@ pub(super) fn request(
         jobs: args.jobs.map_or_else(jobs, usize::from),
         fail_fast: args.fail_fast,
         timeout: args.timeout.or(plan.timeout),
+        lock_wait: args.lock_wait.unwrap_or(LOCK_WAIT),
         plan: Arc::new(plan),
         approver: Arc::new(Starter::new(&args.approve, options.progress)),
         connector: connector(options),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hoist_engine::backend::ContextFolder;
 use hoist_engine::survey;
+use hoist_model::ignore::IgnoreFile;
 use hoist_model::plan::{Plan, SecretSource};
 use hoist_model::reason::Trouble;
 use hoist_model::unit::{DockerfileSource, Unit};
@@ -24,10 +25,7 @@ pub(super) struct Interest {
 impl Interest {
     /// Everything below the root: what matters while nothing is known of the plan.
     pub(super) fn everything(root: &Path, file: &Path) -> Self {
-        let all = ContextFolder {
-            path: root.to_owned(),
-            ..ContextFolder::default()
-        };
+        let all = ContextFolder::new(root, IgnoreFile::default());
         Self {
             root: root.to_owned(),
             folders: vec![all],
@@ -128,18 +126,11 @@ fn is_scratch(name: &std::ffi::OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use hoist_model::ignore::IgnoreFile;
-
     use super::*;
 
     fn interest() -> Interest {
         let ignore = IgnoreFile::parse("*.log\nout\nvendor/*\n!vendor/kept\n").unwrap();
-        let folder = ContextFolder {
-            path: "/p/app".into(),
-            ignore: Arc::new(ignore),
-        };
+        let folder = ContextFolder::new("/p/app", ignore);
         Interest {
             root: "/p".into(),
             folders: vec![folder],

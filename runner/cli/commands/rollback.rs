@@ -1,0 +1,59 @@
+//! `hoist rollback`: puts an earlier release of an environment in place again, as its history has it.
+//! It builds and scans nothing.
+
+use hoist_model::plan::{Plan, PlannedStep};
+use hoist_model::reason::Trouble;
+use hoist_model::unit::{ReleaseDeed, Unit};
+
+use super::{Outcome, run};
+use crate::args::{self, Progress};
+use crate::exit::CliError;
+use crate::options::Options;
+use crate::project;
+use crate::terminal::WithoutEcho;
+
+pub(super) async fn execute(args: &args::Rollback, options: &Options) -> Outcome {
+    let deed = ReleaseDeed::Rollback { to: args.to };
+    release(&args.environment, deed, &args.approve, options).await
+}
+
+/// Runs what is to be done in an environment as a run of one step.
+pub(super) async fn release(
+    environment: &str,
+    deed: ReleaseDeed,
+    approve: &[String],
+    options: &Options,
+) -> Outcome {
+    let project = project::read(options)?;
+    let plan = only(&project.plan, environment, deed)?;
+    let asked = args::Run {
+        approve: approve.to_vec(),
+        ..args::Run::default()
+    };
+    let request = run::request(plan, project.git.sha, &asked, options, run::signals()?)?;
+    let _echo = (options.progress == Progress::Tty).then(WithoutEcho::start);
+    Ok(run::go(request).await?.verdict)
+}
+
+/// The step that deploys to an environment, alone and with another deed.
+fn only(plan: &Plan, environment: &str, wanted: ReleaseDeed) -> Result<Plan, CliError> {
+    let deploys = |step: &&PlannedStep| match &step.unit {
+        Unit::Release(unit) => unit.environment.name == environment,
+        Unit::Container(_) | Unit::Build(_) | Unit::Push(_) => false,
+    };
+    let found = plan.steps.iter().find(deploys).cloned();
+    let mut step = found.ok_or_else(|| {
+        let trouble = Trouble::new(format!("no step deploys to `{environment}`"));
+        CliError::usage(trouble.hint("`hoist plan` shows all steps"))
+    })?;
+    step.needs.clear();
+    step.when = None;
+    step.skip = None;
+    if let Unit::Release(unit) = &mut step.unit {
+        unit.deed = wanted;
+    }
+    Ok(Plan {
+        steps: vec![step],
+        ..plan.clone()
+    })
+}
