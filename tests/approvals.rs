@@ -28,7 +28,9 @@ approval = true
 
 fn deployed(name: &str) -> String {
     let filter = format!("label=dev.hoist.project={name}");
-    docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &filter])
+    let role = "label=dev.hoist.role=service";
+    let shown = ["--format", "{{.Names}}", "--filter", role];
+    docker(&[&["ps", "-a", "--filter", &filter], &shown[..]].concat())
 }
 
 /// The digest that a run says could be approved.
@@ -63,13 +65,13 @@ fn a_deploy_waits_for_the_digest_of_what_it_would_change() {
     assert_eq!(deployed(name), "");
     run("none").expect(2);
     run(&digest).expect(0);
-    assert_eq!(deployed(name), format!("{name}-live-web-1"));
+    assert_eq!(deployed(name), format!("{name}-live-web-1-1"));
     // Nothing changes: nobody is asked.
     project.hoist(&["run"]).expect(0);
     // The old approval is none for another change.
     project.change("pipeline.toml", "\"one\"", "\"two\"");
     run(&digest).expect(6);
-    assert_eq!(deployed(name), format!("{name}-live-web-1"));
+    assert_eq!(deployed(name), format!("{name}-live-web-1-1"));
     project.hoist(&["down", "live", "--volumes"]).expect(0);
 }
 
@@ -133,7 +135,7 @@ fn on_a_terminal_the_environments_name_approves_and_anything_else_denies() {
         assert_eq!(deployed(name), "");
         let (code, shown) = answer(&project, progress, "live");
         assert_eq!(code, 0, "{shown}");
-        assert_eq!(deployed(name), format!("{name}-live-web-1"));
+        assert_eq!(deployed(name), format!("{name}-live-web-1-1"));
         project.hoist(&["down", "live", "--volumes"]).expect(0);
     }
 }

@@ -150,10 +150,17 @@ ports = ["127.0.0.1:{port}:80"]
     let ended = ended.says(&port.to_string());
     assert!(ended.stderr.contains("try:"), "{}", ended.stderr);
     assert_eq!(
-        docker(&["ps", "-aq", "--filter", "label=dev.hoist.project=bad-port"]),
+        docker(&[
+            "ps",
+            "-aq",
+            "--filter",
+            "label=dev.hoist.project=bad-port",
+            "--filter",
+            "label=dev.hoist.role=service"
+        ]),
         ""
     );
-    project.hoist(&["down", "test"]);
+    project.hoist(&["down", "test", "--volumes"]);
 }
 
 #[test]

@@ -38,6 +38,53 @@ fn the_plan_is_json_and_dot_too() {
 }
 
 #[test]
+fn the_plan_says_how_services_are_updated() {
+    let project = Project::new(
+        r#"
+        name = "shop"
+        [steps.staging.deploy]
+        environment = "staging"
+        keep = 1
+        [steps.staging.deploy.pre_deploy.migrate]
+        image = "shop:1"
+        command = "migrate --all"
+        [steps.staging.deploy.services.db]
+        image = "redis:7"
+        volumes = ["data:/data"]
+        [steps.staging.deploy.services.web]
+        image = "shop:1"
+        strategy = "rolling"
+        replicas = 3
+        ports = ["8080:8000"]
+        update_config = { parallelism = 2, delay = "5s" }
+        [steps.staging.deploy.services.api]
+        image = "shop:1"
+        strategy = "canary"
+        expose = [9000]
+        [environments.staging]
+        "#,
+    );
+    let plan = project.hoist(&["plan"]).expect(0).stdout;
+    let lines: Vec<&str> = plan.lines().map(str::trim).skip(3).collect();
+    assert_eq!(
+        lines,
+        [
+            "to environment staging",
+            "first migrate: image shop:1",
+            "$ migrate --all, at most 10m",
+            "service db: image redis:7",
+            "recreate, down while it is changed",
+            "service web: image shop:1 8080->8000",
+            "rolling, 3 containers, 2 at a time, 5s apart",
+            "service api: image shop:1",
+            "canary, 10 %, 50 % for 1m each",
+            "keeps 1 earlier generation to go back to",
+        ],
+        "{plan}"
+    );
+}
+
+#[test]
 fn the_root_is_the_nearest_folder_upwards() {
     let project = Project::new(HELLO).file("a/b/c.txt", "");
     let mut command = project.command(&["validate"]);

@@ -48,6 +48,7 @@ token = {{ environment = "SITE_TOKEN" }}
 [steps.up.deploy]
 environment = "live"
 wait_timeout = "40s"
+keep = 0
 [steps.up.deploy.services.store]
 image = "redis:7-bookworm"
 volumes = ["data:/data"]
@@ -105,7 +106,7 @@ start_period = "20s"
         });
     }
 
-    /// IDs and names of this environment's containers, stopped ones too.
+    /// IDs and names of this environment's services' containers, stopped ones too.
     fn containers(&self) -> Vec<(String, String)> {
         let project = format!("label=dev.hoist.project=site-{}", self.name);
         let format = "{{.Names}} {{.ID}}";
@@ -115,6 +116,8 @@ start_period = "20s"
             "--no-trunc",
             "--filter",
             &project,
+            "--filter",
+            "label=dev.hoist.role=service",
             "--format",
             format,
         ]);
@@ -137,11 +140,12 @@ start_period = "20s"
     fn volumes(&self) -> Vec<String> {
         let project = format!("label=dev.hoist.project=site-{}", self.name);
         let listed = docker(&["volume", "ls", "--quiet", "--filter", &project]);
-        listed.lines().map(str::to_owned).collect()
+        let own = |name: &&str| !name.starts_with("hoist-state-") && !name.contains("-proxy-");
+        listed.lines().filter(own).map(str::to_owned).collect()
     }
 
     fn name_of(&self, service: &str, release: u32) -> String {
-        format!("site-{}-live-{service}-{release}", self.name)
+        format!("site-{}-live-{service}-{release}-1", self.name)
     }
 
     /// hoist, deploying, when it has said this.
@@ -202,7 +206,7 @@ fn a_service_is_put_in_place_left_alone_and_replaced() {
     site.project
         .hoist(&["--progress", "plain", "run"])
         .expect(0)
-        .says("web is replaced, its settings changed: release 2 after 1")
+        .says("web is replaced, its settings changed: release 2 comes after 1")
         .says("it was down for");
     site.says("two", Duration::ZERO);
     assert_eq!(
@@ -407,8 +411,8 @@ fn what_runner_and_reaper_left_is_mended_by_the_next_deploy() {
     running.end(SOON);
     assert_eq!(
         site.names().len(),
-        4,
-        "old, new, store and lock: {:?}",
+        3,
+        "old, new and store: {:?}",
         site.names()
     );
     assert_eq!(

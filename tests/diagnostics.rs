@@ -10,8 +10,9 @@ use std::path::PathBuf;
 
 use crate::support::{Project, repository};
 
-/// What the cases are put into: two Dockerfiles, an ignore file that is none, and a link out.
-const FILES: [(&str, &str); 6] = [
+/// What the cases are put into: two Dockerfiles, an ignore file that is none, variables
+/// that are none, and a link out.
+const FILES: [(&str, &str); 7] = [
     (
         "Dockerfile",
         "FROM debian:bookworm-slim AS deps\nFROM deps AS test\nFROM deps AS production\n",
@@ -21,10 +22,18 @@ const FILES: [(&str, &str); 6] = [
     ("broken/Dockerfile", "FROM debian:bookworm-slim\n"),
     ("broken/.dockerignore", "*.pyc\n\n[a\n"),
     ("data/notes.txt", "notes\n"),
+    (
+        "variables/bad.env",
+        "# more lines\nA=1\nB\nC='open\nD=\"x\" y\nhello there\nE=${F}\n",
+    ),
 ];
 
 /// Variables of the environment that a case may set in comments at its top.
-const VARIABLES: [&str; 2] = ["HOIST_TOOLS_TRIVY", "HOIST_TOOLS_TRIVY_DB"];
+const VARIABLES: [&str; 3] = [
+    "HOIST_TOOLS_TRIVY",
+    "HOIST_TOOLS_TRIVY_DB",
+    "HOIST_TOOLS_HAPROXY",
+];
 
 fn cases() -> Vec<PathBuf> {
     let folder = repository().join("tests/diagnostics/cases");
@@ -72,7 +81,7 @@ fn bless() -> bool {
 fn has_its_places(name: &str, said: &str) -> bool {
     match name {
         "warnings" => said.starts_with("exit code 0\n"),
-        "empty-file" | "no-name" | "no-steps" | "latest-trivy" => {
+        "empty-file" | "no-name" | "no-steps" | "latest-tools" => {
             said.starts_with("exit code 2\n") && !said.contains("-->")
         }
         _ => said.starts_with("exit code 2\n") && said.contains("--> pipeline.toml:"),

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
+use crate::load::Load;
 use crate::support::{Project, docker, engine, eventually, left_of, skip};
 
 #[test]
@@ -121,10 +122,37 @@ fn a_schema_is_tried_in_a_database_beside_the_test() {
         return;
     }
     let project = Project::example("database").variable("DB_PASSWORD", "a-password-for-tests");
-    project.hoist(&["run"]).expect(0).says("4 tests passed");
-    let log = project.hoist(&["logs", "schema", "--service", "db"]);
-    let log = log.expect(0).stdout;
-    assert!(log.contains("ready to accept connections"), "{log}");
+    let run = |code| {
+        let ended = project.hoist(&["--progress", "plain", "run"]);
+        ended.expect(code)
+    };
+    let ended = run(0);
+    for zone in ["UTC", "Pacific/Auckland"] {
+        let cell = format!("schema[zone={zone}]");
+        let passed = format!("{cell} | ✓ passed, 5 tests passed");
+        let said = ended
+            .stderr
+            .lines()
+            .map(|line| line.replace("         |", " |"));
+        let said: Vec<String> = said.collect();
+        assert!(
+            said.iter().any(|line| line.starts_with(&passed)),
+            "{said:?}"
+        );
+        let log = project.hoist(&["logs", &cell, "--service", "db"]);
+        let log = log.expect(0).stdout;
+        assert!(log.contains("ready to accept connections"), "{log}");
+    }
+    // Each cell has the database of its zone.
+    project.change("schema.sql", "(at AT TIME ZONE 'UTC')", "at");
+    let ended = run(1).says("a day ends at midnight UTC");
+    let (last, utc) = (ended.last(), "schema[zone=UTC]");
+    assert!(
+        last.contains(": schema[zone=Pacific/Auckland]: ") && !last.contains(utc),
+        "{}",
+        ended.stderr
+    );
+    project.change("schema.sql", "at::date", "(at AT TIME ZONE 'UTC')::date");
     project.change("schema.sql", "CHECK (stock >= 0)", "");
     let ended = project.hoist(&["run"]).expect(1);
     ended.says("more than there is cannot be bought");
@@ -333,4 +361,102 @@ fn artifacts_are_handed_on() {
     for run in project.runs() {
         assert_eq!(left_of(&run), "");
     }
+}
+
+/// An example with a deploy, under a name and a port of its own.
+fn deployed_example(example: &str, port: u16) -> Project {
+    let project = Project::example(example);
+    let name = format!("name = \"{example}\"");
+    project.change(
+        "pipeline.toml",
+        &name,
+        &format!("name = \"{example}-test\""),
+    );
+    let published = match example {
+        "rolling" => "8081",
+        _ => "8082",
+    };
+    let own = format!("127.0.0.1:{port}:8000");
+    let published = format!("127.0.0.1:{published}:8000");
+    project.change("pipeline.toml", &published, &own);
+    project
+}
+
+/// The lesson of examples/rolling: nobody goes without an answer, and a bad release goes back.
+#[test]
+fn containers_are_replaced_one_at_a_time() {
+    if !engine("examples::containers_are_replaced_one_at_a_time") {
+        return;
+    }
+    let port = free_port();
+    let project = deployed_example("rolling", port);
+    project.hoist(&["run"]).expect(0);
+    let load = Load::start(
+        port,
+        "/",
+        4,
+        Duration::from_millis(20),
+        100_000,
+        Duration::from_secs(120),
+    );
+    project.change("pipeline.toml", "hello", "good day");
+    project.hoist(&["run"]).expect(0).says("without an outage");
+    project.change(
+        "pipeline.toml",
+        "GREETING = \"good day\"",
+        "GREETING = \"good night\", SICK = \"yes\"",
+    );
+    project
+        .hoist(&["run"])
+        .expect(5)
+        .says("release 2 serves again");
+    project.hoist(&["scale", "local", "greeter=5"]).expect(0);
+    project
+        .hoist(&["rollback", "local"])
+        .expect(0)
+        .says("comes back");
+    let tally = load.stop();
+    let shown = project.hoist(&["releases", "local"]).expect(0).stdout;
+    project.hoist(&["releases", "local", "--verify"]).expect(0);
+    project.hoist(&["down", "local", "--volumes"]).expect(0);
+    assert!(tally.lost.is_empty(), "{:?}", tally.lost);
+    let answers: Vec<&str> = tally.answers.keys().map(|answer| answer.trim()).collect();
+    assert_eq!(answers, ["good day", "hello"]);
+    assert!(shown.contains("rollback to 1"), "{shown}");
+}
+
+/// The lesson of examples/canary: a release that fails more than the one before does not stay.
+#[test]
+fn a_release_has_to_earn_its_traffic() {
+    if !engine("examples::a_release_has_to_earn_its_traffic") {
+        return;
+    }
+    let port = free_port();
+    let project = deployed_example("canary", port);
+    project.change("pipeline.toml", "step = \"10s\"", "step = \"3s\"");
+    project.hoist(&["run"]).expect(0);
+    let load = || {
+        let pause = Duration::from_millis(10);
+        Load::start(port, "/", 4, pause, 100_000, Duration::from_secs(90))
+    };
+    let going = load();
+    project.change("pipeline.toml", "hello", "good day");
+    project
+        .hoist(&["run"])
+        .expect(0)
+        .says("50 % of the traffic");
+    let tally = going.stop();
+    assert!(tally.lost.is_empty(), "{:?}", tally.lost);
+    let going = load();
+    project.change(
+        "pipeline.toml",
+        "GREETING = \"good day\"",
+        "GREETING = \"good night\", FAILS = \"0.2\"",
+    );
+    let ended = project.hoist(&["run"]);
+    going.stop();
+    let quiet = project.hoist(&["run"]);
+    project.hoist(&["down", "local", "--volumes"]).expect(0);
+    ended.expect(5).says("is worse");
+    quiet.expect(5).says("are needed to judge it");
 }

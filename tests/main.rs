@@ -12,6 +12,8 @@ mod attempts;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod builds_around;
+#[cfg(test)]
 mod builds_ends;
 #[cfg(test)]
 mod caching;
@@ -40,6 +42,10 @@ mod junit;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod mcp;
@@ -60,9 +66,13 @@ mod runs;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod seeing;
+#[cfg(test)]
 mod shell;
 #[cfg(test)]
 mod stops;
+#[cfg(test)]
+mod switching;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

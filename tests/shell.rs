@@ -1,12 +1,11 @@
 //! Shells in steps' containers, on a terminal of their own: what they find, and that nothing of
 //! them remains.
 
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Project, docker, engine, eventually, left_of, skip};
+use crate::support::terminal::Terminal;
+use crate::support::{Project, docker, engine, eventually, left_of};
 
 const PIPELINE: &str = r#"
 name = "shells"
@@ -30,74 +29,6 @@ fn project() -> Project {
         .variable("TOKEN", "a-token-for-tests")
         .variable("TERM", "xterm")
         .file("source", "of the project")
-}
-
-/// hoist on a terminal, by `script`.
-struct Terminal {
-    child: Child,
-    keys: Option<ChildStdin>,
-    out: PathBuf,
-}
-
-impl Terminal {
-    /// Nothing where a terminal cannot be had.
-    fn start(test: &str, project: &Project, arguments: &str) -> Option<Self> {
-        if !engine(test) {
-            return None;
-        }
-        if Command::new("script").arg("-V").output().is_err() {
-            skip(test, "there is no `script`");
-            return None;
-        }
-        let out = project.path().join(".hoist-terminal");
-        let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_hoist"));
-        let plain = project.command(&[]);
-        let mut command = Command::new("script");
-        let path = out.display().to_string();
-        command
-            .args(["-qefc", &line, &path])
-            .env_clear()
-            .current_dir(project.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null());
-        for (name, value) in plain.get_envs() {
-            if let Some(value) = value {
-                command.env(name, value);
-            }
-        }
-        let mut child = command.spawn().unwrap();
-        let keys = child.stdin.take();
-        Some(Self { child, keys, out })
-    }
-
-    fn said(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.out).unwrap_or_default()).into_owned()
-    }
-
-    #[track_caller]
-    fn wait_for(&self, text: &str) {
-        eventually(
-            &format!("the terminal shows: {text}"),
-            Duration::from_secs(30),
-            || self.said().contains(text),
-        );
-    }
-
-    fn types(&mut self, text: &str) {
-        let keys = self.keys.as_mut().unwrap();
-        keys.write_all(text.as_bytes()).unwrap();
-        keys.flush().unwrap();
-    }
-
-    #[track_caller]
-    fn end(mut self) -> (i32, String) {
-        let mut code = None;
-        eventually("hoist ends", Duration::from_secs(30), || {
-            code = self.child.try_wait().unwrap();
-            code.is_some()
-        });
-        (code.unwrap().code().unwrap_or(-1), self.said())
-    }
 }
 
 #[track_caller]
@@ -158,7 +89,7 @@ fn nothing_of_a_shell_remains_when_hoist_is_killed_or_told_to_end() {
         eventually("the shell runs", Duration::from_secs(10), || {
             !images(&run).is_empty()
         });
-        let script = terminal.child.id();
+        let script = terminal.id();
         let children = format!("/proc/{script}/task/{script}/children");
         let children = std::fs::read_to_string(children).unwrap();
         let mut hoist = children.trim().to_owned();

@@ -6,8 +6,11 @@
     reason = "tests read their own environment"
 )]
 
+pub(crate) mod terminal;
+
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,13 +18,14 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Variables that reach the tested process; all others would make tests depend on who runs them.
-const KEPT: [&str; 8] = [
+const KEPT: [&str; 9] = [
     "PATH",
     "HOME",
     "DOCKER_HOST",
     "DOCKER_CONTEXT",
     "HOIST_TOOLS_TRIVY",
     "HOIST_TOOLS_TRIVY_DB",
+    "HOIST_TOOLS_HAPROXY",
     "XDG_RUNTIME_DIR",
     "TMPDIR",
 ];
@@ -166,13 +170,23 @@ impl Project {
 
     /// Starts hoist and leaves it running, its output in files.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        self.start_by(self.command(arguments))
+    }
+
+    /// Starts hoist in a process group of its own, as a shell at a terminal does.
+    pub(crate) fn start_job(&self, arguments: &[&str]) -> Running {
+        let mut command = self.command(arguments);
+        command.process_group(0);
+        self.start_by(command)
+    }
+
+    fn start_by(&self, mut command: Command) -> Running {
         let out = self
             .path()
             .join("..")
             .join(format!("{}.out", name(self.path())));
         let file = std::fs::File::create(&out).unwrap();
-        let child = self
-            .command(arguments)
+        let child = command
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
@@ -243,11 +257,19 @@ impl Running {
 
     /// Sends it a signal: `INT`, `TERM`, `KILL`.
     pub(crate) fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .arg(format!("-{signal}"))
-            .arg(self.id().to_string())
-            .status();
-        assert!(status.unwrap().success());
+        kill(signal, &self.id().to_string());
+    }
+
+    /// Sends a signal to the whole job, as a terminal does; see [`Project::start_job`].
+    pub(crate) fn signal_job(&self, signal: &str) {
+        kill(signal, &format!("-{}", self.id()));
+    }
+
+    /// The kernel's letter for its state: `T` is stopped.
+    pub(crate) fn state(&self) -> char {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        rest.chars().next().unwrap()
     }
 
     /// Waits for its end.
@@ -272,6 +294,12 @@ impl Drop for Running {
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.out);
     }
+}
+
+fn kill(signal: &str, whom: &str) {
+    let mut command = Command::new("kill");
+    let status = command.args([&format!("-{signal}"), "--", whom]).status();
+    assert!(status.unwrap().success());
 }
 
 /// Fails the test unless `holds` within a time.

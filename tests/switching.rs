@@ -1,0 +1,314 @@
+//! What a service loses while it is replaced, seen by a client that keeps its connections and never
+//! retries.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use crate::load::{Load, Tally};
+use crate::support::{Ended, Project, docker, engine};
+
+/// Answers each request with its version: after DELAY seconds, in a share ERRORS of all with 500,
+/// from READY seconds after its start on. It ends at once when it is asked to.
+const SERVER: &str = r#"
+import asyncio, os, random
+version, delay = os.environ["VERSION"], float(os.environ.get("DELAY", "0"))
+errors, ready = float(os.environ.get("ERRORS", "0")), float(os.environ.get("READY", "0"))
+dies = float(os.environ.get("DIES", "0"))
+async def serve(reader, writer):
+    try:
+        while True:
+            line = await reader.readline()
+            if not line:
+                break
+            while (await reader.readline()).strip():
+                pass
+            path = line.split()[1].decode()
+            if delay and path == "/":
+                await asyncio.sleep(delay)
+            bad = path == "/" and random.random() < errors or path == "/healthz" and version == "sick"
+            body = version.encode()
+            writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (b"500 Bad" if bad else b"200 OK", len(body), body))
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+async def main():
+    await asyncio.sleep(ready)
+    server = await asyncio.start_server(serve, "", 8000)
+    if dies:
+        asyncio.get_running_loop().call_later(dies, os._exit, 3)
+    async with server:
+        await server.serve_forever()
+import signal
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+asyncio.run(main())
+"#;
+
+/// A project with one service behind a proxy.
+pub(crate) struct Shop {
+    pub(crate) project: Project,
+    pub(crate) port: u16,
+    name: &'static str,
+}
+
+impl Shop {
+    /// `keys` are those of the service beside what all have.
+    pub(crate) fn new(name: &'static str, keys: &str) -> Self {
+        let port = free_port();
+        let pipeline = format!(
+            r#"
+name = "switch-{name}"
+[steps.up.deploy]
+environment = "live"
+wait_timeout = "60s"
+[steps.up.deploy.services.web]
+image = "python:3.11-slim-bookworm"
+command = ["python", "-c", '''{SERVER}''']
+environment = {{ VERSION = "one" }}
+ports = ["127.0.0.1:{port}:8000"]
+stop_grace_period = "2s"
+{keys}
+[steps.up.deploy.services.web.healthcheck]
+test = ["CMD", "python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/healthz')"]
+interval = "500ms"
+timeout = "5s"
+retries = 3
+start_period = "20s"
+[environments.live]
+"#
+        );
+        Self {
+            project: Project::new(&pipeline),
+            port,
+            name,
+        }
+    }
+
+    pub(crate) fn deploy(&self) -> Ended {
+        self.project.hoist(&["run"])
+    }
+
+    pub(crate) fn environment(&self, from: &str, to: &str) {
+        self.project.change("pipeline.toml", from, to);
+    }
+
+    /// A load of so many requests that goes on meanwhile; 16 clients.
+    pub(crate) fn load(&self, requests: usize) -> Load {
+        let pause = Duration::from_millis(5);
+        Load::start(
+            self.port,
+            "/",
+            16,
+            pause,
+            requests,
+            Duration::from_secs(120),
+        )
+    }
+
+    /// The containers that run of the service, by name.
+    pub(crate) fn running(&self) -> Vec<String> {
+        let project = format!("label=dev.hoist.project=switch-{}", self.name);
+        let listed = docker(&[
+            "ps",
+            "--filter",
+            &project,
+            "--filter",
+            "label=dev.hoist.role=service",
+            "--format",
+            "{{.Names}}",
+        ]);
+        let mut names: Vec<String> = listed.lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        self.project.hoist(&["down", "live", "--volumes"]);
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+#[track_caller]
+fn nothing_lost(tally: &Tally, from: &str, to: &str) {
+    assert!(
+        tally.lost.is_empty(),
+        "lost {} of {}: {:?}",
+        tally.lost.len(),
+        tally.requests(),
+        &tally.lost[..tally.lost.len().min(5)]
+    );
+    for version in [from, to] {
+        assert!(
+            tally.answers.contains_key(version),
+            "{version} never answered: {:?}",
+            tally.answers
+        );
+    }
+}
+
+#[test]
+fn blue_green_loses_nothing() {
+    if !engine("blue_green_loses_nothing") {
+        return;
+    }
+    let shop = Shop::new(
+        "bg",
+        "strategy = \"blue-green\"\nupdate_config = { monitor = \"1s\" }",
+    );
+    shop.deploy().expect(0);
+    let load = shop.load(20_000);
+    load.reach(2_000);
+    shop.environment("\"one\"", "\"two\"");
+    shop.deploy()
+        .expect(0)
+        .says("blue-green, without an outage");
+    nothing_lost(&load.end(), "one", "two");
+    assert_eq!(shop.running(), ["switch-bg-live-web-2-1"]);
+    shop.deploy().expect(0).says("did not change");
+}
+
+#[test]
+fn rolling_over_three_containers_loses_nothing() {
+    if !engine("rolling_over_three_containers_loses_nothing") {
+        return;
+    }
+    let shop = Shop::new(
+        "roll",
+        "strategy = \"rolling\"\nreplicas = 3\nupdate_config = { monitor = \"500ms\" }",
+    );
+    shop.deploy().expect(0);
+    let load = shop.load(20_000);
+    load.reach(1_000);
+    shop.environment("\"one\"", "\"two\"");
+    shop.deploy().expect(0);
+    nothing_lost(&load.end(), "one", "two");
+    assert_eq!(shop.running().len(), 3);
+}
+
+#[test]
+fn long_requests_outlive_the_switch() {
+    if !engine("long_requests_outlive_the_switch") {
+        return;
+    }
+    let shop = Shop::new(
+        "long",
+        "strategy = \"blue-green\"\nupdate_config = { monitor = \"0s\" }",
+    );
+    shop.environment("VERSION = \"one\"", "VERSION = \"one\", DELAY = \"1.5\"");
+    shop.deploy().expect(0);
+    let load = shop.load(2_000);
+    load.reach(32);
+    shop.environment("\"one\"", "\"two\"");
+    shop.deploy().expect(0);
+    std::thread::sleep(Duration::from_secs(3));
+    nothing_lost(&load.stop(), "one", "two");
+}
+
+#[test]
+fn a_bad_release_loses_nothing_and_says_so() {
+    if !engine("a_bad_release_loses_nothing_and_says_so") {
+        return;
+    }
+    let shop = Shop::new(
+        "bad",
+        "strategy = \"blue-green\"\nupdate_config = { monitor = \"3s\" }",
+    );
+    shop.deploy().expect(0);
+    // Never healthy; exits; is healthy and dies once it has the traffic.
+    for (bad, lost) in [
+        ("VERSION = \"sick\"", 0),
+        ("VERSION = \"two\", READY = \"nothing\"", 0),
+        ("VERSION = \"two\", DIES = \"3.5\"", 16),
+    ] {
+        let load = shop.load(20_000);
+        load.reach(500);
+        shop.environment("VERSION = \"one\"", bad);
+        shop.deploy().expect(5).says("release 1 serves again");
+        let tally = load.stop();
+        assert!(tally.lost.len() <= lost, "{bad}: {:?}", tally.lost);
+        assert_eq!(shop.running(), ["switch-bad-live-web-1-1"], "{bad}");
+        shop.environment(bad, "VERSION = \"one\"");
+        shop.deploy().expect(0).says("did not change");
+    }
+}
+
+#[test]
+fn rollback_and_scale_lose_nothing() {
+    if !engine("rollback_and_scale_lose_nothing") {
+        return;
+    }
+    let shop = Shop::new(
+        "back",
+        "strategy = \"blue-green\"\nupdate_config = { monitor = \"500ms\" }",
+    );
+    shop.deploy().expect(0);
+    shop.environment("\"one\"", "\"two\"");
+    shop.deploy().expect(0);
+    let load = shop.load(40_000);
+    load.reach(1_000);
+    shop.project.hoist(&["scale", "live", "web=5"]).expect(0);
+    assert_eq!(shop.running().len(), 5);
+    shop.project.hoist(&["scale", "live", "web=2"]).expect(0);
+    assert_eq!(
+        shop.running(),
+        ["switch-back-live-web-2-1", "switch-back-live-web-2-2"]
+    );
+    shop.project
+        .hoist(&["rollback", "live"])
+        .expect(0)
+        .says("release 1 comes back after 2");
+    assert_eq!(shop.running(), ["switch-back-live-web-1-1"]);
+    nothing_lost(&load.stop(), "two", "one");
+    shop.project
+        .hoist(&["rollback", "live", "--to", "2"])
+        .expect(0);
+    assert_eq!(shop.running(), ["switch-back-live-web-2-1"]);
+    shop.project
+        .hoist(&["rollback", "live", "--to", "77"])
+        .expect(2)
+        .says("no release 77");
+}
+
+#[test]
+fn a_canary_is_led_to_the_end_or_back() {
+    if !engine("a_canary_is_led_to_the_end_or_back") {
+        return;
+    }
+    let shop = Shop::new(
+        "canary",
+        "strategy = \"canary\"\ncanary = { weights = [10, 50], step = \"2s\" }\nupdate_config = { monitor = \"500ms\" }",
+    );
+    shop.deploy().expect(0);
+    let load = shop.load(100_000);
+    load.reach(500);
+    shop.environment("\"one\"", "\"two\"");
+    shop.deploy().expect(0).says("10 % of the traffic");
+    nothing_lost(&load.stop(), "one", "two");
+    assert_eq!(shop.running(), ["switch-canary-live-web-2-1"]);
+
+    // A tenth of its answers are errors: it goes before it has more than a little of the traffic.
+    let load = shop.load(100_000);
+    load.reach(500);
+    shop.environment("\"two\"", "\"three\", ERRORS = \"0.5\"");
+    shop.deploy().expect(5).says("is worse");
+    let tally = load.stop();
+    let errors = tally.lost.len();
+    assert!(
+        errors > 0 && errors * 10 < tally.requests(),
+        "{errors} of {}",
+        tally.requests()
+    );
+    assert!(
+        tally.lost.iter().all(|(_, why)| why.contains("500")),
+        "{:?}",
+        tally.lost
+    );
+    assert_eq!(shop.running(), ["switch-canary-live-web-2-1"]);
+}
