@@ -6,8 +6,12 @@ CREATE TABLE product (
 
 CREATE TABLE purchase (
   product integer NOT NULL REFERENCES product,
-  amount  integer NOT NULL CHECK (amount > 0)
+  amount  integer NOT NULL CHECK (amount > 0),
+  at      timestamptz NOT NULL DEFAULT now()
 );
+
+CREATE VIEW sold AS
+  SELECT (at AT TIME ZONE 'UTC')::date AS day, sum(amount) AS amount FROM purchase GROUP BY day;
 
 CREATE FUNCTION take_from_stock() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
