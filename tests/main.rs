@@ -46,6 +46,8 @@ mod limits;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod locks;
+#[cfg(test)]
 mod matrix;
 #[cfg(test)]
 mod mcp;

@@ -13,6 +13,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -181,10 +182,11 @@ impl Project {
     }
 
     fn start_by(&self, mut command: Command) -> Running {
-        let out = self
-            .path()
-            .join("..")
-            .join(format!("{}.out", name(self.path())));
+        // Each its own: several may run at once.
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let out = format!("{}.{number}.out", name(self.path()));
+        let out = self.path().join("..").join(out);
         let file = std::fs::File::create(&out).unwrap();
         let child = command
             .stdout(file.try_clone().unwrap())
