@@ -435,6 +435,7 @@ async fn a_deploy_that_is_under_way_keeps_all_of_its_environment() {
             .container(name, "base", &all, role != labels::LOCK)
             .await;
     }
+    bench.engine.wait_container("web-1").await.unwrap();
     let collection = bench.collect(0).await;
     let (item, decision) = collection.items.first().unwrap();
     assert_eq!(*decision, held(Held::Deploy("staging".into())));
