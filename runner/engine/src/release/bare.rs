@@ -54,7 +54,7 @@ pub(crate) fn waiting(name: &str, image: &str, labels: Labels, input: Input) -> 
             read_only: true,
             ..Security::default()
         },
-        // It holds nothing that a grace would save, and as the first process it heeds no other.
+        // It holds nothing that a grace would save.
         stop_signal: Some("SIGKILL".to_owned()),
         input,
         ..bare(name, image, labels)
