@@ -38,6 +38,8 @@ mod examples;
 #[cfg(test)]
 mod gc;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod junit;
 #[cfg(test)]
 mod kinds;
