@@ -7,6 +7,7 @@ pub(super) mod fixtures;
 mod harness;
 mod preflight;
 pub(super) mod rig;
+mod switches;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
