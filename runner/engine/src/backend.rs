@@ -2,11 +2,11 @@
 //! call bounds its own time and retries nothing. Policy (names, labels, order, retries, clean-up)
 //! is the engine crate's; a backend refuses to have any.
 
+mod build;
 mod seeing;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +15,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use hoist_model::event::Stream as OutputStream;
-use hoist_model::ignore::IgnoreFile;
 use hoist_model::image::ImageIdentity;
-use hoist_model::reason::{Instruction, Trouble};
+use hoist_model::reason::Trouble;
 use hoist_model::seen::Usage;
-use hoist_model::unit::{
-    Healthcheck, Limits, Network, PortMapping, Restart, Security, Tmpfs, Ulimit,
-};
+use hoist_model::unit::{Healthcheck, Limits, Network, PortMapping, Restart, Security, Tmpfs};
 use secrecy::SecretString;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::inputs::Snapshot;
-use crate::uploads::Uploads;
-
+pub use build::{BuildError, BuildRequest, Built, CacheSpec, ContextFolder};
 pub use seeing::{ExecEnds, ExecSpec, LogPiece, LogQuery};
 
 /// Labels of an object.
@@ -88,25 +83,6 @@ pub enum BackendErrorKind {
     Registry,
     /// Anything else that the engine says.
     Engine,
-}
-
-/// What a build came to that is no image.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum BuildError {
-    /// An instruction or the Dockerfile is at fault.
-    #[error("{message}")]
-    Failed {
-        /// The builder's words.
-        message: String,
-        /// The instruction, where known; `file` as in the request.
-        instruction: Option<Instruction>,
-    },
-    /// The context cannot be sent: an unreadable file, a link that leaves it.
-    #[error("{0}")]
-    Context(Trouble),
-    /// The engine or a registry is.
-    #[error(transparent)]
-    Backend(#[from] BackendError),
 }
 
 /// What an engine says of itself.
@@ -489,102 +465,6 @@ pub struct Login {
     pub username: String,
     /// The password or token.
     pub password: SecretString,
-}
-
-/// An image to be built.
-#[derive(Clone, Debug, Default)]
-pub struct BuildRequest {
-    /// What COPY and ADD take from.
-    pub context: ContextFolder,
-    /// Further contexts by name.
-    pub contexts: BTreeMap<String, ContextFolder>,
-    /// Stable for a project and a context: under it the engine keeps what it was sent before.
-    pub shared_key: String,
-    /// The Dockerfile's text.
-    pub dockerfile: String,
-    /// How messages name the Dockerfile.
-    pub dockerfile_shown: String,
-    /// The stage.
-    pub target: Option<String>,
-    /// Build arguments.
-    pub args: BTreeMap<String, String>,
-    /// Names that the image gets.
-    pub tags: Vec<String>,
-    /// Labels of the image.
-    pub labels: Labels,
-    /// What `RUN --mount=type=secret` may read, by ID.
-    pub secrets: BTreeMap<String, SecretString>,
-    /// The sockets of agents that `RUN --mount=type=ssh` may ask, by ID.
-    pub ssh: BTreeMap<String, PathBuf>,
-    /// Where earlier results may come from.
-    pub cache_from: Vec<CacheSpec>,
-    /// Where results are kept for others.
-    pub cache_to: Vec<CacheSpec>,
-    /// Ask the registry for newer base images.
-    pub pull: bool,
-    /// Run every instruction again.
-    pub no_cache: bool,
-    /// Run the instructions of these stages again.
-    pub no_cache_filter: Vec<String>,
-    /// The engine's own choice where absent.
-    pub network: Option<Network>,
-    /// The engine's own where absent.
-    pub platform: Option<String>,
-    /// Bytes of /dev/shm.
-    pub shm_size: Option<u64>,
-    /// Host names and their addresses.
-    pub extra_hosts: BTreeMap<String, String>,
-    /// Bounds by name.
-    pub ulimits: BTreeMap<String, Ulimit>,
-    /// Seconds since the epoch that stand for every later time, so that the image is the same from
-    /// every clone.
-    pub source_date_epoch: Option<i64>,
-    /// Logins from the file; the Docker configuration's come besides.
-    pub logins: Vec<Login>,
-    /// Where is told what the builder reads, as far as that is known.
-    pub uploads: Uploads,
-}
-
-/// A folder of this machine that a builder may read.
-#[derive(Clone, Debug, Default)]
-pub struct ContextFolder {
-    /// The folder, links followed.
-    pub path: PathBuf,
-    /// What of it is left out.
-    pub ignore: Arc<IgnoreFile>,
-    /// What a walk saw of it just before, if there was one.
-    pub seen: Option<Snapshot>,
-}
-
-impl ContextFolder {
-    /// A folder of which that is left out, and that nobody walked yet.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>, ignore: IgnoreFile) -> Self {
-        Self {
-            path: path.into(),
-            ignore: Arc::new(ignore),
-            seen: None,
-        }
-    }
-}
-
-/// Where a builder's results are kept beside itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheSpec {
-    /// `registry`, `inline`, `local`, ...
-    pub kind: String,
-    /// The rest.
-    pub attributes: BTreeMap<String, String>,
-}
-
-/// What a build made.
-#[derive(Clone, Debug)]
-pub struct Built {
-    /// The image.
-    pub image: ImageIdentity,
-    /// The first instruction that the builder did not take from its cache, as the builder names it;
-    /// `None` if it took them all or did not tell.
-    pub first_executed: Option<String>,
 }
 
 /// Something that happened to a container on the engine.
