@@ -434,10 +434,12 @@ fn a_release_has_to_earn_its_traffic() {
     let port = free_port();
     let project = deployed_example("canary", port);
     project.change("pipeline.toml", "step = \"10s\"", "step = \"3s\"");
+    // A machine may be slow.
+    project.change("pipeline.toml", "min_requests = 50", "min_requests = 20");
     project.hoist(&["run"]).expect(0);
     let load = || {
-        let pause = Duration::from_millis(10);
-        Load::start(port, "/", 4, pause, 100_000, Duration::from_secs(90))
+        let pause = Duration::from_millis(5);
+        Load::start(port, "/", 8, pause, 100_000, Duration::from_secs(90))
     };
     let going = load();
     project.change("pipeline.toml", "hello", "good day");
