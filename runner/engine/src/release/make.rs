@@ -16,7 +16,7 @@ use super::prepare::Prepared;
 use super::secrets;
 use super::settings::hash_network;
 use super::state::{Generation, write_addresses};
-use super::subnet::{Layout, free_subnet};
+use super::subnet::{Layout, free_subnet, routed};
 use crate::backend::{
     Attachment, BackendError, BackendErrorKind, ContainerSpec, Endpoint, Input, Labels, Logs,
     Mount, NetworkSpec,
@@ -58,6 +58,13 @@ impl Performer<'_> {
             .map_err(failed)?;
         let subnets = all.iter().flat_map(|network| &network.subnets);
         let mut taken: Vec<Ipv4Net> = subnets.filter_map(|subnet| subnet.parse().ok()).collect();
+        // The engine makes a network over a route of its host without a word, and then nothing in it
+        // is reached. Routes of another host are not seen from here.
+        let info = self.target.backend.info().await.map_err(failed)?;
+        if info.address.starts_with("unix://") {
+            let table = std::fs::read_to_string("/proc/net/route");
+            taken.extend(routed(&table.unwrap_or_default()));
+        }
         let mut labels = plan.labels.clone();
         labels.extend(self.place.labels(NETWORK));
         labels.insert(labels::NAME.to_owned(), name.to_owned());

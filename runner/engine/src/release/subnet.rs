@@ -1,6 +1,6 @@
 //! Addresses of an environment's networks: a subnet that overlaps no other, and in it the part for
-//! fixed addresses apart from the part that the engine hands out. Pure; it cannot know the routes
-//! of the engine's host, so a subnet that it chooses may still be refused there.
+//! fixed addresses apart from the part that the engine hands out. Pure: it is told which subnets
+//! are taken and looks at no host.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -85,6 +85,21 @@ pub(crate) fn free_subnet(taken: &[Ipv4Net]) -> Option<Ipv4Net> {
         .find(|subnet| !taken.iter().any(|other| overlaps(subnet, other)))
 }
 
+/// The subnets that a host's routes lead to, from the text of Linux's `/proc/net/route`. The default
+/// route is none: it leads to what nothing else does.
+pub(crate) fn routed(table: &str) -> Vec<Ipv4Net> {
+    // As the kernel has them in memory: on the machines that engines run on, least byte first.
+    let address =
+        |hex: &str| u32::from_str_radix(hex, 16).map(|bits| Ipv4Addr::from(bits.to_ne_bytes()));
+    let route = |line: &str| {
+        let mut fields = line.split_whitespace();
+        let (destination, mask) = (fields.nth(1)?, fields.nth(5)?);
+        Ipv4Net::with_netmask(address(destination).ok()?, address(mask).ok()?).ok()
+    };
+    let routes = table.lines().skip(1).filter_map(route);
+    routes.filter(|route| route.prefix_len() > 0).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +156,20 @@ mod tests {
             Layout::new(net("0.0.0.0/0"), None).is_ok(),
             "no overflow at the other end"
         );
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn what_a_host_has_routes_to_is_taken() {
+        let table = "\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
+br-1\t00001EAC\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+tun0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0
+";
+        assert_eq!(routed(table), [net("172.30.0.0/24"), net("10.0.0.0/8")]);
+        assert_eq!(free_subnet(&routed(table)), Some(net("172.30.1.0/24")));
+        assert!(routed("").is_empty());
     }
 
     #[test]

@@ -207,6 +207,9 @@ impl<'a> Planner<'a> {
         let change = self.change(&want.name);
         if want.update.strategy == Strategy::Recreate && !change.is_nothing() {
             self.route(want, active(change.all().into_iter()));
+            let gates = !want.gates.is_empty();
+            let starting = change.starting().into_iter().filter(|_| gates);
+            self.forward.extend(starting.map(Action::Prove));
         }
     }
 
@@ -286,10 +289,12 @@ impl<'a> Planner<'a> {
             to.extend(leaving.iter().map(|which| (which.clone(), Part::Backup)));
             self.route(want, to);
             self.forward
-                .push(Action::Bake(starting, want.update.monitor));
+                .push(Action::Bake(starting.clone(), want.update.monitor));
         }
         self.route(want, active(after.into_iter()));
-        if !serving.is_empty() {
+        if serving.is_empty() {
+            self.forward.extend(starting.into_iter().map(Action::Prove));
+        } else {
             self.forward.push(Action::Drain(service.clone()));
         }
     }
