@@ -110,3 +110,52 @@ fn reproducible_builds_of_two_clones_have_one_identity_where_the_engine_can() {
         said.clone().says("not the same from every clone");
     }
 }
+
+#[test]
+fn what_no_instruction_of_the_dockerfile_names_builds_nothing() {
+    if !engine("clones::what_no_instruction_of_the_dockerfile_names_builds_nothing") {
+        return;
+    }
+    let dockerfile = "FROM debian:bookworm-slim\nCOPY src /src\nCOPY link.txt /\nCOPY conf/*.toml /conf/\n\
+        RUN --mount=type=bind,source=data,target=/data cat /data/x > /x\n";
+    let project = Project::new("name = \"clones-narrow\"\n[steps.image.build]\n")
+        .file("Dockerfile", dockerfile)
+        .file("src/a.txt", "a")
+        .file("far/b.txt", "b")
+        .file("conf/c.toml", "c = 1")
+        .file("data/x", "x")
+        .file("README.md", "one");
+    std::os::unix::fs::symlink("far/b.txt", project.path().join("link.txt")).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = project.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let ended = |what: &str, how: &str| {
+        project.hoist(&["run"]).expect(0);
+        assert_eq!(image(&project)["status"]["ended"], how, "{what}");
+    };
+    ended("nothing is known", "passed");
+    for (name, text) in [
+        ("README.md", "two"),
+        ("docs/new.md", "new"),
+        ("far/c.txt", "c"),
+    ] {
+        write(name, text);
+        ended(name, "cached");
+    }
+    let why = project.hoist(&["explain", "image"]).expect(0).stdout;
+    assert!(why.contains("not built"), "{why}");
+    for (name, text) in [
+        ("src/a.txt", "aa"),
+        ("src/new.txt", "new"),
+        ("far/b.txt", "what a link leads to"),
+        ("conf/d.toml", "d = 1"),
+        ("data/x", "what is mounted"),
+    ] {
+        write(name, text);
+        ended(name, "passed");
+        write("README.md", name);
+        ended("README.md", "cached");
+    }
+}

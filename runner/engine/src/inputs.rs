@@ -14,6 +14,7 @@ mod hashing;
 mod key;
 mod list;
 mod manifest;
+mod narrow;
 mod parts;
 mod records;
 mod snapshot;
@@ -38,6 +39,7 @@ use crate::unit::halt::Halt;
 use crate::uploads::Uploads;
 pub use explain::{ExplainError, explain};
 pub(crate) use folder::{Cache, Shelf};
+pub(crate) use narrow::Gaze;
 pub(crate) use records::{Outcome, Record};
 pub use snapshot::Snapshot;
 use survey::{Stop, Survey, Walked};
@@ -60,6 +62,8 @@ pub(crate) struct Examined {
     pub(crate) inputs: StepInputs,
     /// What could not be told.
     pub(crate) unsettled: Vec<Unsettled>,
+    /// The digest of all parts but the folders.
+    rest: String,
     folders: Vec<(Part, Arc<Survey>)>,
 }
 
@@ -176,8 +180,9 @@ impl Glance {
             let keep = move || keeping.into_iter().for_each(|it| it.keep(&cache));
             let _ = tokio::task::spawn_blocking(keep).await;
         });
+        let rest = parts::digest(&self.rest);
         let digest = unsettled.is_empty().then(|| records::Digest {
-            rest: parts::digest(&self.rest),
+            rest: rest.clone(),
             folders: parts::digest(&parts),
         });
         parts.extend(self.rest);
@@ -188,6 +193,7 @@ impl Glance {
                 parts,
             },
             unsettled,
+            rest,
             folders: surveys,
         }
     }
@@ -198,6 +204,33 @@ impl Examined {
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = (&Part, Snapshot)> {
         let folders = self.folders.iter();
         folders.map(|(part, survey)| (part, survey.snapshot()))
+    }
+
+    /// Under which it is kept what a builder looks at of the folders, whatever they hold.
+    pub(crate) fn gaze_digest(&self) -> String {
+        records::Digest::whatever_folders(&self.rest)
+    }
+
+    /// The digest of these inputs where only that counts of the folders.
+    pub(crate) async fn narrow_digest(&self, gaze: Gaze) -> Option<String> {
+        let (rest, folders) = (self.rest.clone(), self.folders.clone());
+        let digest = blocking(move |_| {
+            let folders = folders.iter().map(|(part, survey)| (part, &**survey));
+            gaze.digest(rest, folders).map_err(|error| {
+                Trouble::new("what was seen of a folder is gone").cause(error.to_string())
+            })
+        });
+        // Then the step is done, as without it.
+        digest.await.ok().map(|digest| digest.to_string())
+    }
+
+    /// What a builder looks at of the folders, once it has read them, and the digest of these inputs
+    /// where only that counts. `None` where it looks at all or does not say.
+    pub(crate) async fn narrowed(&self, uploads: &Uploads) -> Option<(Gaze, String)> {
+        uploads.quiet().await;
+        let gaze = Gaze::new(&uploads.wanted())?;
+        let digest = self.narrow_digest(gaze.clone()).await?;
+        Some((gaze, digest))
     }
 
     /// Whether nothing in the folders was touched since they were walked.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bollard::query_parameters::InspectNetworkOptions;
 use bytes::Bytes;
 use hoist_engine::backend::{BackendError, BackendErrorKind as Kind, BuildRequest};
+use hoist_model::inputs::Part;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::upgrade::Upgraded;
@@ -146,7 +147,8 @@ async fn attempt(
 /// engine sees anything of it, so the rules that it would look for beside the Dockerfile are none.
 fn dirs(request: &BuildRequest) -> BTreeMap<String, Dir> {
     let clamp = request.source_date_epoch;
-    let folder = |folder: &hoist_engine::backend::ContextFolder| Dir::Folder {
+    let folder = |part: Part, folder: &hoist_engine::backend::ContextFolder| Dir::Folder {
+        part,
         folder: folder.clone(),
         clamp,
     };
@@ -162,10 +164,14 @@ fn dirs(request: &BuildRequest) -> BTreeMap<String, Dir> {
     ]);
     let mut dirs = BTreeMap::from([
         (options::DOCKERFILE.to_owned(), Dir::Files(dockerfile)),
-        (options::CONTEXT.to_owned(), folder(&request.context)),
+        (
+            options::CONTEXT.to_owned(),
+            folder(Part::Context, &request.context),
+        ),
     ]);
     for (name, context) in &request.contexts {
-        dirs.insert(options::named_context(name), folder(context));
+        let part = Part::NamedContext(name.clone());
+        dirs.insert(options::named_context(name), folder(part, context));
     }
     dirs
 }

@@ -25,6 +25,13 @@ pub(super) struct Digest {
     pub(super) folders: String,
 }
 
+impl Digest {
+    /// Under which is kept what is the same whatever the folders hold.
+    pub(super) fn whatever_folders(rest: &str) -> String {
+        format!("{}-whatever", half(rest))
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", half(&self.rest), half(&self.folders))

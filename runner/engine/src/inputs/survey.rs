@@ -211,6 +211,11 @@ impl Survey {
         Snapshot::new(&self.list, self.begun)
     }
 
+    /// All that the walk saw.
+    pub(super) fn list(&self) -> io::Result<Reader> {
+        Reader::of(&self.list)
+    }
+
     /// What is to be kept, which nobody has to wait for.
     pub(super) fn unkept(&mut self) -> Option<Unkept> {
         self.unkept.take()

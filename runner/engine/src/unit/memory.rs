@@ -11,7 +11,7 @@ use hoist_model::reason::Trouble;
 
 use super::halt::{Halt, unless_stopped};
 use crate::context::UnitContext;
-use crate::inputs::{Cache, Examined, Glance, Outcome, Record, Snapshot};
+use crate::inputs::{Cache, Examined, Gaze, Glance, Outcome, Record, Snapshot};
 
 /// What earlier runs of the project are known by.
 pub(super) struct Memory {
@@ -82,20 +82,26 @@ impl Memory {
         }
         let examined = glance.read();
         let examined = unless_stopped(context, async { Ok::<_, Halt>(examined.await) }).await?;
-        let digest = examined.inputs.digest.as_ref().filter(|_| wanted);
-        let cache = self.cache.as_ref().ok();
-        let record = digest.zip(cache);
-        let record = record.and_then(|(digest, cache)| Record::find(cache, digest, &self.place));
-        if let Some(record) = record {
+        if wanted && let Some(record) = self.find(&examined).await {
             return Ok(Looked::Known(record, examined));
         }
         subject.tell(context, examined.inputs.clone(), subject.unknown(&examined));
         Ok(Looked::New(Outlook::Told(Some(examined))))
     }
 
-    /// Remembers what came of inputs that held still meanwhile.
-    pub(super) fn keep<T: Outcome>(&self, context: &UnitContext, inputs: &StepInputs, outcome: T) {
-        let Some(digest) = &inputs.digest else { return };
+    /// What the same inputs came to, or those that differ only where no builder looks.
+    async fn find<T: Outcome>(&self, examined: &Examined) -> Option<Record<T>> {
+        let cache = self.cache.as_ref().ok()?;
+        let find = |digest: &str| Record::find(cache, digest, &self.place);
+        if let Some(record) = find(examined.inputs.digest.as_ref()?) {
+            return Some(record);
+        }
+        let gaze = Record::<Gaze>::find(cache, &examined.gaze_digest(), &self.place)?;
+        find(&examined.narrow_digest(gaze.outcome).await?)
+    }
+
+    /// Remembers what came of inputs that held still meanwhile, by their digest.
+    pub(super) fn keep<T: Outcome>(&self, context: &UnitContext, digest: &str, outcome: T) {
         let record = Record::new(digest, &self.place, outcome, context.run, context.id());
         self.put(context, &record);
     }

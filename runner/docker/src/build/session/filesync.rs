@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use hoist_engine::backend::ContextFolder;
 use hoist_engine::uploads::Uploads;
+use hoist_model::inputs::Part;
 use hoist_model::reason::Trouble;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -35,6 +36,8 @@ pub(crate) type Failure = Arc<Mutex<Option<Trouble>>>;
 pub(crate) enum Dir {
     /// A folder of this machine.
     Folder {
+        /// What it is to the build.
+        part: Part,
         /// Where it is, and what of it is left out.
         folder: ContextFolder,
         /// Later times are sent as this one, in seconds since the epoch. All files are then sent
@@ -150,9 +153,11 @@ impl file_sync_server::FileSync for FileSync {
         let dir = self.dirs.get(&asked.dir).cloned().ok_or_else(|| {
             Status::not_found(format!("this build has no folder `{}`", asked.dir))
         })?;
-        let upload = match *dir {
-            Dir::Folder { .. } if asked.is_for_rules() => Some(self.uploads.begin_rules()),
-            Dir::Folder { .. } => Some(self.uploads.begin()),
+        let upload = match &*dir {
+            Dir::Folder { part, .. } if asked.is_for_rules() => {
+                Some(self.uploads.begin_rules(part.clone()))
+            }
+            Dir::Folder { part, .. } => Some(self.uploads.begin(part.clone())),
             Dir::Files(_) => None,
         };
         let (failure, sent) = (self.failure.clone(), self.sent.clone());

@@ -6,13 +6,13 @@
 mod tests;
 
 use hoist_model::image::ImageIdentity;
-use hoist_model::inputs::{Decision, EarlierRun, Force, Part, StepInputs};
+use hoist_model::inputs::{Decision, EarlierRun, Force, Part};
 use hoist_model::survey::Hint;
 use hoist_model::unit::BuildUnit;
 
 use crate::backend::BuildRequest;
 use crate::context::UnitContext;
-use crate::inputs::{Examined, Glance, Record};
+use crate::inputs::{Examined, Gaze, Glance, Record};
 use crate::unit::halt::{Halt, unless_stopped};
 use crate::unit::memory::{self, Memory, Outlook, Subject};
 
@@ -83,31 +83,53 @@ pub(super) fn lend(outlook: &Outlook, request: &mut BuildRequest) {
     }
 }
 
-/// What a build that goes on is to be remembered by, if anything, and whether its inputs held still
-/// until they were read.
-pub(super) async fn watch(
-    examined: Option<Examined>,
-    request: &BuildRequest,
-) -> Option<(StepInputs, bool)> {
+/// What a build that goes on is to be remembered by.
+pub(super) struct Watched {
+    /// The digest of its inputs.
+    digest: String,
+    /// What it looks at of its folders, and where, and the digest of its inputs where only that counts.
+    narrowed: Option<(String, Gaze, String)>,
+    /// They held still until they were read.
+    held: bool,
+}
+
+/// Looks at a build's inputs while it goes on; `None` where it is to be remembered by nothing.
+pub(super) async fn watch(examined: Option<Examined>, request: &BuildRequest) -> Option<Watched> {
     // Which bases a registry had is not known.
-    let examined = examined.filter(|it| it.inputs.digest.is_some() && !request.pull)?;
-    let held = examined.hold_until_read(&request.uploads).await;
-    Some((examined.inputs, held))
+    let examined = examined.filter(|_| !request.pull)?;
+    let digest = examined.inputs.digest.clone()?;
+    let uploads = &request.uploads;
+    let (held, narrowed) = tokio::join!(
+        examined.hold_until_read(uploads),
+        examined.narrowed(uploads)
+    );
+    let place = examined.gaze_digest();
+    // What it came to look at later is not in that.
+    let narrowed = narrowed.filter(|(gaze, _)| Gaze::new(&uploads.wanted()).as_ref() == Some(gaze));
+    Some(Watched {
+        digest,
+        narrowed: narrowed.map(|(gaze, digest)| (place, gaze, digest)),
+        held,
+    })
 }
 
 /// Remembers what was built, if its inputs were what they were when they were looked at.
 pub(super) async fn keep(
     memory: &Memory,
     context: &UnitContext,
-    (inputs, held): (StepInputs, bool),
+    watched: Watched,
     image: &ImageIdentity,
 ) {
-    if !held {
+    if !watched.held {
         let line = "the context was written to during the build, which is not remembered";
         context.output.line(line).await;
         return;
     }
-    memory.keep(context, &inputs, image.clone());
+    memory.keep(context, &watched.digest, image.clone());
+    if let Some((place, gaze, digest)) = watched.narrowed {
+        memory.keep(context, &place, gaze);
+        memory.keep(context, &digest, image.clone());
+    }
 }
 
 /// Says what of the contexts is worth a hint, once for all builds that share one.

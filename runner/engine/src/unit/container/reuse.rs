@@ -107,12 +107,13 @@ impl Pending {
         else {
             return;
         };
+        let Some(digest) = &inputs.digest else { return };
         // The log has to be whole; whether it is, is told when the attempt ends.
         if context.output.close().await.is_err() {
             return;
         }
         match Kept::of(context, told(context, tap)).await {
-            Ok(kept) => memory.keep(context, &inputs, kept),
+            Ok(kept) => memory.keep(context, digest, kept),
             Err(error) => {
                 let message = format!("the step cannot be remembered: {error}");
                 context.warn(message, None);

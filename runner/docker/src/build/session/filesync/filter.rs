@@ -57,6 +57,15 @@ impl Wanted {
         Ok(())
     }
 
+    /// Paths in which is all that is wanted, and perhaps more; `None` where that may be anywhere.
+    pub(super) fn within(&self) -> Option<BTreeSet<String>> {
+        let rules = self.patterns.rules().iter();
+        let included = rules.filter_map(|rule| rule.pattern.strip_prefix('!'));
+        let mut within = self.paths.clone();
+        within.extend(included.map(before_glob));
+        (!self.all && !within.contains("")).then_some(within)
+    }
+
     /// The engine does not want to see this path, whatever it includes.
     pub(super) fn excludes(&self, path: &str) -> bool {
         self.exclude.is_ignored(path)
@@ -91,6 +100,13 @@ impl Wanted {
         let mut from = self.paths.range(folder.clone()..);
         from.next().is_some_and(|path| path.starts_with(&folder))
     }
+}
+
+/// The folders and the name with which a pattern begins, as far as they are plain.
+fn before_glob(pattern: &str) -> String {
+    let plain = |part: &&str| !part.contains(['*', '?', '[', '\\', '{', '|']);
+    let parts: Vec<&str> = pattern.split('/').take_while(plain).collect();
+    parts.join("/")
 }
 
 fn append(rules: &mut IgnoreFile, pattern: &str) -> Result<(), Trouble> {

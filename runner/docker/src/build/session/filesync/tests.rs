@@ -11,6 +11,7 @@ use bollard::fsutil::types::packet::PacketType;
 use bollard::moby::filesync::packet::file_sync_client::FileSyncClient;
 use bollard::moby::filesync::packet::file_sync_server::FileSyncServer;
 use hoist_model::ignore::IgnoreFile;
+use hoist_model::inputs::Part;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -52,7 +53,11 @@ fn serve(folder: &Path, rules: &str) -> Arc<FileSync> {
 
 fn serve_clamped(folder: &Path, rules: &str, clamp: Option<i64>) -> Arc<FileSync> {
     let folder = ContextFolder::new(folder, IgnoreFile::parse(rules).unwrap());
-    service(Dir::Folder { folder, clamp })
+    service(Dir::Folder {
+        part: Part::Context,
+        folder,
+        clamp,
+    })
 }
 
 /// What an engine asks, as metadata.

@@ -50,7 +50,7 @@ pub(super) struct Transfer {
     failure: Failure,
     sent: Sent,
     /// Ends with the call.
-    _upload: Option<Upload>,
+    upload: Option<Upload>,
 }
 
 impl Transfer {
@@ -66,7 +66,7 @@ impl Transfer {
             asked,
             failure,
             sent,
-            _upload: upload,
+            upload,
         }
     }
 

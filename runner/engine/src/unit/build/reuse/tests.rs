@@ -418,8 +418,8 @@ async fn written_meanwhile(bench: &mut Bench, reads: &'static [u64], rules: &'st
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_secs(*second)).await;
                 drop(match is_rules {
-                    true => uploads.begin_rules(),
-                    false => uploads.begin(),
+                    true => uploads.begin_rules(Part::Context),
+                    false => uploads.begin(Part::Context),
                 });
             });
         }
@@ -458,6 +458,56 @@ async fn what_is_written_once_all_is_read_is_nothing_to_a_build() {
         written_meanwhile(&mut bench, reads, rules).await;
         let what = format!("read at {reads:?} and {rules:?}, which may be of either");
         bench.expect(Ending::Passed, &what).await;
+    }
+}
+
+/// A builder that says what it wants of the context, at once.
+fn looks_at(bench: &mut Bench, paths: Option<&[&str]>) {
+    let paths = paths.map(|paths| paths.iter().map(|path| (*path).to_owned()).collect());
+    let build = move |request: &BuildRequest| {
+        let upload = request.uploads.begin(Part::Context);
+        upload.wants(paths.as_ref());
+        true
+    };
+    bench.stage.engine.build(build, FakeBuild::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_instruction_names_makes_no_other_image() {
+    let mut bench = Bench::new();
+    looks_at(&mut bench, Some(&["a.txt", "src"]));
+    bench.stage.file("src/x", "x");
+    let first = bench.expect(Ending::Passed, "nothing is known").await;
+    for name in ["notes.txt", "docs/page", "a.txt.old"] {
+        bench.stage.file(name, "1");
+        let run = bench.expect(Ending::Cached, name).await;
+        assert!(matches!(run.decisions[..], [Decision::Reused(_)]), "{name}");
+        assert_eq!(run.images[0].0.id, first.images[0].0.id);
+        bench.stage.file(name, "2");
+        bench.expect(Ending::Cached, name).await;
+    }
+    assert_eq!(bench.built(), 1);
+    for name in ["a.txt", "src/x", "src/new"] {
+        bench.stage.file(name, "3");
+        bench.expect(Ending::Passed, name).await;
+        bench.stage.file("notes.txt", name);
+        bench.expect(Ending::Cached, name).await;
+    }
+    // Another Dockerfile may look elsewhere.
+    bench.stage.file("Dockerfile", "FROM base:1\nCOPY docs /\n");
+    bench.expect(Ending::Passed, "the Dockerfile").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_builder_looks_at_all_or_does_not_say_all_counts() {
+    for says in [true, false] {
+        let mut bench = Bench::new();
+        if says {
+            looks_at(&mut bench, None);
+        }
+        bench.expect(Ending::Passed, "nothing is known").await;
+        bench.stage.file("notes.txt", "1");
+        bench.expect(Ending::Passed, "a file more").await;
     }
 }
 

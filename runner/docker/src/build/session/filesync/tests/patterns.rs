@@ -160,6 +160,38 @@ fn whole_folders_are_passed_by() {
     assert!(!both("a/b/d") && !both("d") && !both("f"));
 }
 
+#[test]
+fn all_that_is_wanted_is_within_a_few_paths() {
+    let within = |include: &[&str], follow: &[&str]| {
+        let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let asked = Asked {
+            include: strings(include),
+            exclude: strings(&["**/*.rs"]),
+            follow: strings(follow),
+            ..Asked::default()
+        };
+        let mut wanted = filter::Wanted::new(&asked).unwrap();
+        wanted.add(follow::as_they_are(&asked.follow)).unwrap();
+        let within = wanted.within()?;
+        Some(within.into_iter().collect::<Vec<String>>())
+    };
+    let some = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
+    assert_eq!(within(&[], &["src", "a/b.txt"]), some(&["a/b.txt", "src"]));
+    assert_eq!(within(&["src"], &["a"]), some(&["a", "src"]));
+    // What a glob matches may be anywhere below what is plain before it.
+    assert_eq!(within(&[], &["src/*.rs", "a"]), some(&["a", "src"]));
+    assert_eq!(within(&["src/**/x"], &[]), some(&["src"]));
+    for (include, follow) in [
+        (&[][..], &[][..]),
+        (&[], &["."]),
+        (&[], &["src", "*.json"]),
+        (&["**"], &["src"]),
+        (&["."], &[]),
+    ] {
+        assert_eq!(within(include, follow), None, "{include:?} {follow:?}");
+    }
+}
+
 #[tokio::test]
 async fn metadata_may_be_encoded() {
     let folder = folder(&["ä b+c%", "a%20b", "plain", "x y"]);

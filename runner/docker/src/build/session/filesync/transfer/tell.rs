@@ -27,10 +27,13 @@ impl Call {
         let batch = Vec::with_capacity(BATCH);
         let mut teller = Teller { call: self, batch };
         match &*self.transfer.dir {
-            Dir::Folder { folder, clamp } => {
+            Dir::Folder { folder, clamp, .. } => {
                 let left_out = |path: &str| folder.ignore.is_ignored(path) || wanted.excludes(path);
                 let followed = follow(&asked.follow, &folder.path, left_out)?;
                 wanted.add(followed)?;
+                if let Some(upload) = &self.transfer.upload {
+                    upload.wants(wanted.within().as_ref());
+                }
                 teller.folder(folder, *clamp, &wanted)?;
             }
             Dir::Files(files) => {
