@@ -48,6 +48,8 @@ pub(crate) struct Rig {
     pub(crate) died: Notify,
     /// How often each proxy read its configuration again.
     reloads: Arc<Mutex<BTreeMap<String, u64>>>,
+    /// How many requests each proxy had for each of its servers.
+    requests: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 impl Rig {
@@ -59,6 +61,7 @@ impl Rig {
             calls: AtomicUsize::new(0),
             died: Notify::new(),
             reloads: Arc::default(),
+            requests: Arc::default(),
         }
     }
 
@@ -70,6 +73,7 @@ impl Rig {
             calls: AtomicUsize::new(0),
             died: Notify::new(),
             reloads: Arc::clone(&self.reloads),
+            requests: Arc::clone(&self.requests),
         }
     }
 
@@ -84,7 +88,8 @@ impl Rig {
         reloads.get(id).copied().unwrap_or_default()
     }
 
-    /// What a proxy says of all servers that its configuration names: that they answer.
+    /// What a proxy says of all servers that its configuration names: that they answer, and, where it
+    /// logs requests, how one more ended since it was last asked.
     async fn verdicts(&self, id: &str) -> Result<Vec<Chunk>, BackendError> {
         let mut tar = Vec::new();
         let mut stream = self.engine.download(id, "/etc/hoist/haproxy.cfg").await?;
@@ -94,12 +99,20 @@ impl Rig {
         let found = crate::release::secrets::unpack(&tar).expect("an archive");
         let text = found.into_values().next().unwrap_or_default();
         let (mut backend, mut said) = (String::new(), String::new());
-        for line in String::from_utf8_lossy(&text).lines() {
+        let text = String::from_utf8_lossy(&text);
+        let mut all = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let requests = all.entry(id.to_owned()).or_default();
+        *requests += usize::from(text.contains("log-format"));
+        for line in text.lines() {
             let mut words = line.split_whitespace();
             match (words.next(), words.next()) {
                 (Some("backend"), Some(name)) => name.clone_into(&mut backend),
                 (Some("server"), Some(name)) => {
                     said += &format!("Health check for server {backend}/{name} succeeded, ok\n");
+                    let request = serde_json::json!({
+                        "server": name, "status": 200, "millis": 1, "termination": "--", "retries": "0",
+                    });
+                    said += &format!("{request}\n").repeat(*requests);
                 }
                 _ => {}
             }

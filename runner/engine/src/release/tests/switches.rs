@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hoist_model::reason::Ending;
-use hoist_model::unit::{ServiceUnit, Strategy, UpdatePlan};
+use hoist_model::unit::{AppProtocol, CanaryPlan, ServiceUnit, Strategy, UpdatePlan};
 
 use super::harness::{Deploy, TOKEN, deploy, unit};
 use super::rig::{Fault, Rig};
@@ -17,9 +17,17 @@ fn switched(strategy: Strategy, version: &str) -> Vec<ServiceUnit> {
     let mut all = services(version);
     for web in all.iter_mut().filter(|one| one.name == "web") {
         web.replicas = 2;
+        web.traffic.app_protocol = AppProtocol::Http;
         web.update = UpdatePlan {
             strategy,
             monitor: Duration::from_secs(1),
+            canary: (strategy == Strategy::Canary).then(|| CanaryPlan {
+                weights: vec![10, 50],
+                step: Duration::from_secs(1),
+                min_requests: 1,
+                max_error_rate: 0.01,
+                max_latency_ratio: None,
+            }),
             ..UpdatePlan::default()
         };
     }
@@ -106,10 +114,20 @@ async fn rolling_wherever_it_dies_answers_and_the_next_is_whole() {
     wherever_it_dies(Strategy::Rolling).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_canary_wherever_it_dies_answers_and_the_next_is_whole() {
+    wherever_it_dies(Strategy::Canary).await;
+}
+
 /// Whatever fails once, the one before serves or the new one does, and gates know.
 #[tokio::test(start_paused = true)]
 async fn whatever_fails_gates_lead_to_what_serves() {
-    let strategy = Strategy::BlueGreen;
+    for strategy in [Strategy::BlueGreen, Strategy::Canary] {
+        whatever_fails(strategy).await;
+    }
+}
+
+async fn whatever_fails(strategy: Strategy) {
     let rig = rig();
     let whole = Deploy::new(rig.with(&[]), unit(switched(strategy, "1")), TOKEN).await;
     assert_eq!(whole.run().await.0, Ending::Passed);
@@ -119,7 +137,7 @@ async fn whatever_fails_gates_lead_to_what_serves() {
         .await;
     for number in 0..calls {
         for fault in [Fault::Fails(number), Fault::AnswerLost(number)] {
-            let case = format!("{fault:?}");
+            let case = format!("{strategy:?} {fault:?}");
             let rig = super::rig();
             assert_eq!(deploy(&rig, switched(strategy, "1")).await, Ending::Passed);
             let faulty =
