@@ -7,6 +7,7 @@ The project has the steps `quick` (exit code 3), `long` (some seconds) and `slow
 and `live`, which deploys.
 """
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -242,7 +243,9 @@ async def main(mode, *server):
                 await each(client)
     else:
         command, *arguments = server
-        process = StdioServerParameters(command=command, args=arguments)
+        # The SDK hands on a few variables only, and not those that name images where none can be pulled.
+        tools = {name: value for name, value in os.environ.items() if name.startswith("HOIST_TOOLS_")}
+        process = StdioServerParameters(command=command, args=arguments, env=tools)
         async with Client(process, mode=mode, elicitation_callback=person.answer) as client:
             await each(client)
     print("all of it")

@@ -1,6 +1,7 @@
 """Carts, orders and stock in Redis.
 
-Keys: `cart:ID` (sku -> quantity), `sold` (sku -> pieces), `order:N` (JSON), `orders` (a counter).
+Keys: `cart:ID` (sku -> quantity), `sold` (sku -> pieces), `order:N` (JSON), `orders` (a counter),
+`schema` (see `migrate.py`).
 """
 
 import json

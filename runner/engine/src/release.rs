@@ -113,6 +113,10 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     if all.services.is_empty() {
         return Ok(());
     }
+    if let Some(stays) = &wish.stays {
+        let hint = "see that the release that comes back can work with it".to_owned();
+        context.warn(stays.clone(), Some(hint));
+    }
     let release = Release {
         context,
         place: &place,

@@ -16,7 +16,7 @@ mod memory;
 mod names;
 pub(crate) mod progress;
 pub mod push;
-mod tags;
+pub(crate) mod tags;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -23,6 +23,7 @@ use crate::backend::{
 };
 use crate::labels;
 use crate::reaper::Undo;
+use crate::unit::tags::local_name;
 
 /// How many subnets are tried that the engine refuses because of routes of its host.
 const SUBNETS: usize = 32;
@@ -202,6 +203,14 @@ impl Performer<'_> {
         if !prepared.unit.secrets.is_empty() {
             let volume = self.secrets_of(slot, prepared).await?;
             spec.mounts.push(secrets::mount(&volume, true));
+        }
+        // An image goes with its last name, and the next build may take that one: what is kept to go
+        // back to has one of its own.
+        let image = &prepared.image;
+        if image.built && slot.replica == 1 {
+            let name = local_name(&self.place.project, &image.image);
+            let named = backend.tag_image(&image.image.id, &name).await;
+            named.map_err(failed)?;
         }
         self.progress.attempted.insert(name.clone());
         if self.reaper_takes_back(service) {

@@ -17,6 +17,8 @@ pub(super) struct Wish {
     pub(super) deed: Deed,
     /// The generations that are to come back as they were, by service.
     pub(super) restored: BTreeMap<String, u64>,
+    /// What hooks did since the release that comes back, in words: nothing takes that back.
+    pub(super) stays: Option<String>,
 }
 
 /// Finds out what is wished.
@@ -31,6 +33,7 @@ pub(super) fn wish(
             unit: unit.clone(),
             deed: Deed::Deploy,
             restored: BTreeMap::new(),
+            stays: None,
         }),
         ReleaseDeed::Rollback { to } => {
             let release = earlier(history, *to, place).map_err(configuration)?;
@@ -43,6 +46,7 @@ pub(super) fn wish(
                 restored: outcome
                     .map(|outcome| outcome.serving.clone())
                     .unwrap_or_default(),
+                stays: stays(history, release.sequence),
             })
         }
         ReleaseDeed::Scale { replicas } => {
@@ -64,6 +68,7 @@ pub(super) fn wish(
                 restored: outcome
                     .map(|outcome| outcome.serving.clone())
                     .unwrap_or_default(),
+                stays: None,
             })
         }
     }
@@ -109,6 +114,20 @@ fn earlier<'h>(history: &'h Known, to: Option<u64>, place: &Place) -> Result<&'h
         ))
         .hint(hint)
     })
+}
+
+/// What hooks did in releases after that one.
+fn stays(history: &Known, release: u64) -> Option<String> {
+    let later = history.intents().filter(|intent| intent.sequence > release);
+    let ran = later.filter_map(|intent| {
+        let hooks = &history.outcome(intent.sequence)?.hooks_run;
+        let names = hooks.join(", ");
+        (!hooks.is_empty()).then(|| format!("{names} in release {}", intent.sequence))
+    });
+    let ran: Vec<String> = ran.collect();
+    let all = ran.join("; ");
+    (!ran.is_empty())
+        .then(|| format!("since release {release} there ran: {all}. What that did stays"))
 }
 
 fn nothing(place: &Place) -> Trouble {

@@ -2,6 +2,7 @@
 //! Whatever had the name before has it again afterwards.
 
 use hoist_model::ids::RunId;
+use hoist_model::image::ImageIdentity;
 
 use super::names::distinct;
 use crate::backend::BackendError;
@@ -85,12 +86,17 @@ impl Borrowed {
         let backend = context.backend.as_ref();
         match backend.inspect_image(&self.name).await? {
             Some(image) if image.tags.len() <= 1 => {
-                let name = format!("hoist.local/{}:{}", part(&context.plan.name), image.short());
+                let name = local_name(&context.plan.name, &image);
                 backend.tag_image(&image.id, &name).await
             }
             _ => Ok(()),
         }
     }
+}
+
+/// A local name that an image of a project can keep: no other image ever has it.
+pub(crate) fn local_name(project: &str, image: &ImageIdentity) -> String {
+    format!("hoist.local/{}:{}", part(project), image.short())
 }
 
 /// Characters of a tag: engines allow 128, and nine may come after them.
