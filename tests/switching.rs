@@ -1,11 +1,12 @@
 //! What a service loses while it is replaced, seen by a client that keeps its connections and never
 //! retries.
 
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::load::{Load, Tally};
-use crate::support::{Ended, Project, docker, engine};
+use crate::support::{Ended, Project, docker, engine, eventually};
 
 /// Answers each request with its version: after DELAY seconds, in a share ERRORS of all with 500,
 /// from READY seconds after its start on. It ends at once when it is asked to.
@@ -172,6 +173,83 @@ fn blue_green_loses_nothing() {
     nothing_lost(&load.end(), "one", "two");
     assert_eq!(shop.running(), ["switch-bg-live-web-2-1"]);
     shop.deploy().expect(0).says("did not change");
+}
+
+/// Calls the service by its name over a connection that it keeps, never twice for one answer, and says
+/// what came of it to whoever connects.
+const CALLER: &str = r#"
+import http.client, json, socketserver, threading, time
+answers, lost = {}, []
+def call():
+    line = http.client.HTTPConnection("web", 8000, timeout=10)
+    while True:
+        try:
+            line.request("GET", "/")
+            answer = line.getresponse()
+            body, status = answer.read().decode(), answer.status
+            if status != 200:
+                lost.append(status)
+            answers[body] = answers.get(body, 0) + 1
+        except OSError as error:
+            lost.append(repr(error))
+            line.close()
+        except http.client.HTTPException as error:
+            lost.append(repr(error))
+            line.close()
+        time.sleep(0.005)
+for _ in range(8):
+    threading.Thread(target=call, daemon=True).start()
+class Tell(socketserver.BaseRequestHandler):
+    def handle(self):
+        self.request.sendall(json.dumps({"answers": answers, "lost": lost}).encode())
+socketserver.TCPServer.allow_reuse_address = True
+socketserver.TCPServer(("", 9000), Tell).serve_forever()
+"#;
+
+#[test]
+fn a_call_between_two_services_is_not_lost_in_a_switch() {
+    if !engine("a_call_between_two_services_is_not_lost_in_a_switch") {
+        return;
+    }
+    let shop = Shop::new(
+        "calls",
+        "strategy = \"blue-green\"\nupdate_config = { monitor = \"1s\" }",
+    );
+    let port = free_port();
+    let caller = format!(
+        r#"
+[steps.up.deploy.services.caller]
+image = "python:3.11-slim-bookworm"
+command = ["python", "-c", '''{CALLER}''']
+ports = ["127.0.0.1:{port}:9000"]
+strategy = "recreate"
+stop_grace_period = "1s"
+depends_on.web.condition = "service_healthy"
+[environments.live]
+"#
+    );
+    shop.environment("\n[environments.live]\n", &caller);
+    let told = || -> serde_json::Value {
+        let mut line = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let mut text = String::new();
+        line.read_to_string(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    shop.deploy().expect(0);
+    eventually("the caller calls", Duration::from_secs(20), || {
+        told()["answers"]["one"].as_u64() > Some(500)
+    });
+    let before = told();
+    shop.environment("\"one\"", "\"two\"");
+    shop.deploy()
+        .expect(0)
+        .says("caller did not change and is left running");
+    eventually("the new one answers", Duration::from_secs(10), || {
+        told()["answers"]["two"].as_u64() > Some(500)
+    });
+    let after = told();
+    // The first calls may come before its name is led anywhere.
+    assert_eq!(after["lost"], before["lost"]);
 }
 
 #[test]
