@@ -62,6 +62,8 @@ mod mcp_install;
 #[cfg(test)]
 mod passing;
 #[cfg(test)]
+mod preview;
+#[cfg(test)]
 mod rerun;
 #[cfg(test)]
 mod results;

@@ -107,7 +107,7 @@ pub(crate) enum Command {
     Shell(Shell),
     /// Check the file; needs no engine.
     Validate,
-    /// Show what would be run; needs no engine.
+    /// Show what would be run, which needs no engine, or what a deploy would change.
     Plan(Plan),
     /// Show what a step would be sent of the project; needs no engine.
     Context(Context),
@@ -269,9 +269,16 @@ fn digest(text: &str) -> Result<String, String> {
 
 /// Arguments of `plan`.
 #[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  hoist plan\n  hoist plan --format dot | dot -Tsvg\n  hoist plan --deploy staging"
+)]
 pub(crate) struct Plan {
     #[command(flatten)]
     pub(crate) selection: Selection,
+    /// Show what the deploy to this environment would change there instead, and the digest that
+    /// --approve takes; needs the engine, and changes nothing on it.
+    #[arg(long, value_name = "ENV", conflicts_with_all = ["steps", "from", "only", "skip"])]
+    pub(crate) deploy: Option<String>,
     /// What to write.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: PlanFormat,

@@ -55,7 +55,7 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Result<ExitC
         Command::Watch(args) => watch::execute(&args, options).await,
         Command::Shell(args) => shell::execute(&args, options).await,
         Command::Validate => validate::execute(options),
-        Command::Plan(args) => plan::execute(&args, options),
+        Command::Plan(args) => plan::execute(&args, options).await,
         Command::Context(args) => context::execute(&args, options),
         Command::Explain(args) => explain::execute(&args, options),
         Command::Logs(args) => logs::execute(&args, options).await,

@@ -1,10 +1,10 @@
 //! `hoist rollback`: puts an earlier release of an environment in place again, as its history has it.
 //! It builds and scans nothing.
 
-use hoist_model::plan::{Plan, PlannedStep};
-use hoist_model::reason::Trouble;
+use hoist_model::plan::Plan;
 use hoist_model::unit::{ReleaseDeed, Unit};
 
+use super::plan::deploying;
 use super::{Outcome, run};
 use crate::args::{self, Progress};
 use crate::exit::CliError;
@@ -37,15 +37,7 @@ pub(super) async fn release(
 
 /// The step that deploys to an environment, alone and with another deed.
 fn only(plan: &Plan, environment: &str, wanted: ReleaseDeed) -> Result<Plan, CliError> {
-    let deploys = |step: &&PlannedStep| match &step.unit {
-        Unit::Release(unit) => unit.environment.name == environment,
-        Unit::Container(_) | Unit::Build(_) | Unit::Push(_) => false,
-    };
-    let found = plan.steps.iter().find(deploys).cloned();
-    let mut step = found.ok_or_else(|| {
-        let trouble = Trouble::new(format!("no step deploys to `{environment}`"));
-        CliError::usage(trouble.hint("`hoist plan` shows all steps"))
-    })?;
+    let mut step = deploying(plan, environment)?.clone();
     step.needs.clear();
     step.when = None;
     step.skip = None;

@@ -14,7 +14,7 @@ pub enum ImageSource {
 }
 
 /// An image as it is: what was built is what is tested, scanned, pushed and deployed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageIdentity {
     /// The engine's own ID, `sha256:...`. On engines with containerd's image store this is the
     /// digest of a manifest or index, elsewhere the config's.
@@ -31,7 +31,22 @@ pub struct ImageIdentity {
     pub size: u64,
 }
 
+impl std::fmt::Display for ImageSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Step(step) => write!(f, "the image of {step}"),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
 impl ImageIdentity {
+    /// What it is known by on every engine, else the engine's ID.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        self.config_digest.as_ref().unwrap_or(&self.id)
+    }
+
     /// Twelve hexadecimal digits of the ID, as Docker shows it.
     #[must_use]
     pub fn short(&self) -> &str {

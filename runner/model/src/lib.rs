@@ -6,6 +6,7 @@
 //! to read the clock or the environment: whatever it needs of the world is handed in.
 
 pub mod attempts;
+pub mod changes;
 pub mod diag;
 pub mod dockerfile;
 mod env_file;

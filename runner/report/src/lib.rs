@@ -2,6 +2,7 @@
 //! file, a string. They refuse to decide anything about a run, to mask (what reaches them is masked
 //! already), and to find out where they are: colour and width are handed in.
 
+pub mod changes;
 pub mod context;
 pub mod diagnostics;
 pub mod explain;

@@ -11,7 +11,7 @@ use super::plan::{Action, Goal, Program};
 use super::settings::hash_network;
 
 /// Changes whenever what is hashed does.
-const VERSION: &str = "hoist approval 1";
+const VERSION: &str = "hoist approval 2";
 /// Digits of a digest: enough that nobody finds another change with the same.
 const DIGITS: usize = 32;
 
@@ -43,6 +43,11 @@ pub(super) fn question(
         add(want.config_digest.as_ref().unwrap_or(&want.image));
         add(&want.config_hash);
         add(if want.secrets_changed { "secrets" } else { "" });
+    }
+    for hook in goal.pre_deploy.iter().chain(&goal.post_deploy) {
+        add(&hook.name);
+        add(&hook.image);
+        add(&hook.config_hash);
     }
     for action in actions {
         add(&format!("{action:?}"));

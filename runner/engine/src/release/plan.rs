@@ -166,6 +166,9 @@ pub(crate) struct Wanted {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hook {
     pub(crate) name: String,
+    /// The engine's ID of its image, or the digest of the image's config.
+    pub(crate) image: String,
+    pub(crate) config_hash: String,
     pub(crate) networks: Vec<String>,
     pub(crate) volumes: Vec<String>,
     /// Services that are to run before it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hoist_model::image::ImageSource;
+use hoist_model::image::{ImageIdentity, ImageSource};
 use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::text::Text;
 use hoist_model::unit::{HookUnit, ReleaseUnit, ServiceUnit};
@@ -95,21 +95,96 @@ pub(crate) async fn all<'a>(
             return Err(missing);
         }
     };
-    let prepared_hook = |hook: &'a HookUnit| {
+    Ok(All {
+        hooks: hooks_of(unit, &mut prepared),
+        services: prepared,
+        unit,
+        proxy,
+        restored,
+    })
+}
+
+/// Takes the hooks out of all that was prepared.
+fn hooks_of<'a>(
+    unit: &'a ReleaseUnit,
+    prepared: &mut BTreeMap<String, Prepared<'a>>,
+) -> BTreeMap<String, PreparedHook<'a>> {
+    let hooks = unit.pre_deploy.iter().chain(&unit.post_deploy);
+    let hooks = hooks.filter_map(|hook| {
         let service = prepared.remove(&hook.container.name)?;
         let timeout = hook.timeout;
         Some((
             hook.container.name.clone(),
             PreparedHook { service, timeout },
         ))
-    };
-    Ok(All {
-        hooks: hooks().filter_map(prepared_hook).collect(),
+    });
+    hooks.collect()
+}
+
+/// Finds what is known of a release before its run, and pulls, builds and changes nothing. What is
+/// not known has an image without an ID; why not is said, by service and hook.
+pub(crate) async fn known<'a>(
+    context: &'a UnitContext,
+    target: &Target,
+    unit: &'a ReleaseUnit,
+) -> Result<(All<'a>, BTreeMap<String, String>), Vec<FailureReason>> {
+    let (mut prepared, mut unknown) = (BTreeMap::new(), BTreeMap::new());
+    let mut missing = Vec::new();
+    for service in unit.containers() {
+        let values = values(context, service, false, &mut missing);
+        let image = target.known(context, &service.image).await;
+        let environment = environment(context, service);
+        if image.is_none() {
+            unknown.insert(service.name.clone(), made_by(&service.image));
+        } else if environment.is_err() {
+            let why = "its variables are given by steps of the run".to_owned();
+            unknown.insert(service.name.clone(), why);
+        }
+        let image = image.unwrap_or_else(|| Resolved {
+            image: ImageIdentity::default(),
+            shown: service.image.to_string(),
+            built: matches!(service.image, ImageSource::Step(_)),
+        });
+        let environment = environment.unwrap_or_else(|_| unresolved(service));
+        let config_hash = hash_service(service, &environment);
+        let one = Prepared {
+            unit: service,
+            image,
+            environment,
+            values,
+            config_hash,
+        };
+        prepared.insert(service.name.clone(), one);
+    }
+    if !missing.is_empty() {
+        return Err(missing);
+    }
+    let all = All {
+        hooks: hooks_of(unit, &mut prepared),
         services: prepared,
         unit,
-        proxy,
-        restored,
-    })
+        proxy: String::new(),
+        restored: BTreeMap::new(),
+    };
+    Ok((all, unknown))
+}
+
+/// Where an image comes from that is not known before the run.
+fn made_by(source: &ImageSource) -> String {
+    match source {
+        ImageSource::Step(step) => format!("its image is built by the step `{step}`"),
+        ImageSource::Name(name) => match name.references().next() {
+            Some((step, _)) => format!("its image is made by the step `{step}`"),
+            None => format!("the engine does not have its image {name}, which is pulled"),
+        },
+    }
+}
+
+/// Variables as the file has them, those with references too.
+fn unresolved(service: &ServiceUnit) -> BTreeMap<String, String> {
+    let texts = service.environment.iter();
+    let texts = texts.map(|(name, text)| (name.clone(), text.to_string()));
+    texts.collect()
 }
 
 fn environment(
@@ -162,8 +237,13 @@ pub(crate) async fn goal(
     let hook = |hook: &HookUnit| {
         let container = &hook.container;
         let needs = container.depends_on.iter();
+        let prepared = all.hooks.get(&container.name).map(|hook| &hook.service);
+        let image = prepared.map(|one| one.image.image.identity().to_owned());
+        let config_hash = prepared.map(|one| one.config_hash.clone());
         Hook {
             name: container.name.clone(),
+            image: image.unwrap_or_default(),
+            config_hash: config_hash.unwrap_or_default(),
             networks: container.networks.clone(),
             volumes: volumes(container),
             depends_on: needs.map(|need| need.service.clone()).collect(),

@@ -101,6 +101,29 @@ impl Target {
         }
     }
 
+    /// The image of a service as far as it is known before a run. Nothing is pulled, and what is built
+    /// on another engine counts as known by its config.
+    pub(crate) async fn known(
+        &self,
+        context: &UnitContext,
+        source: &ImageSource,
+    ) -> Option<Resolved> {
+        if self.engine.is_none() {
+            let resolved = images::known(context, source).await?;
+            return self.require(&resolved).await.is_ok().then_some(resolved);
+        }
+        match source {
+            ImageSource::Name(name) => {
+                let name = images::text(context, name).ok()?;
+                images::known(&self.elsewhere(context), &named(name)).await
+            }
+            ImageSource::Step(_) => {
+                let built = images::known(context, source).await?;
+                built.image.config_digest.is_some().then_some(built)
+            }
+        }
+    }
+
     /// A context whose images are this engine's.
     fn elsewhere(&self, context: &UnitContext) -> UnitContext {
         UnitContext {

@@ -31,7 +31,8 @@ pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Ve
     known.chain(hooks).chain(gone).collect()
 }
 
-fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence: u64) -> String {
+/// What is about to happen to a service.
+pub(super) fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence: u64) -> String {
     let name = &want.name;
     if change.is_nothing() {
         return format!("{name} did not change and is left running");
@@ -62,10 +63,12 @@ fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence: u64) -> S
         _ => (sequence, "comes"),
     };
     let meanwhile = match want.update.strategy {
-        Strategy::Recreate => "it is down meanwhile",
         Strategy::BlueGreen => "blue-green, without an outage",
-        Strategy::Rolling => "a few at a time, without an outage",
         Strategy::Canary => "as a canary, without an outage",
+        Strategy::Rolling if !want.update.has_downtime(want.replicas) => {
+            "a few at a time, without an outage"
+        }
+        Strategy::Recreate | Strategy::Rolling => "it is down meanwhile",
     };
     format!("{name} is replaced, {why}: release {release} {how} after {before}; {meanwhile}")
 }

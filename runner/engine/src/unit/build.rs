@@ -35,6 +35,27 @@ pub async fn execute(context: &UnitContext, step: &PlannedStep, unit: &BuildUnit
     halt::ending(result)
 }
 
+/// The image of an earlier run that the step would take instead of building one, if there is one.
+/// Nothing is built, and no name is given.
+pub(crate) async fn known(context: &UnitContext, unit: &BuildUnit) -> Option<ImageIdentity> {
+    let platform = platforms(context, unit).await.ok()?.into_iter().next()?;
+    let mut request = request::request(context, unit, platform.as_deref()).ok()?;
+    let image = |base: &StepId| Some(context.made.get(base)?.image?.id);
+    request.args = request::args(context, unit, image).ok()?;
+    let memory = Memory::open(context).await.ok()?;
+    let subject = reuse::subject(context, &request);
+    let looked = reuse::look(&memory, context, &subject, unit, &request).await;
+    match looked.ok()? {
+        Looked::There(mut image, _) => {
+            if !request.tags.is_empty() {
+                image.tags = request.tags;
+            }
+            Some(image)
+        }
+        Looked::Build(_) => None,
+    }
+}
+
 async fn attempt(
     context: &UnitContext,
     step: &PlannedStep,

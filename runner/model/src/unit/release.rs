@@ -204,6 +204,19 @@ pub struct UpdatePlan {
     pub canary: Option<CanaryPlan>,
 }
 
+impl UpdatePlan {
+    /// Where one of so many containers is replaced, there is a moment in which none serves.
+    #[must_use]
+    pub fn has_downtime(&self, replicas: u32) -> bool {
+        let all_at_once = self.parallelism == 0 || self.parallelism >= replicas;
+        match self.strategy {
+            Strategy::Recreate => true,
+            Strategy::Rolling => self.order == UpdateOrder::StopFirst && all_at_once,
+            Strategy::BlueGreen | Strategy::Canary => false,
+        }
+    }
+}
+
 impl Default for UpdatePlan {
     fn default() -> Self {
         Self {

@@ -136,7 +136,7 @@ fn update(service: &ServiceUnit) -> String {
     if *failure_action == FailureAction::Pause {
         parts.push("a failure leaves it as it is".to_owned());
     }
-    if is_down(service) {
+    if service.update.has_downtime(service.replicas) {
         parts.push("down while it is changed".to_owned());
     }
     parts.join(", ")
@@ -158,15 +158,4 @@ fn traffic(traffic: &Traffic) -> Vec<String> {
         parts.push("a maintenance page instead of it".to_owned());
     }
     parts
-}
-
-/// No container of it serves for a moment.
-fn is_down(service: &ServiceUnit) -> bool {
-    let update = &service.update;
-    let all_at_once = update.parallelism == 0 || update.parallelism >= service.replicas;
-    match update.strategy {
-        Strategy::Recreate => true,
-        Strategy::Rolling => update.order == UpdateOrder::StopFirst && all_at_once,
-        Strategy::BlueGreen | Strategy::Canary => false,
-    }
 }
