@@ -82,4 +82,6 @@ mod switching;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod verified;
+#[cfg(test)]
 mod watch;

@@ -219,6 +219,10 @@ pub(crate) struct Run {
     /// can be given more than once.
     #[arg(long, value_name = "DIGEST", value_parser = digest)]
     pub(crate) approve: Vec<String>,
+    /// Deploy images although they did not pass the scans and tests for which the deploy waits; the
+    /// history says so.
+    #[arg(long)]
+    pub(crate) force_unverified: bool,
     /// Show the plan and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -443,6 +447,10 @@ pub(crate) struct Rerun {
     /// Stop everything at the first failure.
     #[arg(long, env = "HOIST_FAIL_FAST", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) fail_fast: bool,
+    /// Deploy images although they did not pass the scans and tests for which the deploy waits; the
+    /// history says so.
+    #[arg(long)]
+    pub(crate) force_unverified: bool,
 }
 
 /// Arguments of `runs`.
@@ -512,6 +520,9 @@ pub(crate) struct Rollback {
     /// Approve of the change with this digest.
     #[arg(long, value_name = "DIGEST")]
     pub(crate) approve: Vec<String>,
+    /// Go back although the history does not say that the images passed their scans and tests.
+    #[arg(long)]
+    pub(crate) force_unverified: bool,
 }
 
 /// Arguments of `scale`.

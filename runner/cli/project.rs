@@ -106,12 +106,22 @@ pub(crate) fn select(plan: &Plan, steps: &[String]) -> Result<Plan, CliError> {
 
 /// The part of the plan that is asked for.
 pub(crate) fn choose(plan: &Plan, asked: &args::Selection) -> Result<Plan, CliError> {
+    choose_for(plan, asked, false)
+}
+
+/// The same; `unverified`, deploys go on without the gates that are left out.
+pub(crate) fn choose_for(
+    plan: &Plan,
+    asked: &args::Selection,
+    unverified: bool,
+) -> Result<Plan, CliError> {
     let steps = asked.steps.iter().map(|step| StepId::from(step.as_str()));
     let selection = Selection {
         steps: steps.collect(),
         from: asked.from.clone(),
         only: asked.only.clone(),
         skip: asked.skip.clone(),
+        unverified,
     };
     plan::choose(plan, &selection).map_err(|unknown| {
         let trouble = Trouble::new(unknown.to_string());

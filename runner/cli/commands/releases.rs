@@ -84,7 +84,7 @@ fn result(end: &ReleaseEnd) -> &'static str {
 
 fn action(release: &ReleaseEntry) -> String {
     match release.forced {
-        true => format!("{}, unverified", release.action),
+        true => format!("{}, forced", release.action),
         false => release.action.clone(),
     }
 }

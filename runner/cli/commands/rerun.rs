@@ -44,6 +44,7 @@ pub(super) async fn execute(args: &args::Rerun, options: &Options) -> Outcome {
     let asked = args::Run {
         jobs: args.jobs,
         fail_fast: args.fail_fast,
+        force_unverified: args.force_unverified,
         ..args::Run::default()
     };
     let commit = project::git(&options.root).sha;

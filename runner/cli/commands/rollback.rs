@@ -14,23 +14,24 @@ use crate::terminal::WithoutEcho;
 
 pub(super) async fn execute(args: &args::Rollback, options: &Options) -> Outcome {
     let deed = ReleaseDeed::Rollback { to: args.to };
-    release(&args.environment, deed, &args.approve, options).await
+    let asked = args::Run {
+        approve: args.approve.clone(),
+        force_unverified: args.force_unverified,
+        ..args::Run::default()
+    };
+    release(&args.environment, deed, &asked, options).await
 }
 
 /// Runs what is to be done in an environment as a run of one step.
 pub(super) async fn release(
     environment: &str,
     deed: ReleaseDeed,
-    approve: &[String],
+    asked: &args::Run,
     options: &Options,
 ) -> Outcome {
     let project = project::read(options)?;
     let plan = only(&project.plan, environment, deed)?;
-    let asked = args::Run {
-        approve: approve.to_vec(),
-        ..args::Run::default()
-    };
-    let request = run::request(plan, project.git.sha, &asked, options, run::signals()?)?;
+    let request = run::request(plan, project.git.sha, asked, options, run::signals()?)?;
     let _echo = (options.progress == Progress::Tty).then(WithoutEcho::start);
     Ok(run::go(request).await?.verdict)
 }

@@ -58,7 +58,7 @@ pub(super) async fn execute(args: &args::Run, options: &Options) -> Outcome {
 
 /// The part of the plan that is asked for, as it is asked for.
 pub(super) fn chosen(plan: &Plan, args: &args::Run) -> Result<Plan, CliError> {
-    let mut plan = project::choose(plan, &args.selection)?;
+    let mut plan = project::choose_for(plan, &args.selection, args.force_unverified)?;
     do_anew(&mut plan, args)?;
     Ok(plan)
 }
@@ -83,6 +83,7 @@ pub(super) fn request(
         fail_fast: args.fail_fast,
         timeout: args.timeout.or(plan.timeout),
         lock_wait: args.lock_wait.unwrap_or(LOCK_WAIT),
+        force_unverified: args.force_unverified,
         plan: Arc::new(plan),
         approver: Arc::new(Starter::new(&args.approve, options.progress)),
         connector: connector(options),

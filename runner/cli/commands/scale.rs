@@ -9,5 +9,9 @@ use crate::options::Options;
 pub(super) async fn execute(args: &args::Scale, options: &Options) -> Outcome {
     let replicas = args.services.iter().cloned().collect();
     let deed = ReleaseDeed::Scale { replicas };
-    rollback::release(&args.environment, deed, &args.approve, options).await
+    let asked = args::Run {
+        approve: args.approve.clone(),
+        ..args::Run::default()
+    };
+    rollback::release(&args.environment, deed, &asked, options).await
 }

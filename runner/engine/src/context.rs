@@ -79,6 +79,8 @@ pub struct UnitContext {
     pub logins: Arc<Vec<Login>>,
     /// How long a deploy waits for another one to the same environment.
     pub lock_wait: Duration,
+    /// A deploy goes on with images that were not verified.
+    pub force_unverified: bool,
     /// What must be undone should this process die.
     pub undo: UndoList,
     /// Labels for every object that this run puts on the engine.
@@ -170,6 +172,8 @@ pub struct MadeByStep {
     pub artifacts: BTreeMap<String, Artifact>,
     /// The outputs of its last attempt.
     pub outputs: BTreeMap<String, String>,
+    /// The image on which it passed, of those that say something of an image.
+    pub passed_on: Option<ImageIdentity>,
 }
 
 impl Made {
@@ -199,6 +203,11 @@ impl Made {
         self.change(step, |made| {
             made.platforms.insert(platform, image);
         });
+    }
+
+    /// Remembers that an image passed a step.
+    pub fn passed_on(&self, step: &StepId, image: ImageIdentity) {
+        self.change(step, |made| made.passed_on = Some(image));
     }
 
     /// Remembers what a step pushed.

@@ -482,6 +482,7 @@ fn while_stopping(ending: Ending, reason: &CancelReason) -> Ending {
         | FailureReason::Surroundings(_) => Ending::Cancelled(reason.clone()),
         FailureReason::Gate { .. }
         | FailureReason::NotApproved { .. }
+        | FailureReason::Unverified { .. }
         | FailureReason::Deploy { .. }
         | FailureReason::Configuration(_) => Ending::Failed(failure),
     }

@@ -42,6 +42,7 @@ mod subnet;
 mod target;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wish;
 mod words;
 
@@ -65,6 +66,7 @@ use perform::{Failed, Failure, Performer, Progress};
 use prepare::All;
 use state::Deployed;
 use target::Target;
+use verify::Verified;
 use wish::Wish;
 
 pub use diagnose::{Diagnosis, WantedPort, diagnose, free_disk};
@@ -119,15 +121,23 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         let hint = "see that the release that comes back can work with it".to_owned();
         context.warn(stays.clone(), Some(hint));
     }
+    let verified = verify::look(context, &wish, &all);
     let release = Release {
         context,
         place: &place,
         target: &target,
         wish: &wish,
         all: &all,
+        verified: &verified,
     };
     if release.is_in_place().await {
         return Ok(());
+    }
+    if !verified.missing.is_empty() && !context.force_unverified {
+        return Err(FailureReason::Unverified {
+            environment: place.environment,
+            missing: verified.missing,
+        });
     }
     let mut approved = None;
     loop {
@@ -181,6 +191,7 @@ struct Release<'a> {
     target: &'a Target,
     wish: &'a Wish,
     all: &'a All<'a>,
+    verified: &'a Verified,
 }
 
 /// What a look at an environment came to.
@@ -304,7 +315,8 @@ impl Release<'_> {
         if let Some(reason) = preflight::failure(place, findings.problems) {
             return Err(reason);
         }
-        let goal = prepare::goal(target, &deployed, self.all, sequence).await?;
+        let mut goal = prepare::goal(target, &deployed, self.all, sequence).await?;
+        goal.unverified = self.verified.words();
         let program = plan::plan(&deployed, &goal);
         let lines = words::changes(&deployed, &program, &goal);
         let environment = &self.all.unit.environment;
@@ -391,8 +403,8 @@ impl Release<'_> {
                 .map(|hook| hook.container.name.clone())
                 .collect(),
             actions: lines,
-            gates: Vec::new(),
-            forced: false,
+            gates: self.verified.passed.clone(),
+            forced: self.verified.is_forced(),
         }
     }
 

@@ -51,6 +51,8 @@ pub struct RunRequest {
     pub timeout: Option<Duration>,
     /// How long a deploy waits for another one to the same environment.
     pub lock_wait: Duration,
+    /// Deploys go on with images that were not verified.
+    pub force_unverified: bool,
     /// Who is told of what happens. They are finished from the last to the first, so that the first
     /// can show what those after it could not write.
     pub reporters: Vec<Box<dyn Reporter>>,

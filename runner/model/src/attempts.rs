@@ -62,6 +62,7 @@ impl RetryWhen {
             }
             FailureReason::Gate { .. }
             | FailureReason::NotApproved { .. }
+            | FailureReason::Unverified { .. }
             | FailureReason::Deploy { .. }
             | FailureReason::Configuration(_) => None,
         }
@@ -126,6 +127,7 @@ impl AllowFailure {
                 | FailureReason::Gate { .. } => true,
                 FailureReason::Deploy { .. }
                 | FailureReason::NotApproved { .. }
+                | FailureReason::Unverified { .. }
                 | FailureReason::Service { .. }
                 | FailureReason::Configuration(_)
                 | FailureReason::Surroundings(_) => false,

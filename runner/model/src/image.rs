@@ -47,6 +47,15 @@ impl ImageIdentity {
         self.config_digest.as_ref().unwrap_or(&self.id)
     }
 
+    /// Both are one image: their configs are one, where both are known.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.config_digest, &other.config_digest) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.id == other.id,
+        }
+    }
+
     /// Twelve hexadecimal digits of the ID, as Docker shows it.
     #[must_use]
     pub fn short(&self) -> &str {

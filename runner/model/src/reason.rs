@@ -101,10 +101,55 @@ pub enum FailureReason {
         /// Someone was asked and said no; else nobody was there to ask.
         denied: bool,
     },
+    /// Images that a deploy would have taken did not pass steps for which it waits. Nothing was
+    /// touched.
+    Unverified {
+        /// The environment.
+        environment: String,
+        /// What is missing.
+        missing: Vec<MissingGate>,
+    },
     /// The pipeline asks for what cannot be had: a missing file, a bad reference.
     Configuration(Trouble),
     /// Something around the pipeline failed: engine, registry, network, disk, scanner.
     Surroundings(Trouble),
+}
+
+/// A step that an image did not pass, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingGate {
+    /// The service or hook.
+    pub service: String,
+    /// The digest of its image's config, else the engine's ID.
+    pub image: String,
+    /// The step.
+    pub step: StepId,
+    /// The image that the step did pass, if it passed another one.
+    pub passed_on: Option<String>,
+}
+
+impl std::fmt::Display for MissingGate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let short = |identity: &str| {
+            let hex = identity.strip_prefix("sha256:").unwrap_or(identity);
+            hex.get(..12).unwrap_or(hex).to_owned()
+        };
+        let Self {
+            service,
+            image,
+            step,
+            passed_on,
+        } = self;
+        write!(
+            f,
+            "{step} did not pass on the image of {service} ({})",
+            short(image)
+        )?;
+        match passed_on {
+            Some(other) => write!(f, ", but on another one ({})", short(other)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An instruction of a Dockerfile.
@@ -277,7 +322,7 @@ impl FailureReason {
             | Self::TimedOut { .. }
             | Self::CannotStart { .. }
             | Self::Build { .. } => Verdict::StepFailed,
-            Self::Gate { .. } => Verdict::GateFailed,
+            Self::Gate { .. } | Self::Unverified { .. } => Verdict::GateFailed,
             Self::NotApproved { .. } => Verdict::NotApproved,
             Self::Deploy { .. } => Verdict::DeployFailed,
             Self::Configuration(_) => Verdict::Configuration,

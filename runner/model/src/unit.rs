@@ -18,8 +18,8 @@ use crate::text::Text;
 pub use limits::{BlkioLimits, DeviceRate, Limits, Security, Ulimit};
 pub use release::{
     AppProtocol, CanaryPlan, EnvironmentPlan, FailureAction, HookUnit, NetworkPlan, PortMapping,
-    Protocol, ReleaseDeed, ReleaseUnit, Restart, Route, ServiceUnit, Strategy, Traffic,
-    UpdateOrder, UpdatePlan, VolumeMount,
+    Protocol, ReleaseDeed, ReleaseUnit, RequiredGate, Restart, Route, ServiceUnit, Strategy,
+    Traffic, UpdateOrder, UpdatePlan, VolumeMount,
 };
 
 /// The work of one step.
@@ -124,6 +124,15 @@ pub struct ContainerUnit {
     /// for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub always_runs: Option<Force>,
+}
+
+impl ContainerUnit {
+    /// The image that it says something of: the one that it scans, else the one that it runs on.
+    #[must_use]
+    pub fn subject(&self) -> &ImageSource {
+        let scanned = self.image_archive.as_ref();
+        scanned.map_or(&self.image, |archive| &archive.image)
+    }
 }
 
 /// How a container is stopped.

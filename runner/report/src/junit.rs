@@ -121,6 +121,7 @@ fn whole(step: &StepState) -> xml::TestCase {
                 | FailureReason::Build { .. }
                 | FailureReason::Gate { .. }
                 | FailureReason::NotApproved { .. }
+                | FailureReason::Unverified { .. }
                 | FailureReason::Deploy { .. } => {
                     xml::TestCaseBuilder::failure(&name, time, "failure", &message)
                 }

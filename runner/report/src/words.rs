@@ -179,6 +179,9 @@ pub fn failure(reason: &FailureReason) -> String {
             true => format!("the deploy to {environment} was denied"),
             false => format!("the deploy to {environment} needs approval"),
         },
+        FailureReason::Unverified { environment, .. } => {
+            format!("{environment} takes no image that was not verified")
+        }
         FailureReason::Service {
             service, message, ..
         } => format!("service {service} {message}"),
@@ -244,6 +247,13 @@ pub fn details(reason: &FailureReason) -> Vec<String> {
             "nothing was changed; its output says what would have been".to_owned(),
             format!("try: hoist run --approve {digest}"),
         ],
+        FailureReason::Unverified { missing, .. } => {
+            let mut lines = vec!["nothing was changed".to_owned()];
+            lines.extend(missing.iter().map(ToString::to_string));
+            let hint = "try: run these steps too; --force-unverified goes on without, and the history says so";
+            lines.push(hint.to_owned());
+            lines
+        }
         FailureReason::Deploy { message, .. } => message.lines().map(str::to_owned).collect(),
         FailureReason::Service { probe, tail, .. } => {
             let quoted = |what: &str, text: &str| {

@@ -56,6 +56,7 @@ impl Bench {
             secrets: Arc::new(Secrets::default()),
             logins: Arc::new(Vec::new()),
             lock_wait: crate::release::LOCK_WAIT,
+            force_unverified: false,
             undo: UndoList::over(None, events.clone()),
             events,
             labels: Labels::from([

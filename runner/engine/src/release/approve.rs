@@ -44,6 +44,9 @@ pub(super) fn question(
         add(&want.config_hash);
         add(if want.secrets_changed { "secrets" } else { "" });
     }
+    for sentence in &goal.unverified {
+        add(sentence);
+    }
     for hook in goal.pre_deploy.iter().chain(&goal.post_deploy) {
         add(&hook.name);
         add(&hook.image);

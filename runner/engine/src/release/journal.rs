@@ -22,7 +22,7 @@ use crate::walk::entries::{Content, Entry as TarEntry, tar_of};
 pub(crate) use chain::{Fault, Known};
 pub(crate) use holder::{image, remove};
 use record::Record;
-pub(crate) use record::{Conclusion, Deed, Intent, Outcome, ServiceRecord};
+pub(crate) use record::{Conclusion, Deed, GateRecord, Intent, Outcome, ServiceRecord};
 
 /// The way to an environment's history.
 pub(crate) struct Journal {

@@ -186,6 +186,8 @@ pub(crate) struct Goal {
     pub(crate) keep: usize,
     /// The number of this release.
     pub(crate) sequence: u64,
+    /// What its images did not pass, where it is done nevertheless: one sentence each.
+    pub(crate) unverified: Vec<String>,
 }
 
 /// What a release does.

@@ -95,7 +95,8 @@ pub(crate) fn failure(place: &Place, problems: Vec<FailureReason>) -> Option<Fai
             | FailureReason::Gate { .. }
             | FailureReason::Deploy { .. }
             | FailureReason::Service { .. }
-            | FailureReason::NotApproved { .. } => return Some(problem.clone()),
+            | FailureReason::NotApproved { .. }
+            | FailureReason::Unverified { .. } => return Some(problem.clone()),
         };
         let cause = trouble.cause.iter().map(|cause| format!(": {cause}"));
         let hint = trouble.hint.iter().map(|hint| format!("; {hint}"));

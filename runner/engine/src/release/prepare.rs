@@ -255,6 +255,7 @@ pub(crate) async fn goal(
         post_deploy: unit.post_deploy.iter().map(hook).collect(),
         keep: usize::try_from(unit.keep).unwrap_or(usize::MAX),
         sequence,
+        unverified: Vec::new(),
     })
 }
 

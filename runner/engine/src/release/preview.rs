@@ -139,6 +139,7 @@ fn context(
         secrets: Arc::clone(&asked.secrets),
         logins: Arc::new(asked.secrets.logins(&asked.plan)),
         lock_wait: super::LOCK_WAIT,
+        force_unverified: false,
         labels: Labels::new(),
         shells: None,
         stop,

@@ -79,7 +79,7 @@ impl Target {
                     return Err(absent(&built.shown, engine));
                 };
                 let pulled = images::resolve(&self.elsewhere(context), &named(digest)).await?;
-                if !same(&pulled.image, &built.image) {
+                if !pulled.image.is_same(&built.image) {
                     return Err(FailureReason::Surroundings(
                         Trouble::new(format!(
                             "{engine} pulled another image than {}",
@@ -163,14 +163,6 @@ fn pushed(context: &UnitContext, source: &ImageSource) -> Option<String> {
         Unit::Push(push) if push.image == *source => context.made.get(&step.id)?.digest,
         Unit::Push(_) | Unit::Container(_) | Unit::Build(_) | Unit::Release(_) => None,
     })
-}
-
-/// What was built and what was pulled are one image: their configs are, where both are known.
-fn same(pulled: &ImageIdentity, built: &ImageIdentity) -> bool {
-    match (&pulled.config_digest, &built.config_digest) {
-        (Some(pulled), Some(built)) => pulled == built,
-        _ => pulled.id == built.id,
-    }
 }
 
 fn absent(image: &str, engine: &str) -> FailureReason {

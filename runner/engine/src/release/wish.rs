@@ -8,7 +8,7 @@ use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::text::Text;
 use hoist_model::unit::{ReleaseDeed, ReleaseUnit, ServiceUnit};
 
-use super::journal::{Conclusion, Deed, Intent, Known, ServiceRecord};
+use super::journal::{Conclusion, Deed, GateRecord, Intent, Known, ServiceRecord};
 use super::names::Place;
 
 /// What is wished.
@@ -19,6 +19,24 @@ pub(super) struct Wish {
     pub(super) restored: BTreeMap<String, u64>,
     /// What hooks did since the release that comes back, in words: nothing takes that back.
     pub(super) stays: Option<String>,
+    /// What the history has of the images' gates, where they are an earlier release's.
+    pub(super) recorded: Option<Recorded>,
+}
+
+/// What an earlier release has of its images' gates.
+pub(super) struct Recorded {
+    pub(super) gates: Vec<GateRecord>,
+    /// It was done although gates did not pass.
+    pub(super) forced: bool,
+}
+
+impl Recorded {
+    fn of(release: &Intent) -> Self {
+        Self {
+            gates: release.gates.clone(),
+            forced: release.forced,
+        }
+    }
 }
 
 /// Finds out what is wished.
@@ -34,6 +52,7 @@ pub(super) fn wish(
             deed: Deed::Deploy,
             restored: BTreeMap::new(),
             stays: None,
+            recorded: None,
         }),
         ReleaseDeed::Rollback { to } => {
             let release = earlier(history, *to, place).map_err(configuration)?;
@@ -47,6 +66,7 @@ pub(super) fn wish(
                     .map(|outcome| outcome.serving.clone())
                     .unwrap_or_default(),
                 stays: stays(history, release.sequence),
+                recorded: Some(Recorded::of(release)),
             })
         }
         ReleaseDeed::Scale { replicas } => {
@@ -69,6 +89,7 @@ pub(super) fn wish(
                     .map(|outcome| outcome.serving.clone())
                     .unwrap_or_default(),
                 stays: None,
+                recorded: Some(Recorded::of(release)),
             })
         }
     }

@@ -28,7 +28,8 @@ pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Ve
         }
         _ => None,
     });
-    known.chain(hooks).chain(gone).collect()
+    let unverified = goal.unverified.iter().cloned();
+    known.chain(hooks).chain(gone).chain(unverified).collect()
 }
 
 /// What is about to happen to a service.

@@ -262,6 +262,7 @@ impl Run {
             secrets: Arc::clone(&request.secrets),
             logins: Arc::clone(&self.logins),
             lock_wait: request.lock_wait,
+            force_unverified: request.force_unverified,
             undo: self.undo.clone(),
             labels,
             shells: request.shells.clone(),

@@ -49,6 +49,7 @@ fn bench_of(plan: Plan) -> Bench {
         fail_fast: false,
         timeout: None,
         lock_wait: crate::release::LOCK_WAIT,
+        force_unverified: false,
         reporters: Vec::new(),
         connector: engine.connector(),
         engine: None,

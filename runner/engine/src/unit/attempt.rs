@@ -196,6 +196,7 @@ fn timed_out(ending: Ending, after: Duration) -> Ending {
         FailureReason::Service { .. }
         | FailureReason::Gate { .. }
         | FailureReason::NotApproved { .. }
+        | FailureReason::Unverified { .. }
         | FailureReason::Deploy { .. }
         | FailureReason::Configuration(_) => failure,
     })

@@ -93,6 +93,7 @@ impl Stage {
             secrets: Arc::new(secrets),
             logins: Arc::new(Vec::new()),
             lock_wait: crate::release::LOCK_WAIT,
+            force_unverified: false,
             undo: UndoList::over(None, events),
             labels: BTreeMap::from([(labels::RUN.to_owned(), run.to_string())]),
             shells: None,

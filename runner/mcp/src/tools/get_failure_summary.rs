@@ -176,6 +176,7 @@ fn outline(
         | FailureReason::Deploy { .. }
         | FailureReason::Service { .. }
         | FailureReason::NotApproved { .. }
+        | FailureReason::Unverified { .. }
         | FailureReason::Configuration(_)
         | FailureReason::Surroundings(_) => None,
     };

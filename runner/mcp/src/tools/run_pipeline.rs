@@ -165,6 +165,7 @@ fn choose(plan: &Plan, arguments: &Arguments) -> Result<Plan, Trouble> {
         from: Vec::new(),
         only: arguments.only.clone(),
         skip: arguments.skip.clone(),
+        unverified: false,
     };
     plan::choose(plan, &selection)
         .map_err(|unknown| Trouble::new(unknown.to_string()).hint("list_pipelines shows the steps"))

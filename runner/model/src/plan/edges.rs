@@ -1,7 +1,7 @@
 //! What waits for what: `needs`, references, and the gates that scans are for what pushes or
 //! deploys the same image.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Edge;
 use super::cells::NoCell;
@@ -10,10 +10,11 @@ use super::make::Draft;
 use super::reference::Reference;
 use crate::diag::Diagnostic;
 use crate::graph;
+use crate::ids::StepId;
 use crate::image::ImageSource;
 use crate::spec::At;
 use crate::text::{Piece, StepValue};
-use crate::unit::Unit;
+use crate::unit::{RequiredGate, ServiceUnit, Unit};
 
 /// An image, whichever way it is named.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +112,46 @@ impl<'a> Cx<'a> {
                 }
             }
         }
+    }
+
+    /// The steps for which each deploy waits and that look at an image which it deploys, in the order
+    /// of the file. One that may fail holds nothing back.
+    pub(super) fn required_gates(&self, drafts: &[Draft]) -> HashMap<FileIx, Vec<RequiredGate>> {
+        let mut required = HashMap::new();
+        for (deploy, draft) in drafts.iter().enumerate() {
+            let Some(Unit::Release(release)) = draft.unit() else {
+                continue;
+            };
+            let mut gates = Vec::new();
+            for gate in self.waits_for(deploy) {
+                let subject = drafts.get(gate).filter(|draft| draft.holds_back());
+                let subject = subject.and_then(|draft| match draft.unit() {
+                    Some(Unit::Container(unit)) => self.identity(unit.subject(), drafts),
+                    _ => None,
+                });
+                let looks_at = |container: &&ServiceUnit| {
+                    subject.is_some() && self.identity(&container.image, drafts) == subject
+                };
+                let containers = release.containers().filter(looks_at);
+                gates.extend(containers.map(|container| RequiredGate {
+                    step: StepId::from(self.name_of(gate)),
+                    service: container.name.clone(),
+                }));
+            }
+            required.insert(deploy, gates);
+        }
+        required
+    }
+
+    /// All that comes before a step, directly or through others.
+    fn waits_for(&self, step: FileIx) -> BTreeSet<FileIx> {
+        let mut found = BTreeSet::new();
+        let mut left = vec![step];
+        while let Some(from) = left.pop() {
+            let before = self.edges.iter().filter(|edge| edge.from == from);
+            left.extend(before.map(|edge| edge.to).filter(|to| found.insert(*to)));
+        }
+        found
     }
 
     fn is_pushed_by(&self, image: &ImageSource, push: FileIx) -> bool {

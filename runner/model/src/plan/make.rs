@@ -7,13 +7,14 @@ use super::attempts::Attempts;
 use super::cx::{Cx, FileIx, KindKey, Matrix, Step};
 use super::settings::Tools;
 use super::{Edge, Need, PROJECT_LABEL, Plan, PlannedStep, Surroundings, When};
+use crate::attempts::AllowFailure;
 use crate::diag::Diagnostic;
 use crate::ids::StepId;
 use crate::spec::{At, PipelineSpec, StepSpec};
 use crate::step::lowered::Lowered;
 use crate::step::volumes::unused;
 use crate::step::{build, deploy, push, run, scan};
-use crate::unit::Limits;
+use crate::unit::{Limits, Unit};
 
 /// The longest that a step may take if nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -86,6 +87,17 @@ pub(super) struct Draft {
     timeout: Duration,
     when: Option<When>,
     attempts: Attempts,
+}
+
+impl Draft {
+    pub(super) fn unit(&self) -> Option<&Unit> {
+        self.lowered.as_ref().map(|lowered| &lowered.unit)
+    }
+
+    /// What needs it does not go on when it fails.
+    pub(super) fn holds_back(&self) -> bool {
+        self.attempts.allow_failure == AllowFailure::No
+    }
 }
 
 impl<'a> Cx<'a> {
@@ -347,6 +359,7 @@ impl<'a> Cx<'a> {
             };
             needs.get_mut(edge.from)?.push(need);
         }
+        let mut required = self.required_gates(&drafts);
         let mut drafts: Vec<Option<Draft>> = drafts.into_iter().map(Some).collect();
         let lines = Lines::of(&self.spec.file.text);
         order
@@ -356,10 +369,13 @@ impl<'a> Cx<'a> {
                 let draft = drafts.get_mut(*at)?.take()?;
                 let Lowered {
                     kind,
-                    unit,
+                    mut unit,
                     relaxations,
                     images: _,
                 } = draft.lowered?;
+                if let Unit::Release(release) = &mut unit {
+                    release.gates = required.remove(at).unwrap_or_default();
+                }
                 Some(PlannedStep {
                     id: StepId::from(self.name_of(*at)),
                     cell: self.cell(*step),

@@ -34,6 +34,8 @@ pub struct Selection {
     pub only: Vec<String>,
     /// Not the steps like these patterns.
     pub skip: Vec<String>,
+    /// What is pushed or deployed goes on without the gates that `skip` names.
+    pub unverified: bool,
 }
 
 /// The part of a plan that is asked for. A step gets what it needs, but for [`Selection::from`] and
@@ -49,6 +51,7 @@ pub fn choose(plan: &Plan, selection: &Selection) -> Result<Plan, UnknownStep> {
         from,
         only,
         skip: left_out,
+        unverified,
     } = selection;
     let mut part = match (from.as_slice(), only.as_slice()) {
         ([], []) => select(plan, steps)?,
@@ -74,8 +77,23 @@ pub fn choose(plan: &Plan, selection: &Selection) -> Result<Plan, UnknownStep> {
         .filter(|(_, left_out)| *left_out)
         .map(|(step, _)| step.id.clone())
         .collect();
+    if *unverified {
+        forgo_gates(&mut part, &left_out);
+    }
     skip(&mut part, |step| left_out.contains(&step.id));
     Ok(part)
+}
+
+/// Gates that are left out count as done, as all else does that is only to come before.
+fn forgo_gates(plan: &mut Plan, left_out: &BTreeSet<StepId>) {
+    let steps = plan.steps.iter().map(|step| left_out.contains(&step.id));
+    let left_out: Vec<bool> = steps.collect();
+    let needs = plan.steps.iter_mut().flat_map(|step| &mut step.needs);
+    for need in needs.filter(|need| left_out.get(need.step) == Some(&true)) {
+        if need.why == Edge::Gate {
+            need.why = Edge::Needs;
+        }
+    }
 }
 
 /// The part of a plan that the given steps need: they themselves, what comes before them, and the

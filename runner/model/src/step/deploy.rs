@@ -162,6 +162,7 @@ pub(crate) fn lower(
         keep,
         proxy: proxy?.to_owned(),
         deed: ReleaseDeed::Deploy,
+        gates: Vec::new(),
     };
     Some(Lowered {
         kind: StepKind::Deploy,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Dependency, Healthcheck, Limits, Security, Tmpfs};
+use crate::ids::StepId;
 use crate::image::ImageSource;
 use crate::text::Text;
 
@@ -33,6 +34,18 @@ pub struct ReleaseUnit {
     /// What is released.
     #[serde(default)]
     pub deed: ReleaseDeed,
+    /// The scans and tests of the very images that are deployed, for which the step waits.
+    #[serde(default)]
+    pub gates: Vec<RequiredGate>,
+}
+
+/// A step that an image has to pass before it is deployed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequiredGate {
+    /// The step.
+    pub step: StepId,
+    /// The service or hook whose image it looks at.
+    pub service: String,
 }
 
 /// What is released.

@@ -78,6 +78,7 @@ impl Deploy {
             secrets: Arc::new(secrets),
             logins: Arc::new(Vec::new()),
             lock_wait: crate::release::LOCK_WAIT,
+            force_unverified: false,
             undo: UndoList::over(Some(Box::new(ours)), events),
             labels: Labels::from([
                 (labels::RUN.to_owned(), run.to_string()),
@@ -203,6 +204,7 @@ pub(crate) fn unit(services: Vec<ServiceUnit>) -> ReleaseUnit {
         keep: 0,
         proxy: "proxy:1".to_owned(),
         deed: Default::default(),
+        gates: Vec::new(),
     }
 }
 

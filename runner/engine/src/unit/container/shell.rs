@@ -122,6 +122,7 @@ fn invitation(context: &UnitContext, step: &PlannedStep, failure: &FailureReason
         | FailureReason::Deploy { .. }
         | FailureReason::Configuration(_)
         | FailureReason::NotApproved { .. }
+        | FailureReason::Unverified { .. }
         | FailureReason::Surroundings(_) => "failed".to_owned(),
     };
     let tail = context.output.tail();

@@ -340,3 +340,52 @@ fn a_deploy_that_extends_another_is_merged_as_compose_merges() {
     assert_eq!(staging.update.strategy, Strategy::Rolling);
     assert_eq!((staging.update.parallelism, staging.replicas), (2, 2));
 }
+
+#[test]
+fn what_looks_at_a_deployed_image_and_comes_before_is_its_gate() {
+    let plan = plan(
+        r#"
+        name = "t"
+        [steps.image.build]
+        [steps.other.build]
+        target = "test"
+        [steps.unit]
+        image = "${steps.image.image}"
+        run = "true"
+        [steps.first]
+        image = "${steps.image.image}"
+        run = "true"
+        [steps.second]
+        needs = ["first"]
+        image = "${steps.other.image}"
+        run = "true"
+        [steps.lint]
+        image = "${steps.image.image}"
+        run = "true"
+        allow_failure = true
+        [steps.apart]
+        image = "${steps.image.image}"
+        run = "true"
+        [steps.cve.scan]
+        image = "${steps.image.image}"
+        [steps.up]
+        needs = ["unit", "second", "lint"]
+        [steps.up.deploy]
+        environment = "e"
+        [steps.up.deploy.services.web]
+        image = "${steps.image.image}"
+        [steps.up.deploy.services.db]
+        image = "redis:7"
+        [environments.e]
+        "#,
+    );
+    let found = plan.steps.iter().find_map(|step| match &step.unit {
+        Unit::Release(release) => Some(&release.gates),
+        _ => None,
+    });
+    let gates = found.unwrap().iter();
+    let gates: Vec<_> = gates
+        .map(|gate| (gate.step.as_str(), gate.service.as_str()))
+        .collect();
+    assert_eq!(gates, [("unit", "web"), ("first", "web"), ("cve", "web")]);
+}
