@@ -32,6 +32,8 @@ mod deploy;
 #[cfg(test)]
 mod diagnostics;
 #[cfg(test)]
+mod drift;
+#[cfg(test)]
 mod ends;
 #[cfg(test)]
 mod examples;

@@ -2,15 +2,16 @@
 //! project has there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use hoist_engine::backend::HealthStatus;
 use hoist_engine::inventory;
-use hoist_engine::release::{self, DeployedService};
+use hoist_engine::release::{self, DeployedService, Drift};
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Trouble, Verdict};
 use hoist_report::seen::inventory as report;
 use hoist_report::words;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Outcome, connect, print, table};
 use crate::args::{self, Format};
@@ -27,14 +28,8 @@ pub(super) async fn execute(args: &args::Ps, options: &Options) -> Outcome {
     let mut services = Vec::new();
     for (address, environments) in engines(&plan, wanted)? {
         let backend = connect(options, address.as_deref()).await?;
-        let found = release::ps(backend.as_ref(), &plan.name, wanted)
-            .await
-            .map_err(CliError::trouble)?;
-        services.extend(
-            found
-                .into_iter()
-                .filter(|service| environments.contains(&service.environment)),
-        );
+        let found = release::ps(&backend, &plan.name, &environments).await;
+        services.extend(found.map_err(CliError::trouble)?);
     }
     print(&match args.format {
         Format::Text => text(&services),
@@ -112,6 +107,7 @@ fn text(services: &[DeployedService]) -> String {
         "REPLICA",
         "RELEASE",
         "STATE",
+        "DRIFT",
         "SINCE",
         "IMAGE",
         "PORTS",
@@ -120,7 +116,13 @@ fn text(services: &[DeployedService]) -> String {
     rows.extend(services.iter().map(|service| {
         let state = match service.health {
             Some(health) if service.state == "running" => word(health).to_owned(),
+            _ if service.state == "exited" && !service.serving => "kept".to_owned(),
             _ => service.state.clone(),
+        };
+        let drift: Vec<&str> = service.drift.iter().map(Drift::word).collect();
+        let drift = match drift.as_slice() {
+            [] => "-".to_owned(),
+            drift => drift.join(","),
         };
         let since = service.since.map_or_else(
             || "-".to_owned(),
@@ -135,12 +137,27 @@ fn text(services: &[DeployedService]) -> String {
             service.replica.to_string(),
             service.release.to_string(),
             state,
+            drift,
             since,
             service.image.clone(),
             service.ports.join(" "),
         ]
     }));
-    table(&rows)
+    table(&rows) + &hints(services)
+}
+
+/// What was changed by hand, a line each, and what puts it right.
+fn hints(services: &[DeployedService]) -> String {
+    let mut out = String::new();
+    for service in services {
+        for drift in &service.drift {
+            let _ = writeln!(out, "{}: {drift}", service.container);
+        }
+    }
+    if !out.is_empty() {
+        out.push_str("  try: `hoist run` puts right what is not as it was released\n");
+    }
+    out
 }
 
 fn word(health: HealthStatus) -> &'static str {
@@ -161,6 +178,8 @@ fn json_text(services: &[DeployedService]) -> String {
                 "replica": service.replica,
                 "container": service.container,
                 "state": service.state,
+                "serving": service.serving,
+                "drift": service.drift.iter().map(drift).collect::<Vec<_>>(),
                 "health": service.health.map(word),
                 "release": service.release,
                 "since": service.since.map(|since| since.to_string()),
@@ -171,4 +190,8 @@ fn json_text(services: &[DeployedService]) -> String {
         })
         .collect();
     serde_json::to_string_pretty(&services).unwrap_or_default() + "\n"
+}
+
+fn drift(drift: &Drift) -> Value {
+    json!({ "kind": drift.word(), "message": drift.to_string() })
 }

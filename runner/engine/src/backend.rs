@@ -360,8 +360,30 @@ pub struct ContainerInfo {
     pub ports: Vec<String>,
     /// What the engine does when it exits.
     pub restart: Restart,
+    /// What bounds it.
+    pub bounds: Bounds,
     /// Named volumes.
     pub mounts: Vec<Mount>,
+}
+
+/// The bounds of a container that can be changed while it runs, where it has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Billionths of a processor.
+    pub nano_cpus: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u64>,
+}
+
+impl Bounds {
+    /// Processors where the engine has them as microseconds in each period.
+    #[must_use]
+    pub fn nano_cpus(quota: Option<u64>, period: Option<u64>) -> Option<u64> {
+        let period = period.filter(|period| *period > 0).unwrap_or(100_000);
+        quota.map(|quota| quota.saturating_mul(1_000_000_000) / period)
+    }
 }
 
 impl ContainerInfo {

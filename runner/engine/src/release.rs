@@ -12,6 +12,7 @@ mod approve;
 mod bare;
 mod diagnose;
 mod down;
+mod drift;
 mod events;
 mod gate;
 mod health;
@@ -71,6 +72,7 @@ use wish::Wish;
 
 pub use diagnose::{Diagnosis, WantedPort, diagnose, free_disk};
 pub use down::{Removed, down};
+pub use drift::Drift;
 pub use events::Events;
 pub use history::{History, ReleaseEnd, ReleaseEntry, ReleaseService, history};
 pub use instances::{NotFound, running};

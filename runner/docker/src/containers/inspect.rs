@@ -2,16 +2,18 @@
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerSummary, Health as EngineHealth,
-    HealthStatusEnum, MountPoint, PortMap, PortSummary, RestartPolicyNameEnum,
+    HealthStatusEnum, HostConfig, MountPoint, PortMap, PortSummary, RestartPolicyNameEnum,
 };
-use hoist_engine::backend::{ContainerInfo, Health, HealthStatus, Mount};
+use hoist_engine::backend::{Bounds, ContainerInfo, Health, HealthStatus, Mount};
 use hoist_model::unit::Restart;
 
 /// The container of an inspection.
 pub(crate) fn inspected(container: ContainerInspectResponse) -> ContainerInfo {
     let state = container.state.unwrap_or_default();
     let settings = container.network_settings.unwrap_or_default();
-    let restart = container.host_config.and_then(|host| host.restart_policy);
+    let host = container.host_config.unwrap_or_default();
+    let bounds = bounds(&host);
+    let restart = host.restart_policy;
     ContainerInfo {
         id: container.id.unwrap_or_default(),
         name: bare(container.name.unwrap_or_default()),
@@ -43,6 +45,7 @@ pub(crate) fn inspected(container: ContainerInspectResponse) -> ContainerInfo {
         restart: restart
             .and_then(|policy| policy.name)
             .map_or(Restart::No, restart_of),
+        bounds,
         mounts: container
             .mounts
             .unwrap_or_default()
@@ -104,6 +107,20 @@ fn health(state: &ContainerState) -> Option<Health> {
         failing_streak: failing_streak.map_or(0, count),
         last_output: last.unwrap_or_default(),
     })
+}
+
+/// An engine says 0, or less, of what is not bounded.
+fn bounds(host: &HostConfig) -> Bounds {
+    let some = |number: Option<i64>| {
+        let number = number.and_then(|number| u64::try_from(number).ok());
+        number.filter(|number| *number > 0)
+    };
+    let by_quota = Bounds::nano_cpus(some(host.cpu_quota), some(host.cpu_period));
+    Bounds {
+        memory: some(host.memory),
+        nano_cpus: some(host.nano_cpus).or(by_quota),
+        pids: some(host.pids_limit),
+    }
 }
 
 fn count(number: i64) -> u64 {

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FakeBackend, Program};
 use crate::backend::{
-    Attachment, BackendError, BackendErrorKind, Chunk, ContainerInfo, ContainerSpec, EngineEvent,
-    Health, HealthStatus, LogPiece,
+    Attachment, BackendError, BackendErrorKind, Bounds, Chunk, ContainerInfo, ContainerSpec,
+    EngineEvent, Health, HealthStatus, LogPiece,
 };
 
 /// Something that was put into a container.
@@ -98,6 +98,11 @@ impl FakeContainer {
             addresses,
             ports: ports.collect(),
             restart: self.spec.restart,
+            bounds: Bounds {
+                memory: self.spec.limits.memory,
+                nano_cpus: None,
+                pids: self.spec.limits.pids.map(u64::from),
+            },
             mounts: self.spec.mounts.clone(),
         }
     }

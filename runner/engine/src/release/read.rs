@@ -2,10 +2,11 @@
 
 use futures_util::future::try_join_all;
 
+use super::drift;
 use super::journal::Known;
 use super::names::{DATA, NETWORK, PROXY, Place, SECRETS, SERVICE};
 use super::state::{Deployed, DeployedGate, DeployedNetwork, Generation};
-use crate::backend::{Backend, BackendError, Labels};
+use crate::backend::{Backend, BackendError, ContainerInfo, Labels};
 use crate::labels;
 
 /// What is deployed. Objects without the environment's labels are not seen.
@@ -17,19 +18,28 @@ pub(crate) async fn read(
     let (services, data) = (place.filter(SERVICE), place.filter(DATA));
     let (networks, secrets) = (place.filter(NETWORK), place.filter(SECRETS));
     let proxies = place.filter(PROXY);
-    let (services, proxies, networks, data, secrets) = tokio::try_join!(
+    let (services, proxies, networks, data, secrets, info) = tokio::try_join!(
         backend.list_containers(&services),
         backend.list_containers(&proxies),
         backend.list_networks(&networks),
         backend.list_volumes(&data),
         backend.list_volumes(&secrets),
+        backend.info(),
     )?;
     // A list tells neither health nor restart policy.
     let found = services.iter();
     let found = try_join_all(found.map(|found| backend.inspect_container(&found.id))).await?;
+    let generation = |found: &ContainerInfo| {
+        let read = Generation::read(found);
+        let record = drift::record(history, &read.service, read.sequence);
+        Generation {
+            drift: drift::of(found, record, &info.enforces),
+            ..read
+        }
+    };
     let label = |labels: &Labels| labels.get(labels::NAME).cloned().unwrap_or_default();
     Ok(Deployed {
-        generations: found.iter().flatten().map(Generation::read).collect(),
+        generations: found.iter().flatten().map(generation).collect(),
         networks: networks
             .iter()
             .map(|info| (label(&info.labels), DeployedNetwork::read(info)))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use hoist_model::unit::Restart;
 use ipnet::Ipv4Net;
 
+use super::drift::Drift;
 use super::gate::Gate;
 use super::ports::HostPort;
 use crate::backend::{ContainerInfo, HealthStatus, NetworkInfo};
@@ -73,6 +74,8 @@ pub(crate) struct Generation {
     pub(crate) ports: Vec<HostPort>,
     pub(crate) grace: Duration,
     pub(crate) depends_on: Vec<String>,
+    /// What was changed by hand and cannot be put right in this container.
+    pub(crate) drift: Vec<Drift>,
 }
 
 /// Where a container is in its life.
@@ -215,6 +218,7 @@ impl Generation {
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            drift: Vec::new(),
         }
     }
 

@@ -1,10 +1,18 @@
 //! What is deployed, for people: read from the engine, no run folder needed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use hoist_model::reason::Trouble;
 use jiff::Timestamp;
 
-use super::names::{PROXY, SERVICE};
-use crate::backend::{Backend, ContainerInfo, HealthStatus};
+use super::drift::{self, Drift};
+use super::journal::{Journal, Known};
+use super::names::{NETWORK, PROXY, Place, SERVICE};
+use super::plan::Slot;
+use super::state::Deployed;
+use super::{lock, read};
+use crate::backend::{Backend, BackendError, ContainerInfo, HealthStatus};
 use crate::labels;
 
 /// A service that is deployed.
@@ -18,8 +26,12 @@ pub struct DeployedService {
     pub replica: u32,
     /// The container's name.
     pub container: String,
-    /// As the engine says: `running`, `exited`, `restarting`, ...
+    /// As the engine says: `running`, `exited`, `restarting`, ...; `missing` where it is not there.
     pub state: String,
+    /// It is of the release that serves; else it is kept to go back to.
+    pub serving: bool,
+    /// What was changed of it by hand.
+    pub drift: Vec<Drift>,
     /// `None` without a health check.
     pub health: Option<HealthStatus>,
     /// The image's name as the file or its step had it.
@@ -34,59 +46,154 @@ pub struct DeployedService {
     pub since: Option<Timestamp>,
 }
 
-/// What is deployed of a project, in one environment or in all that are on this engine, sorted by
-/// environment, service, release and replica.
+/// What is deployed of a project in these environments, as far as they are on this engine, sorted by
+/// environment, service, release and replica. What a release put in place and is not there any more
+/// is among it.
 ///
 /// # Errors
 /// When the engine does not say.
 pub async fn ps(
-    backend: &dyn Backend,
+    backend: &Arc<dyn Backend>,
     project: &str,
-    environment: Option<&str>,
+    environments: &BTreeSet<String>,
 ) -> Result<Vec<DeployedService>, Trouble> {
-    let filter = [
-        (labels::PROJECT, Some(project)),
-        (labels::ROLE, Some(SERVICE)),
-        (labels::ENVIRONMENT, environment),
-    ];
-    let failed =
-        |error: crate::backend::BackendError| error.trouble("what is deployed cannot be read");
-    let gates = [
-        (labels::PROJECT, Some(project)),
-        (labels::ROLE, Some(PROXY)),
-        (labels::ENVIRONMENT, environment),
-    ];
-    let gates = backend.list_containers(&gates).await.map_err(failed)?;
     let mut services = Vec::new();
-    for found in backend.list_containers(&filter).await.map_err(failed)? {
-        let Some(info) = backend.inspect_container(&found.id).await.map_err(failed)? else {
-            continue;
-        };
-        let label = |key: &str| info.labels.get(key).cloned().unwrap_or_default();
-        services.push(DeployedService {
-            environment: label(labels::ENVIRONMENT),
-            service: label(labels::SERVICE),
-            replica: label(labels::REPLICA).parse().unwrap_or(1),
-            state: info.status.clone(),
-            health: info.health.as_ref().map(|health| health.status),
-            image: label(labels::IMAGE),
-            release: label(labels::SEQUENCE).parse().unwrap_or(0),
-            ports: match info.is_running() {
-                true => ports(&info, &gates),
-                false => Vec::new(),
-            },
-            // An engine says year 1 of one that never started.
-            since: info
-                .started_at
-                .parse()
-                .ok()
-                .filter(|since| *since > Timestamp::UNIX_EPOCH),
-            image_id: info.image,
-            container: info.name,
-        });
+    for environment in environments {
+        let place = Place::new(project, environment);
+        let found = of_environment(backend, &place).await;
+        services.extend(found.map_err(|error| error.trouble("what is deployed cannot be read"))?);
     }
     services.sort_by(|a, b| order(a).cmp(&order(b)));
     Ok(services)
+}
+
+async fn of_environment(
+    backend: &Arc<dyn Backend>,
+    place: &Place,
+) -> Result<Vec<DeployedService>, BackendError> {
+    let services = place.filter(SERVICE);
+    let found = backend.list_containers(&services).await?;
+    let networks = backend.list_networks(&place.filter(NETWORK)).await?;
+    if found.is_empty() && networks.is_empty() {
+        // It was taken down; what its history says is over.
+        return Ok(Vec::new());
+    }
+    // What runs is told although what should cannot be read.
+    let read = Journal::read(backend, place).await;
+    let history = read.map(|(_, known)| known).unwrap_or_default();
+    let deployed = read::read(backend.as_ref(), place, &history).await?;
+    let gates = backend.list_containers(&place.filter(PROXY)).await?;
+    let locked = lock::is_held(backend.as_ref(), place).await?;
+    let mut services = Vec::new();
+    for found in found {
+        let Some(info) = backend.inspect_container(&found.id).await? else {
+            continue;
+        };
+        let mut service = of_container(&info, &gates);
+        service.serving = deployed.current_sequence(&service.service) == Some(service.release);
+        // What is under way is not as it is to be yet.
+        if !locked && service.release <= deployed.ended {
+            service.drift = drifted(&info, &service, &deployed, &history);
+        }
+        services.push(service);
+    }
+    if !locked {
+        let missing = missing(place, &deployed, &history, &services);
+        services.extend(missing);
+    }
+    Ok(services)
+}
+
+fn of_container(info: &ContainerInfo, gates: &[ContainerInfo]) -> DeployedService {
+    let label = |key: &str| info.labels.get(key).cloned().unwrap_or_default();
+    let since = info.started_at.parse().ok();
+    DeployedService {
+        environment: label(labels::ENVIRONMENT),
+        service: label(labels::SERVICE),
+        replica: label(labels::REPLICA).parse().unwrap_or(1),
+        state: info.status.clone(),
+        serving: false,
+        drift: Vec::new(),
+        health: info.health.as_ref().map(|health| health.status),
+        image: label(labels::IMAGE),
+        release: label(labels::SEQUENCE).parse().unwrap_or(0),
+        ports: match info.is_running() {
+            true => ports(info, gates),
+            false => Vec::new(),
+        },
+        // An engine says year 1 of one that never started.
+        since: since.filter(|since| *since > Timestamp::UNIX_EPOCH),
+        image_id: info.image.clone(),
+        container: info.name.clone(),
+    }
+}
+
+/// What was changed of a container by hand.
+fn drifted(
+    info: &ContainerInfo,
+    service: &DeployedService,
+    deployed: &Deployed,
+    history: &Known,
+) -> Vec<Drift> {
+    let old = deployed.generation(&info.id);
+    let mut drift = old.map(|old| old.drift.clone()).unwrap_or_default();
+    let record = drift::record(history, &service.service, service.release);
+    if let Some(record) = record.filter(|_| service.serving) {
+        if info.status == "exited" {
+            drift.insert(0, Drift::Stopped);
+        }
+        if info.restart != record.unit.restart {
+            drift.push(Drift::Restart {
+                is: info.restart,
+                wanted: record.unit.restart,
+            });
+        }
+    }
+    drift
+}
+
+/// What a release put in place and is not there.
+fn missing(
+    place: &Place,
+    deployed: &Deployed,
+    history: &Known,
+    there: &[DeployedService],
+) -> Vec<DeployedService> {
+    let Some((last, _)) = history.last_passed() else {
+        return Vec::new();
+    };
+    let mut missing = Vec::new();
+    for (name, sequence) in &deployed.serving {
+        let mut records = last.services.iter();
+        let Some(record) = records.find(|record| record.unit.name == *name) else {
+            continue;
+        };
+        let is_there = |replica: &u32| {
+            let mut there = there.iter();
+            there.any(|it| it.service == *name && it.release == *sequence && it.replica == *replica)
+        };
+        let gone = (1..=record.unit.replicas).filter(|replica| !is_there(replica));
+        missing.extend(gone.map(|replica| DeployedService {
+            environment: place.environment.clone(),
+            service: name.clone(),
+            replica,
+            container: place.container(&Slot {
+                service: name.clone(),
+                sequence: *sequence,
+                replica,
+            }),
+            state: "missing".to_owned(),
+            serving: true,
+            drift: vec![Drift::Missing],
+            health: None,
+            image: record.shown.clone(),
+            image_id: record.image.clone(),
+            release: *sequence,
+            ports: Vec::new(),
+            since: None,
+        }));
+    }
+    missing
 }
 
 /// The ports of a container and those of the proxies in front of its service.

@@ -9,7 +9,7 @@ mod preflight;
 pub(super) mod rig;
 mod switches;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use hoist_model::reason::{Ending, FailureReason, Fallback};
 use hoist_model::unit::{Condition, Dependency, NetworkPlan, Restart, ServiceUnit, VolumeMount};
 
 use super::bare::bare;
-use super::{down, ps};
+use super::{DeployedService, Drift, down, ps};
 use crate::backend::{Backend, ContainerInfo, HealthStatus, Labels, NetworkSpec};
 use crate::context::Stop;
 use crate::fake::{FakeBackend, Program};
@@ -435,7 +435,7 @@ async fn ps_says_what_is_deployed() {
         .create_container(&bare("other", "db:1", other))
         .await
         .expect("made");
-    let services = ps(&rig.engine, "shop", None).await.expect("read");
+    let services = seen(&rig, "staging").await;
     let shown: Vec<_> = services
         .iter()
         .map(|s| {
@@ -457,11 +457,42 @@ async fn ps_says_what_is_deployed() {
         ]
     );
     assert_eq!(services[1].ports, ["0.0.0.0:8080"]);
-    assert!(
-        ps(&rig.engine, "shop", Some("production"))
-            .await
-            .expect("read")
-            .is_empty()
+    assert!(seen(&rig, "production").await.is_empty());
+}
+
+async fn seen(rig: &Rig, environment: &str) -> Vec<DeployedService> {
+    let backend: Arc<dyn Backend> = Arc::new(rig.engine.clone());
+    let all = BTreeSet::from([environment.to_owned()]);
+    ps(&backend, "shop", &all).await.expect("read")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_stopped_or_removed_by_hand_is_said_and_put_right() {
+    let rig = rig();
+    deploy(&rig, services("1")).await;
+    let words = |services: &[DeployedService]| -> Vec<String> {
+        let one = |it: &DeployedService| {
+            let drift: Vec<_> = it.drift.iter().map(Drift::word).collect();
+            format!("{} {} {}", it.service, it.serving, drift.join(" "))
+        };
+        services.iter().map(one).collect()
+    };
+    assert_eq!(
+        words(&seen(&rig, "staging").await),
+        ["db true ", "web true "]
+    );
+    let (web, db) = (one(&rig.engine, "web").id, one(&rig.engine, "db").id);
+    rig.engine.remove_container(&web).await.expect("removed");
+    let stopped = rig.engine.stop_container(&db, Duration::ZERO).await;
+    stopped.expect("stopped");
+    assert_eq!(
+        words(&seen(&rig, "staging").await),
+        ["db true stopped", "web true missing"]
+    );
+    assert_eq!(deploy(&rig, services("1")).await, Ending::Passed);
+    assert_eq!(
+        words(&seen(&rig, "staging").await),
+        ["db true ", "web true "]
     );
 }
 

@@ -68,22 +68,25 @@ impl Change {
 pub(super) fn change(deployed: &Deployed, want: &Wanted, sequence: u64) -> Change {
     let current = deployed.current(&want.name);
     let running: Option<&&Generation> = current.first();
-    let dead = |all: &[&Generation]| {
+    let has = |all: &[&Generation], is: fn(&Generation) -> bool| {
         let mut all = all.iter().filter(|old| old.replica <= want.replicas);
-        all.any(|old| matches!(old.life, Life::Created | Life::Other))
+        all.any(|old| is(old))
     };
+    let dead: fn(&Generation) -> bool = |old| matches!(old.life, Life::Created | Life::Other);
+    let changed: fn(&Generation) -> bool = |old| !old.drift.is_empty();
     let why = match (want.restored, running) {
         (_, None) => None,
         (Some(restored), Some(running)) if running.sequence != restored => Some("on request"),
         (None, Some(running)) if differs(running, want).is_some() => differs(running, want),
-        _ => dead(&current).then_some("its container cannot be started again"),
+        _ if has(&current, dead) => Some("its container cannot be started again"),
+        _ => has(&current, changed).then_some("it was changed by hand"),
     };
     let mut base: Vec<&Generation> = match want.restored {
         Some(restored) => deployed.of(&want.name, restored),
         None if running.is_some() && why.is_none() => current.clone(),
         None => Vec::new(),
     };
-    if dead(&base) {
+    if has(&base, dead) || has(&base, changed) {
         base.clear();
     }
     let sequence = base.first().map_or(sequence, |old| old.sequence);

@@ -70,6 +70,7 @@ pub(crate) fn generation(service: &str, sequence: u64) -> Generation {
         ports: Vec::new(),
         grace: Duration::from_secs(10),
         depends_on: Vec::new(),
+        drift: Vec::new(),
     }
 }
 
