@@ -390,3 +390,82 @@ fn a_canary_is_led_to_the_end_or_back() {
     );
     assert_eq!(shop.running(), ["switch-canary-live-web-2-1"]);
 }
+
+/// Of each container that serves: what is not as it was meant.
+fn drift(shop: &Shop) -> Vec<String> {
+    let shown = shop.project.hoist(&["ps", "live", "--format", "json"]);
+    let shown: serde_json::Value = serde_json::from_str(&shown.expect(0).stdout).unwrap();
+    let serving = shown.as_array().unwrap().iter();
+    let serving = serving.filter(|it| it["serving"] == true);
+    let kinds = serving.flat_map(|it| it["drift"].as_array().unwrap());
+    let kinds = kinds.map(|drift| drift["kind"].as_str().unwrap().to_owned());
+    kinds.collect()
+}
+
+#[test]
+fn as_many_containers_of_a_rolling_update_may_fail_as_the_file_says() {
+    if !engine("as_many_containers_of_a_rolling_update_may_fail_as_the_file_says") {
+        return;
+    }
+    // The first container of each later version is sick, until it is started again.
+    let shop = Shop::new(
+        "ratio",
+        r#"
+entrypoint = ["sh", "-c", '''
+if [ $VERSION != one ] && mkdir /data/$VERSION 2>/dev/null; then export VERSION=sick; fi
+exec "$@"
+''', "sh"]
+strategy = "rolling"
+replicas = 3
+update_config = { monitor = "500ms", max_failure_ratio = 0.1 }
+volumes = ["data:/data"]
+"#,
+    );
+    let pipeline = shop.project.read("pipeline.toml");
+    let shared = format!("{pipeline}\n[volumes.data]\nshared = true\n");
+    std::fs::write(shop.project.path().join("pipeline.toml"), shared).unwrap();
+    shop.deploy().expect(0);
+    shop.environment("\"one\"", "\"two\"");
+    shop.deploy().expect(5);
+    assert_eq!(shop.running().len(), 3);
+    assert!(drift(&shop).is_empty());
+
+    shop.environment("\"two\"", "\"three\"");
+    shop.environment("max_failure_ratio = 0.1", "max_failure_ratio = 0.34");
+    let load = shop.load(20_000);
+    load.reach(1_000);
+    shop.deploy().expect(0).says("`max_failure_ratio` lets it");
+    nothing_lost(&load.stop(), "one", "three");
+    assert_eq!(drift(&shop), ["failed"]);
+    let text = shop.project.hoist(&["releases", "live"]).expect(0).stdout;
+    assert!(text.contains("was not well and left out"), "{text}");
+
+    shop.deploy().expect(0).says("`max_failure_ratio` lets it");
+    for name in shop.running() {
+        docker(&["restart", "--time", "0", &name]);
+    }
+    shop.deploy().expect(0);
+    assert!(drift(&shop).is_empty(), "it is well and has its part again");
+    assert_eq!(shop.running().len(), 3);
+}
+
+#[test]
+fn a_restart_of_several_containers_loses_nothing() {
+    if !engine("a_restart_of_several_containers_loses_nothing") {
+        return;
+    }
+    let shop = Shop::new("restart", "strategy = \"rolling\"\nreplicas = 2");
+    shop.deploy().expect(0);
+    let load = shop.load(20_000);
+    load.reach(1_000);
+    let restarted = shop.project.hoist(&["restart", "live", "web"]).expect(0);
+    restarted
+        .says("restarting web (1)")
+        .says("restarting web (2)");
+    nothing_lost(&load.stop(), "one", "one");
+    // Each has its part of the traffic again.
+    let proxy = "switch-restart-live-proxy-web";
+    let config = docker(&["exec", proxy, "cat", "/etc/hoist/haproxy.cfg"]);
+    assert!(!config.contains("disabled"), "{config}");
+    assert_eq!(config.matches("server web-1-").count(), 2, "{config}");
+}

@@ -64,6 +64,13 @@ fn text(history: &History, environment: &str) -> String {
     }));
     let mut out = table(&rows);
     for release in &history.releases {
+        for (service, replicas) in &release.left_out {
+            let replicas: Vec<_> = replicas.iter().map(u32::to_string).collect();
+            let (release, which) = (release.release, replicas.join(", "));
+            let line = format!("release {release}: {service} ({which}) was not well and left out");
+            out.push_str(&clean(line.as_bytes(), false));
+            out.push('\n');
+        }
         if let ReleaseEnd::Failed { message, fallback } = &release.end {
             let line = format!("release {}: {message}; {fallback}", release.release);
             out.push_str(&clean(line.as_bytes(), false));
@@ -140,6 +147,7 @@ fn release_json(release: &ReleaseEntry) -> Value {
         "hooks_run": release.hooks_run,
         "gates": gates.collect::<Vec<_>>(),
         "forced": release.forced,
+        "left_out": release.left_out,
         "result": result(&release.end).replace(' ', "_"),
         "message": message,
         "fallback": fallback,

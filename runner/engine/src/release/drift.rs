@@ -10,13 +10,15 @@ use super::journal::{Known, ServiceRecord};
 use crate::backend::{Bounds, ContainerInfo, Enforces};
 use crate::labels;
 
-/// Something that was changed by hand.
+/// Something that is not as it was meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drift {
     /// It does not run.
     Stopped,
     /// It is not there.
     Missing,
+    /// It was not well when it was released, and its proxy leaves it out.
+    Failed,
     /// It is of another image.
     Image,
     /// It has other bounds; what they are and should be, each.
@@ -37,6 +39,7 @@ impl Drift {
         match self {
             Self::Stopped => "stopped",
             Self::Missing => "missing",
+            Self::Failed => "failed",
             Self::Image => "image",
             Self::Limits(_) => "limits",
             Self::Restart { .. } => "restart",
@@ -49,6 +52,7 @@ impl fmt::Display for Drift {
         match self {
             Self::Stopped => f.write_str("it does not run"),
             Self::Missing => f.write_str("it is not there"),
+            Self::Failed => f.write_str("it was not well when it was released, and is left out"),
             Self::Image => f.write_str("it is of another image than its release"),
             Self::Limits(said) => f.write_str(&said.join(", ")),
             Self::Restart { is, wanted } => {

@@ -53,6 +53,8 @@ pub struct ReleaseEntry {
     pub gates: Vec<(String, String)>,
     /// It was done although gates did not pass.
     pub forced: bool,
+    /// The containers that were not well and were let be so: the service, and their numbers.
+    pub left_out: BTreeMap<String, Vec<u32>>,
     /// How it ended.
     pub end: ReleaseEnd,
     /// When it ended.
@@ -164,6 +166,9 @@ impl History {
                 hooks_run: outcome
                     .map(|outcome| outcome.hooks_run.clone())
                     .unwrap_or_default(),
+                left_out: outcome
+                    .map(|outcome| outcome.left_out.clone())
+                    .unwrap_or_default(),
                 ended_at: outcome.map(|outcome| outcome.at),
                 ..ReleaseEntry::read(intent, end, &serving)
             }
@@ -201,6 +206,7 @@ impl ReleaseEntry {
                 .map(|gate| (gate.step.clone(), gate.identity.clone()))
                 .collect(),
             forced: intent.forced,
+            left_out: BTreeMap::new(),
             end,
             ended_at: None,
         }

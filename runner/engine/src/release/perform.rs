@@ -1,7 +1,7 @@
 //! Does what a plan says, in its order, and takes it back in the other when something fails or the
 //! step is to stop. Before anything is touched, the reaper knows how to bring back what runs.
 
-mod gates;
+pub(super) mod gates;
 pub(crate) mod hooks;
 mod life;
 mod watch;
@@ -93,6 +93,8 @@ pub(crate) struct Progress {
     pub(crate) hooks: Vec<String>,
     /// IDs of containers that were removed.
     pub(crate) removed: BTreeSet<String>,
+    /// Containers of rolling updates that are not well and may be so: no gate leads to them.
+    pub(crate) left_out: BTreeSet<Which>,
     started: BTreeMap<Which, Instant>,
     /// Since when a service is down.
     down: BTreeMap<String, Instant>,
@@ -172,7 +174,15 @@ impl Performer<'_> {
             Action::Create(slot) => self.create(slot).await,
             Action::Start(which) => self.start(which).await,
             Action::Stop(which) => self.stop(which).await,
-            Action::AwaitHealthy(which) => self.await_healthy(which).await,
+            Action::AwaitHealthy(which) | Action::Prove(which) | Action::SetRestart(which, _)
+                if self.progress.left_out.contains(which) =>
+            {
+                Ok(())
+            }
+            Action::AwaitHealthy(which) => {
+                let well = self.await_healthy(which).await;
+                self.or_left_out(which, well)
+            }
             Action::SetRestart(which, restart) => {
                 let Some(id) = self.id(which) else {
                     return Ok(());
@@ -189,7 +199,10 @@ impl Performer<'_> {
             Action::CloseGate(gate) => self.close_gate(gate).await,
             Action::Route { service, to, .. } => self.route(service, to).await,
             Action::Drain(service) => self.drain(service).await,
-            Action::Prove(which) => self.prove(which).await,
+            Action::Prove(which) => {
+                let proved = self.prove(which).await;
+                self.or_left_out(which, proved)
+            }
             Action::Bake(all, time) => self.bake(all, *time).await,
             Action::Judge {
                 service,
@@ -387,10 +400,7 @@ impl Performer<'_> {
     /// How people know a container: by its service, and by its number where there are several.
     fn shown(&self, which: &Which) -> String {
         let service = self.service(which);
-        let replica = match which {
-            Which::New(slot) => slot.replica,
-            Which::Old(id) => self.deployed.generation(id).map_or(1, |old| old.replica),
-        };
+        let replica = self.replica(which);
         let several = self
             .services
             .get(service)
@@ -398,6 +408,23 @@ impl Performer<'_> {
         match several || replica > 1 {
             true => format!("{service} ({replica})"),
             false => service.to_owned(),
+        }
+    }
+
+    /// The numbers of the containers that were left out, by service.
+    pub(crate) fn left_out(&self) -> BTreeMap<String, Vec<u32>> {
+        let mut left_out: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+        for which in &self.progress.left_out {
+            let (service, replica) = (self.service(which).to_owned(), self.replica(which));
+            left_out.entry(service).or_default().push(replica);
+        }
+        left_out
+    }
+
+    fn replica(&self, which: &Which) -> u32 {
+        match which {
+            Which::New(slot) => slot.replica,
+            Which::Old(id) => self.deployed.generation(id).map_or(1, |old| old.replica),
         }
     }
 

@@ -53,7 +53,7 @@ pub(super) fn outcome(
         });
         serving.collect::<BTreeMap<String, u64>>()
     };
-    let (result, serving) = match result {
+    let (conclusion, serving) = match result {
         Ok(()) => (Conclusion::Passed, program.serving(deployed)),
         Err(failed) => {
             let conclusion = Conclusion::Failed {
@@ -66,9 +66,13 @@ pub(super) fn outcome(
     Outcome {
         sequence: performer.sequence,
         at: Timestamp::now(),
-        result,
+        result: conclusion,
         serving,
         hooks_run: performer.progress.hooks.clone(),
+        left_out: match result {
+            Ok(()) => performer.left_out(),
+            Err(_) => BTreeMap::new(),
+        },
     }
 }
 
@@ -92,6 +96,7 @@ pub(super) fn cut_off(
         result,
         serving,
         hooks_run: hooks,
+        left_out: BTreeMap::new(),
     }
 }
 

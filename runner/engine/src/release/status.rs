@@ -30,7 +30,7 @@ pub struct DeployedService {
     pub state: String,
     /// It is of the release that serves; else it is kept to go back to.
     pub serving: bool,
-    /// What was changed of it by hand.
+    /// What of it is not as it was meant.
     pub drift: Vec<Drift>,
     /// `None` without a health check.
     pub health: Option<HealthStatus>,
@@ -128,7 +128,7 @@ fn of_container(info: &ContainerInfo, gates: &[ContainerInfo]) -> DeployedServic
     }
 }
 
-/// What was changed of a container by hand.
+/// What of a container is not as it was meant.
 fn drifted(
     info: &ContainerInfo,
     service: &DeployedService,
@@ -138,7 +138,11 @@ fn drifted(
     let old = deployed.generation(&info.id);
     let mut drift = old.map(|old| old.drift.clone()).unwrap_or_default();
     let record = drift::record(history, &service.service, service.release);
-    if let Some(record) = record.filter(|_| service.serving) {
+    let left_out = history.left_out();
+    let left_out = left_out.get(&service.service);
+    if service.serving && left_out.is_some_and(|all| all.contains(&service.replica)) {
+        drift.push(Drift::Failed);
+    } else if let Some(record) = record.filter(|_| service.serving) {
         if info.status == "exited" {
             drift.insert(0, Drift::Stopped);
         }

@@ -138,6 +138,13 @@ impl Known {
             .unwrap_or_default()
     }
 
+    /// By service: the numbers of the containers that the last release left out.
+    pub(crate) fn left_out(&self) -> BTreeMap<String, Vec<u32>> {
+        let last = self.outcomes().next_back();
+        last.map(|outcome| outcome.left_out.clone())
+            .unwrap_or_default()
+    }
+
     /// The release of that number.
     pub(crate) fn release(&self, sequence: u64) -> Option<&Intent> {
         self.intents()

@@ -106,6 +106,9 @@ pub(crate) struct Outcome {
     pub(crate) serving: BTreeMap<String, u64>,
     /// The names of the hooks that ran.
     pub(crate) hooks_run: Vec<String>,
+    /// By service: the numbers of the containers that were not well and were let be so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) left_out: BTreeMap<String, Vec<u32>>,
 }
 
 /// What a release came to.

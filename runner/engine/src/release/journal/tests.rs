@@ -62,6 +62,7 @@ fn passed(sequence: u64) -> Outcome {
         result: Conclusion::Passed,
         serving: [("web".to_owned(), sequence)].into(),
         hooks_run: Vec::new(),
+        left_out: Default::default(),
     }
 }
 

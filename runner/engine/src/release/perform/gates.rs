@@ -41,7 +41,7 @@ const RELOAD: Duration = Duration::from_secs(15);
 /// After which a signal that was not heard is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// What a drained worker may take beyond its bound.
-const BEYOND: Duration = Duration::from_secs(5);
+pub(in crate::release) const BEYOND: Duration = Duration::from_secs(5);
 
 impl Performer<'_> {
     /// Makes a gate. It is started once it is led to something.
@@ -312,7 +312,10 @@ impl Performer<'_> {
             };
             Some((self.server_name(which)?, server))
         };
-        to.iter().filter_map(server).collect()
+        let well = to
+            .iter()
+            .filter(|(which, _)| !self.progress.left_out.contains(which));
+        well.filter_map(server).collect()
     }
 
     /// How gates call a container.
@@ -421,7 +424,11 @@ fn container(
 
 /// Gives a gate its configuration, and starts it or has it read that. Gives the workers that only
 /// bring to an end what they had begun.
-async fn lead(backend: &dyn Backend, id: &str, text: &str) -> Result<BTreeSet<u64>, BackendError> {
+pub(in crate::release) async fn lead(
+    backend: &dyn Backend,
+    id: &str,
+    text: &str,
+) -> Result<BTreeSet<u64>, BackendError> {
     if !runs(backend, id).await {
         put(backend, id, CONFIG, text).await?;
         backend.start_container(id).await?;
@@ -477,7 +484,12 @@ async fn wait(until: Instant, what: &str) -> Result<(), BackendError> {
 }
 
 /// Whether all of these workers ended in time.
-async fn ended(backend: &dyn Backend, id: &str, old: &BTreeSet<u64>, until: Instant) -> bool {
+pub(in crate::release) async fn ended(
+    backend: &dyn Backend,
+    id: &str,
+    old: &BTreeSet<u64>,
+    until: Instant,
+) -> bool {
     while Instant::now() < until {
         if workers(backend, id).await.is_disjoint(old) {
             return true;
@@ -515,7 +527,7 @@ async fn put(backend: &dyn Backend, id: &str, name: &str, text: &str) -> Result<
     backend.upload(id, FOLDER, tar_of(vec![file])).await
 }
 
-async fn get(backend: &dyn Backend, id: &str) -> Option<String> {
+pub(in crate::release) async fn get(backend: &dyn Backend, id: &str) -> Option<String> {
     let path = format!("{FOLDER}/{CONFIG}");
     let mut stream = backend.download(id, &path).await.ok()?;
     let mut tar = Vec::new();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hoist_model::unit::CanaryPlan;
+use hoist_model::unit::{CanaryPlan, Strategy};
 use tokio::time::{Instant, sleep};
 
 use super::{Failure, Performer, failed};
@@ -65,29 +65,75 @@ impl Performer<'_> {
         sleep(PAUSE).await;
     }
 
-    async fn still_well(&self, all: &[Which]) -> Result<(), Failure> {
+    async fn still_well(&mut self, all: &[Which]) -> Result<(), Failure> {
         for which in all {
-            let Some(id) = self.id(which) else { continue };
-            let shown = self.shown(which);
-            let patience = Patience {
-                within: Duration::ZERO,
-                until: Instant::now(),
-                started: self.progress.started.get(which).copied(),
-            };
-            match health::healthy(self.target.backend.as_ref(), &id, patience).await {
-                // One that is late was not well before; what is asked here is whether it fell ill.
-                Ok(_) | Err(Unwell::Late { .. }) => {}
-                Err(Unwell::Unknown(error)) => {
-                    return Err(failed(format!("asking how {shown} is"))(error));
-                }
-                Err(unwell) => {
-                    let unwell = unwell.describe(&shown);
-                    let message = format!("after it had the traffic, {unwell}");
-                    return Err(Failure::Unwell(message));
-                }
+            if !self.progress.left_out.contains(which) {
+                let well = self.is_still_well(which).await;
+                self.or_left_out(which, well)?;
             }
         }
         Ok(())
+    }
+
+    async fn is_still_well(&self, which: &Which) -> Result<(), Failure> {
+        let Some(id) = self.id(which) else {
+            return Ok(());
+        };
+        let shown = self.shown(which);
+        let patience = Patience {
+            within: Duration::ZERO,
+            until: Instant::now(),
+            started: self.progress.started.get(which).copied(),
+        };
+        match health::healthy(self.target.backend.as_ref(), &id, patience).await {
+            // One that is late was not well before; what is asked here is whether it fell ill.
+            Ok(_) | Err(Unwell::Late { .. }) => Ok(()),
+            Err(Unwell::Unknown(error)) => Err(failed(format!("asking how {shown} is"))(error)),
+            Err(unwell) => {
+                let unwell = unwell.describe(&shown);
+                let message = format!("after it had the traffic, {unwell}");
+                Err(Failure::Unwell(message))
+            }
+        }
+    }
+
+    /// One that is not well is left out of a rolling update, as long as no more of its service are
+    /// than `max_failure_ratio` lets. Those after it have as much time as it had.
+    pub(super) fn or_left_out(
+        &mut self,
+        which: &Which,
+        well: Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let Err(Failure::Unwell(why)) = well else {
+            return well;
+        };
+        let service = self.service(which).to_owned();
+        let left_out = self.progress.left_out.iter();
+        let others = left_out
+            .filter(|other| self.service(other) == service)
+            .count();
+        if self.progress.going_back || !self.may_fail(&service, others + 1) {
+            return Err(Failure::Unwell(why));
+        }
+        let shown = self.shown(which);
+        let hint =
+            format!("{shown} is left out: `max_failure_ratio` lets it; `hoist run` tries again");
+        self.context.warn(why, Some(hint));
+        self.progress.left_out.insert(which.clone());
+        self.progress.deadline = Some(Instant::now() + self.healthy_within);
+        Ok(())
+    }
+
+    /// So many containers of a service may fail, and at least one is left.
+    fn may_fail(&self, service: &str, failed: usize) -> bool {
+        let Some(prepared) = self.services.get(service) else {
+            return false;
+        };
+        let (update, replicas) = (&prepared.unit.update, prepared.unit.replicas);
+        let failed = u32::try_from(failed).unwrap_or(u32::MAX);
+        update.strategy == Strategy::Rolling
+            && failed < replicas
+            && f64::from(failed) <= update.max_failure_ratio * f64::from(replicas)
     }
 
     /// Compares for the time of a step.

@@ -315,8 +315,21 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Gates that are missing are opened, and containers that an earlier release left out get their
+    /// part once they are well: until then they have no restart policy.
     fn open_missing_gates(&mut self, want: &Wanted, change: &Change) {
-        if !want.gates.iter().all(|gate| self.opened.contains(gate)) {
+        let has_none = |which: &Which| match which {
+            Which::Old(id) => {
+                self.deployed.generation(id).map(|old| old.restart) == Some(Restart::No)
+            }
+            Which::New(_) => false,
+        };
+        let may_fail = want.update.max_failure_ratio > 0.0 && want.restart != Restart::No;
+        let unsettled = may_fail && change.all().iter().any(has_none);
+        if unsettled {
+            self.await_healthy(&want.name);
+        }
+        if unsettled || !want.gates.iter().all(|gate| self.opened.contains(gate)) {
             self.route(want, active(change.all().into_iter()));
         }
     }

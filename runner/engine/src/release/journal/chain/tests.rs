@@ -35,6 +35,7 @@ fn outcome(sequence: u64, serves: u64) -> Record {
         result,
         serving: [("web".to_owned(), serves)].into(),
         hooks_run: Vec::new(),
+        left_out: BTreeMap::new(),
     })
 }
 
