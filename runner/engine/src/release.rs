@@ -9,6 +9,7 @@
 //! labels, to build, and to remove data.
 
 mod approve;
+mod aside;
 mod bare;
 mod diagnose;
 mod down;

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hoist_model::reason::Trouble;
-use hoist_model::seen::Names;
+use hoist_model::seen::{Instance, Names};
 use tokio::time::Instant;
 
+use super::aside;
 use super::health::{Patience, healthy};
 use super::instances::{Found, find, in_use, inspect, of_service};
 use super::journal;
 use super::lock::{LOCK_WAIT, Lock};
-use super::names::Place;
+use super::names::{PROXY, Place};
 use super::state::{Generation, dependents_first};
-use crate::backend::{Backend, BackendError, Labels};
+use crate::backend::{Backend, BackendError, ContainerInfo, Labels};
 
 /// What is to be started again.
 #[derive(Clone, Debug)]
@@ -75,13 +76,18 @@ pub async fn restart(
         // Read again: a deploy may have ended between.
         let found = targets(backend.as_ref(), &place, wanted.service).await?;
         let names = Names::new(found.iter().map(|found| &found.instance));
+        let proxies = proxies(backend.as_ref(), &place).await?;
         for found in &found {
             let name = names.of(&found.instance);
-            tokio::select! {
+            let done = tokio::select! {
                 biased;
-                () = async { (&mut stopped).await; } => return Err(NotRestarted::Stopped),
-                done = one(backend.as_ref(), found, &name, wanted.within, &mut told) => done?,
-            }
+                () = async { (&mut stopped).await; } => Err(NotRestarted::Stopped),
+                done = one(backend.as_ref(), found, &proxies, &name, wanted.within, &mut told) => done,
+            };
+            // However it went: a proxy sees for itself whether it answers.
+            let back = aside::put_back(backend.as_ref(), &proxies, &server(found)).await;
+            done?;
+            back.map_err(|error| unled(&name, &error))?;
         }
         Ok(found.len())
     }
@@ -120,15 +126,44 @@ async fn targets(
     Ok(found)
 }
 
+/// The proxies that run, by ID.
+async fn proxies(backend: &dyn Backend, place: &Place) -> Result<Vec<String>, NotRestarted> {
+    let listed = backend.list_containers(&place.filter(PROXY)).await;
+    let listed = listed.map_err(|error| {
+        NotRestarted::Surroundings(error.trouble("the proxies cannot be listed"))
+    })?;
+    let running = listed.into_iter().filter(ContainerInfo::is_running);
+    Ok(running.map(|proxy| proxy.id).collect())
+}
+
+/// How proxies call a container.
+fn server(found: &Found) -> String {
+    let Instance {
+        service,
+        release,
+        replica,
+        ..
+    } = &found.instance;
+    format!("{service}-{release}-{replica}")
+}
+
+fn unled(name: &str, error: &BackendError) -> NotRestarted {
+    let what = format!("the proxy in front of {name} could not be led around it");
+    NotRestarted::Surroundings(error.trouble(what))
+}
+
 async fn one(
     backend: &dyn Backend,
     found: &Found,
+    proxies: &[String],
     name: &str,
     within: Duration,
     told: &mut impl FnMut(String),
 ) -> Result<(), NotRestarted> {
     let id = &found.info.id;
     let grace = Generation::read(&found.info).grace;
+    let aside = aside::take_out(backend, proxies, &server(found)).await;
+    aside.map_err(|error| unled(name, &error))?;
     told(format!("restarting {name}"));
     let start = Instant::now();
     let restarted = backend.restart_container(id, grace).await;
