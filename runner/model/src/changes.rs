@@ -78,6 +78,8 @@ pub struct ServiceChanges {
     pub settings: Vec<SettingChange>,
     /// The keys of what else would change, such as `command`.
     pub others: Vec<String>,
+    /// The steps that its image has to pass in the run.
+    pub gates: Vec<String>,
 }
 
 /// What a deploy does to a service.

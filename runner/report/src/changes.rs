@@ -87,6 +87,7 @@ fn of_service(service: &ServiceChanges, paint: Paint) -> Vec<String> {
         volumes,
         settings,
         others,
+        gates,
     } = service;
     if *action == ServiceAction::Removed {
         return lines;
@@ -112,6 +113,10 @@ fn of_service(service: &ServiceChanges, paint: Paint) -> Vec<String> {
     }
     if !others.is_empty() {
         lines.push(format!("  other settings: {}", others.join(", ")));
+    }
+    if *action != ServiceAction::Unchanged && !gates.is_empty() {
+        let gates = format!("  its image has to pass {}", gates.join(", "));
+        lines.push(paint.paint(DIM, &gates));
     }
     if matches!(action, ServiceAction::Replaced) {
         let down = if *downtime {

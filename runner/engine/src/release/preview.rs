@@ -247,8 +247,15 @@ impl Looked<'_> {
                 && want.update.has_downtime(want.replicas),
             image: self.image(prepared, before, running),
             secrets_changed: want.secrets_changed,
+            gates: self.gates(&want.name),
             ..differences
         })
+    }
+
+    fn gates(&self, service: &str) -> Vec<String> {
+        let gates = self.unit.gates.iter();
+        let gates = gates.filter(|gate| gate.service == service);
+        gates.map(|gate| gate.step.to_string()).collect()
     }
 
     fn summary(&self, want: &Wanted, change: &Change) -> String {

@@ -8,6 +8,7 @@ mod harness;
 mod preflight;
 pub(super) mod rig;
 mod switches;
+mod verified;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -45,6 +45,7 @@ pub(super) fn nothing(service: &str, action: ServiceAction) -> ServiceChanges {
         volumes: NamesChange::default(),
         settings: Vec::new(),
         others: Vec::new(),
+        gates: Vec::new(),
     }
 }
 
