@@ -52,12 +52,7 @@ fn an_image_that_did_not_pass_its_tests_is_refused_unless_forced() {
     let name = "verified-tests";
     let project = project(name);
     let refused = project.hoist(&["run", "--only", "up"]).expect(3);
-    let refused = refused.says("unit did not pass on the image of web");
-    assert!(
-        refused.last().starts_with("GATE FAILED"),
-        "{}",
-        refused.stderr
-    );
+    refused.says("unit did not pass on the image of web");
     assert_eq!(running(name), "", "nothing is touched");
 
     project.hoist(&["run"]).expect(0);

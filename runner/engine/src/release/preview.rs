@@ -390,10 +390,9 @@ fn shown(gate: &Gate) -> String {
 }
 
 fn trouble(reason: FailureReason) -> Option<Trouble> {
-    match reason {
-        FailureReason::Configuration(trouble) | FailureReason::Surroundings(trouble) => {
-            Some(trouble)
-        }
-        _ => None,
-    }
+    let (FailureReason::Configuration(trouble) | FailureReason::Surroundings(trouble)) = reason
+    else {
+        return None;
+    };
+    Some(trouble)
 }

@@ -92,10 +92,9 @@ fn in_history(
     prepared: &Prepared<'_>,
 ) -> Option<MissingGate> {
     let image = &prepared.image.image;
-    let mut of_image = recorded
-        .gates
-        .iter()
-        .filter(|known| known.identity == image.identity() || known.identity == image.id);
+    let known = recorded.images.get(&gate.service);
+    let is_of_it = |passed: &&GateRecord| known.is_some_and(|all| all.contains(&passed.identity));
+    let mut of_image = recorded.gates.iter().filter(is_of_it);
     let enough = match recorded.forced {
         true => of_image.any(|known| known.step == gate.step.as_str()),
         false => of_image.next().is_some(),

@@ -26,14 +26,23 @@ pub(super) struct Wish {
 /// What an earlier release has of its images' gates.
 pub(super) struct Recorded {
     pub(super) gates: Vec<GateRecord>,
+    /// By service: what its image is known by, the digest of its config among that. An engine may tell
+    /// that only to who builds.
+    pub(super) images: BTreeMap<String, Vec<String>>,
     /// It was done although gates did not pass.
     pub(super) forced: bool,
 }
 
 impl Recorded {
     fn of(release: &Intent) -> Self {
+        let images = release.services.iter().map(|record| {
+            let digest = record.config_digest.iter().cloned();
+            let known = digest.chain([record.image.clone()]);
+            (record.unit.name.clone(), known.collect())
+        });
         Self {
             gates: release.gates.clone(),
+            images: images.collect(),
             forced: release.forced,
         }
     }
