@@ -454,11 +454,14 @@ fn a_restart_of_several_containers_loses_nothing() {
     }
     let shop = Shop::new("restart", "strategy = \"rolling\"\nreplicas = 2");
     shop.deploy().expect(0);
-    let load = shop.load(20_000);
+    let most = 200_000;
+    let load = shop.load(most);
     load.reach(1_000);
     let restarted = shop.project.hoist(&["restart", "live", "web"]).expect(0);
     restarted.says("restarting web-1").says("restarting web-2");
-    nothing_lost(&load.stop(), "one", "one");
+    let tally = load.stop();
+    nothing_lost(&tally, "one", "one");
+    assert!(tally.requests() < most, "the load ended before the restart");
     // Each has its part of the traffic again.
     let proxy = "switch-restart-live-proxy-web";
     let config = docker(&["cp", &format!("{proxy}:/etc/hoist/haproxy.cfg"), "-"]);
