@@ -71,6 +71,7 @@ fn it_says_what_would_change_and_the_digest_that_the_run_asks_for() {
     let web = &other["services"][0];
     assert_eq!(web["action"], "replaced", "{other:#}");
     assert_eq!(web["downtime"], true);
+    assert_eq!(web["secrets_changed"], false);
     assert_eq!(web["variables"]["added"][0], "NEW");
     assert_eq!(web["variables"]["removed"][0], "OLD");
     assert_eq!(web["variables"]["changed"][0], "VERSION");
@@ -97,6 +98,10 @@ fn it_says_what_would_change_and_the_digest_that_the_run_asks_for() {
     project.hoist(&["run"]).expect(6).says(digest);
     project.hoist(&["run", "--approve", digest]).expect(0);
     project.hoist(&["plan", "--deploy", "nowhere"]).expect(2);
+
+    let project = project.variable("TOKEN", "another-horse-battery-staple");
+    project.change("pipeline.toml", "128m", "96m");
+    assert_eq!(preview(&project)["services"][0]["secrets_changed"], true);
     project.hoist(&["down", "live", "--volumes"]).expect(0);
 }
 

@@ -118,13 +118,12 @@ fn of_service(service: &ServiceChanges, paint: Paint) -> Vec<String> {
         let gates = format!("  its image has to pass {}", gates.join(", "));
         lines.push(paint.paint(DIM, &gates));
     }
-    if matches!(action, ServiceAction::Replaced) {
-        let down = if *downtime {
-            ", down while it is replaced"
-        } else {
-            ", without downtime"
+    if *action == ServiceAction::Replaced {
+        let down = match downtime {
+            true => "down while it is replaced",
+            false => "without downtime",
         };
-        lines.push(paint.paint(DIM, &format!("  strategy {strategy}{down}")));
+        lines.push(paint.paint(DIM, &format!("  {strategy}, {down}")));
     }
     lines
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use hoist_model::unit::{CanaryPlan, Dependency, PortMapping, Restart, UpdatePlan};
 
-pub(crate) use change::{Change, Member};
+pub(crate) use change::{Change, IMAGE_CHANGED, Member};
 
 use super::gate::Gate;
 use super::proxy::Part;

@@ -27,7 +27,7 @@ use super::plan::{self, Action, Change, Goal, Program, Wanted};
 use super::prepare::{self, All, Prepared};
 use super::state::{Deployed, Generation};
 use super::target::Target;
-use super::{approve, lock, mend, next, preflight, read, record, surroundings, words};
+use super::{approve, lock, mend, next, preflight, read, record, secrets, surroundings, words};
 use crate::approval::Nobody;
 use crate::backend::{Backend, Connector, Labels};
 use crate::context::{Made, Stop, UnitContext};
@@ -174,13 +174,19 @@ impl Looked<'_> {
             Some(hint) => format!("{message}; {hint}"),
             None => message,
         });
-        let services = self.goal.services.iter();
-        let services = services.filter_map(|want| self.service(want));
+        let mut services = Vec::new();
+        for want in &self.goal.services {
+            if let Some(mut service) = self.service(want) {
+                service.secrets_changed |= self.has_other_secrets(backend, &service).await?;
+                services.push(service);
+            }
+        }
+        services.extend(self.removed());
         Ok(DeployChanges {
             environment: self.place.environment.clone(),
             engine: self.unit.environment.engine.clone(),
             release: self.goal.sequence,
-            services: services.chain(self.removed()).collect(),
+            services,
             hooks: self.hooks(),
             networks: self.named(|action| match action {
                 Action::CreateNetwork(name) => Some((true, name.clone())),
@@ -204,6 +210,25 @@ impl Looked<'_> {
             problems: problems.collect(),
             notes: notes.collect(),
         })
+    }
+
+    /// The secrets that a service has and keeps are of other values. Where it is replaced for its
+    /// settings, the release itself need not know that.
+    async fn has_other_secrets(
+        &self,
+        backend: &dyn Backend,
+        service: &ServiceChanges,
+    ) -> Result<bool, FailureReason> {
+        let prepared = self.all.services.get(&service.service);
+        let prepared =
+            prepared.filter(|one| !one.values.is_empty() && service.secrets.is_nothing());
+        let running = self.deployed.current(&service.service).into_iter().next();
+        let Some((prepared, running)) = prepared.zip(running) else {
+            return Ok(false);
+        };
+        let same = secrets::same(backend, &running.id, &prepared.values).await;
+        let same = same.map_err(|error| surroundings("secrets cannot be compared", &error))?;
+        Ok(!same)
     }
 
     /// The digest of exactly what the release itself would ask for.
@@ -260,8 +285,10 @@ impl Looked<'_> {
 
     fn summary(&self, want: &Wanted, change: &Change) -> String {
         let line = words::line(self.deployed, want, change, self.goal.sequence);
+        // Where its settings are others, it is replaced whatever its image is.
+        let is_open = want.image.is_empty() == (change.why == Some(plan::IMAGE_CHANGED));
         match self.unknown.get(&want.name) {
-            Some(why) if !change.is_new => format!(
+            Some(why) if !change.is_new && is_open => format!(
                 "{} is replaced where what the run makes is not what runs: {why}",
                 want.name
             ),

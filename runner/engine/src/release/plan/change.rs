@@ -124,13 +124,16 @@ pub(super) fn change(deployed: &Deployed, want: &Wanted, sequence: u64) -> Chang
     }
 }
 
+/// Why, where nothing but the image is another one.
+pub(crate) const IMAGE_CHANGED: &str = "its image changed";
+
 fn differs(running: &Generation, want: &Wanted) -> Option<&'static str> {
     let same_image = running.image == want.image
         || want.config_digest.is_some() && running.config_digest == want.config_digest;
     if running.config_hash != want.config_hash {
         Some("its settings changed")
     } else if !same_image {
-        Some("its image changed")
+        Some(IMAGE_CHANGED)
     } else if want.secrets_changed {
         Some("its secrets changed")
     } else {
