@@ -84,6 +84,8 @@ mod switching;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod traffic;
+#[cfg(test)]
 mod verified;
 #[cfg(test)]
 mod watch;

@@ -54,6 +54,8 @@ pub const CREATED_BY: &str = "dev.hoist.created-by";
 pub const NAME: &str = "dev.hoist.name";
 /// The services that a deployed one needs, with commas between them.
 pub const DEPENDS_ON: &str = "dev.hoist.depends-on";
+/// A deployed container that is told its client by the PROXY protocol, on each of its TCP ports.
+pub const PROXY_PROTOCOL: &str = "dev.hoist.proxy-protocol";
 /// Milliseconds between the stop signal and the kill of a deployed container.
 pub const STOP_GRACE_PERIOD: &str = "dev.hoist.stop-grace-period";
 

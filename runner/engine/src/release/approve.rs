@@ -42,6 +42,9 @@ pub(super) fn question(
         add(&want.name);
         add(want.config_digest.as_ref().unwrap_or(&want.image));
         add(&want.config_hash);
+        for (gate, front) in &want.gates {
+            add(&format!("{gate} {front:?}"));
+        }
         add(if want.secrets_changed { "secrets" } else { "" });
     }
     for sentence in &goal.unverified {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::perform::gates::{BEYOND, ended, get, lead};
+use super::perform::gates::BEYOND;
+use super::perform::lead::{ended, get, lead};
 use crate::backend::{Backend, BackendError};
 
 /// What ends a line of a server that is out.
@@ -68,7 +69,13 @@ fn server_of(line: &str) -> Option<&str> {
 fn has_another(text: &str, server: &str) -> bool {
     let serves = |line: &&str| !line.ends_with(OUT) && !line.contains(" weight 0");
     let names = || text.lines().filter(serves).filter_map(server_of);
-    names().any(|name| name == server) && names().any(|name| name != server)
+    let same = |name: &str| name != server && service_of(name) == service_of(server);
+    names().any(|name| name == server) && names().any(same)
+}
+
+/// The service of a server, whose name ends with the numbers of its release and replica.
+fn service_of(server: &str) -> Option<&str> {
+    server.rsplitn(3, '-').nth(2)
 }
 
 /// The configuration with the server out or in.

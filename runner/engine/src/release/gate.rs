@@ -6,6 +6,8 @@ use std::fmt;
 
 use hoist_model::unit::{PortMapping, Protocol, ServiceUnit, Strategy};
 
+use super::proxy::Front;
+
 /// Which proxy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Gate {
@@ -33,10 +35,13 @@ pub(crate) struct Opening {
     pub(crate) ports: Vec<u16>,
     /// What is published on the host.
     pub(crate) published: Option<PortMapping>,
+    /// What it does with what comes in.
+    pub(crate) front: Front,
 }
 
-/// The gates of a service. A service that is only ever recreated keeps its name itself: nobody has
-/// to be led from one container of it to another.
+/// The gates of a service. A service that is only ever recreated keeps its name itself, since nobody
+/// has to be led from one container of it to another, unless it expects of each connection to be told
+/// the client, which only a gate does.
 pub(crate) fn openings(service: &ServiceUnit) -> Vec<Opening> {
     let tcp = service
         .ports
@@ -57,6 +62,7 @@ pub(crate) fn openings(service: &ServiceUnit) -> Vec<Opening> {
             },
             ports: vec![mapping.target],
             published: Some(mapping.clone()),
+            front: Front::of(&service.traffic, true),
         })
         .collect();
     if is_named_by_gate(service) {
@@ -64,6 +70,7 @@ pub(crate) fn openings(service: &ServiceUnit) -> Vec<Opening> {
             gate: Gate::Name(service.name.clone()),
             ports: service.proxied().into_iter().collect(),
             published: None,
+            front: Front::of(&service.traffic, false),
         });
     }
     openings
@@ -71,7 +78,8 @@ pub(crate) fn openings(service: &ServiceUnit) -> Vec<Opening> {
 
 /// Others reach the service's name through a gate, and not its containers themselves.
 pub(crate) fn is_named_by_gate(service: &ServiceUnit) -> bool {
-    service.update.strategy != Strategy::Recreate && !service.proxied().is_empty()
+    let needs_one = service.update.strategy != Strategy::Recreate || service.traffic.proxy_protocol;
+    needs_one && !service.proxied().is_empty()
 }
 
 impl Gate {
@@ -182,6 +190,9 @@ mod tests {
             port: 8080,
         };
         assert_eq!(gates(&unit), std::slice::from_ref(&port));
+        unit.traffic.proxy_protocol = true;
+        assert_eq!(gates(&unit), [port.clone(), Gate::Name("web".into())]);
+        unit.traffic.proxy_protocol = false;
         unit.update.strategy = Strategy::Rolling;
         assert_eq!(gates(&unit), [port, Gate::Name("web".into())]);
         unit.ports.clear();

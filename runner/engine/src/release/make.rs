@@ -439,6 +439,9 @@ pub(crate) fn spec(
         labels::STOP_GRACE_PERIOD,
         unit.stop_grace_period.as_millis().to_string(),
     );
+    if unit.traffic.proxy_protocol {
+        put(labels::PROXY_PROTOCOL, "2".to_owned());
+    }
     let aliases = match gate::is_named_by_gate(unit) {
         true => Vec::new(),
         false => vec![unit.name.clone()],

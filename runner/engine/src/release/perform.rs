@@ -3,6 +3,7 @@
 
 pub(super) mod gates;
 pub(crate) mod hooks;
+pub(crate) mod lead;
 mod life;
 mod watch;
 
@@ -87,6 +88,8 @@ pub(crate) struct Progress {
     pub(crate) addresses: BTreeMap<Slot, BTreeMap<String, Ipv4Addr>>,
     /// IDs of the gates that were opened.
     pub(crate) gates: BTreeMap<Gate, String>,
+    /// Services whose gates do with what comes in what is wanted, and no more what they did before.
+    fronted: BTreeSet<String>,
     /// By gate's ID: workers that only bring to an end what they had begun.
     draining: BTreeMap<String, BTreeSet<u64>>,
     /// Hooks that ran to their end.
@@ -198,6 +201,11 @@ impl Performer<'_> {
             Action::OpenGate { service, gate } => self.open_gate(service, gate).await,
             Action::CloseGate(gate) => self.close_gate(gate).await,
             Action::Route { service, to, .. } => self.route(service, to).await,
+            Action::Front {
+                service,
+                to,
+                wanted,
+            } => self.front(service, to, *wanted).await,
             Action::Drain(service) => self.drain(service).await,
             Action::Prove(which) => {
                 let proved = self.prove(which).await;
@@ -282,7 +290,10 @@ impl Performer<'_> {
         let touched = done.iter().any(|action| {
             matches!(
                 action,
-                Action::Stop(Which::Old(_)) | Action::Start(Which::Old(_)) | Action::Route { .. }
+                Action::Stop(Which::Old(_))
+                    | Action::Start(Which::Old(_))
+                    | Action::Route { .. }
+                    | Action::Front { .. }
             )
         });
         self.progress.going_back = true;

@@ -15,7 +15,7 @@ use hoist_model::unit::{CanaryPlan, Dependency, PortMapping, Restart, UpdatePlan
 pub(crate) use change::{Change, IMAGE_CHANGED, Member};
 
 use super::gate::Gate;
-use super::proxy::Part;
+use super::proxy::{Front, Part, Refront};
 use super::state::Deployed;
 
 /// A container that an action is about.
@@ -75,6 +75,13 @@ pub(crate) enum Action {
         to: Backends,
         from: Backends,
     },
+    /// Has a service's gates do with what comes in what is `wanted`, or what they did before. They
+    /// lead where they led.
+    Front {
+        service: String,
+        to: Backends,
+        wanted: bool,
+    },
     /// Waits until no connection is left from before the last change of a service's gates.
     Drain(String),
     /// Waits until a service's gates have seen for themselves that a container answers.
@@ -110,6 +117,15 @@ impl Action {
                 service: service.clone(),
                 to: from.clone(),
                 from: to.clone(),
+            }),
+            Self::Front {
+                service,
+                to,
+                wanted,
+            } => Some(Self::Front {
+                service: service.clone(),
+                to: to.clone(),
+                wanted: !wanted,
             }),
             Self::OnReturn(action) => Some((**action).clone()),
             // Those that wait, and one that makes no difference to who comes back: a new container
@@ -155,7 +171,8 @@ pub(crate) struct Wanted {
     pub(crate) networks: Vec<String>,
     pub(crate) volumes: Vec<String>,
     pub(crate) ports: Vec<PortMapping>,
-    pub(crate) gates: Vec<Gate>,
+    /// With what each does with what comes in.
+    pub(crate) gates: BTreeMap<Gate, Front>,
     pub(crate) depends_on: Vec<Dependency>,
     pub(crate) restart: Restart,
     pub(crate) replicas: u32,
@@ -195,6 +212,8 @@ pub(crate) struct Goal {
 pub(crate) struct Program {
     /// By service, for those that are wanted.
     pub(crate) changes: BTreeMap<String, Change>,
+    /// By service, for those whose gates do something else from then on.
+    pub(crate) refronts: BTreeMap<String, Refront>,
     /// In this order; if one fails, the reverses in the other.
     pub(crate) forward: Vec<Action>,
     /// Once all of it is in place. Nothing here is taken back, and what fails here fails nothing.

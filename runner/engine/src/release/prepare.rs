@@ -296,7 +296,7 @@ async fn wanted(
         networks: service.networks.clone(),
         volumes: volumes(service),
         ports: service.ports.clone(),
-        gates: gates.map(|opening| opening.gate).collect(),
+        gates: gates.map(|one| (one.gate, one.front)).collect(),
         depends_on: service.depends_on.clone(),
         restart: service.restart,
         replicas: service.replicas,

@@ -5,9 +5,11 @@
 
 pub(crate) mod canary;
 mod config;
+mod front;
 mod log;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use config::{Config, Listen, Part, Server, ServerName};
+pub(crate) use front::{Front, Refront};
 pub(crate) use log::{Request, proved, requests};

@@ -1,10 +1,11 @@
 //! Reads what is deployed in an environment from the labels of its objects.
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use super::drift;
 use super::journal::Known;
 use super::names::{DATA, NETWORK, PROXY, Place, SECRETS, SERVICE};
+use super::perform::lead;
 use super::state::{Deployed, DeployedGate, DeployedNetwork, Generation};
 use crate::backend::{Backend, BackendError, ContainerInfo, Labels};
 use crate::labels;
@@ -37,6 +38,12 @@ pub(crate) async fn read(
             ..read
         }
     };
+    let mut gates: Vec<DeployedGate> = proxies.iter().filter_map(DeployedGate::read).collect();
+    let fronts = gates.iter().map(|gate| lead::front(backend, &gate.id));
+    let fronts = join_all(fronts).await;
+    for (gate, front) in gates.iter_mut().zip(fronts) {
+        gate.front = front;
+    }
     let label = |labels: &Labels| labels.get(labels::NAME).cloned().unwrap_or_default();
     Ok(Deployed {
         generations: found.iter().flatten().map(generation).collect(),
@@ -49,7 +56,7 @@ pub(crate) async fn read(
             .map(|info| (label(&info.labels), info.name))
             .collect(),
         secrets: secrets.into_iter().map(|info| info.name).collect(),
-        gates: proxies.iter().filter_map(DeployedGate::read).collect(),
+        gates,
         serving: history.serving(),
         ended: history.ended(),
     })

@@ -41,7 +41,7 @@ pub(crate) fn hash_service(
         stop_grace_period,
         replicas: _,
         update: _,
-        traffic: _,
+        traffic,
     } = service;
     let mut fields = Fields::default();
     fields.put("name", name);
@@ -70,6 +70,8 @@ pub(crate) fn hash_service(
     fields.put("restart", restart);
     fields.put("labels", labels);
     fields.put("named_by_proxy", &gate::is_named_by_gate(service));
+    // What proxies do with the rest of the traffic is no matter to a container.
+    fields.put("proxy_protocol", &traffic.proxy_protocol);
     fields.put("stop_grace_period_ms", &stop_grace_period.as_millis());
     fields.hash(SERVICE_CONTEXT)
 }
@@ -173,7 +175,7 @@ mod tests {
     #[test]
     fn each_setting_of_a_container_counts() {
         type Change = fn(&mut ServiceUnit);
-        let changes: [(&str, Change); 14] = [
+        let changes: [(&str, Change); 15] = [
             ("command", |s| s.command = Some(Command::Exec(vec![]))),
             ("shell", |s| s.command = Some(Command::Shell("x".into()))),
             ("entrypoint", |s| s.entrypoint = Some(vec![])),
@@ -193,6 +195,7 @@ mod tests {
             }),
             ("restart", |s| s.restart = Restart::No),
             ("labels", |s| drop(s.labels.insert("a".into(), "b".into()))),
+            ("proxy", |s| s.traffic.proxy_protocol = true),
             ("grace", |s| {
                 s.stop_grace_period = std::time::Duration::from_secs(3)
             }),
@@ -210,10 +213,13 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_and_the_image_do_not_count() {
+    fn dependencies_the_image_and_what_proxies_do_do_not_count() {
         let plain = fixtures::service("web");
         let mut other = plain.clone();
         other.image = fixtures::image("something:else");
+        other.traffic.maintenance = true;
+        other.traffic.tls = Some("pem".into());
+        other.traffic.drain = std::time::Duration::ZERO;
         other.depends_on = vec![Dependency {
             service: "db".into(),
             condition: Condition::ServiceHealthy,

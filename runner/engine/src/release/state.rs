@@ -10,6 +10,7 @@ use ipnet::Ipv4Net;
 use super::drift::Drift;
 use super::gate::Gate;
 use super::ports::HostPort;
+use super::proxy::Front;
 use crate::backend::{ContainerInfo, HealthStatus, NetworkInfo};
 use crate::labels;
 use crate::vault;
@@ -47,6 +48,8 @@ pub(crate) struct DeployedGate {
     pub(crate) addresses: BTreeMap<String, Ipv4Addr>,
     /// Published ports as the engine has them.
     pub(crate) ports: Vec<String>,
+    /// What it does with what comes in, where its configuration says so.
+    pub(crate) front: Option<Front>,
 }
 
 /// One container of a service.
@@ -73,6 +76,8 @@ pub(crate) struct Generation {
     /// What it holds on the host; empty unless it runs.
     pub(crate) ports: Vec<HostPort>,
     pub(crate) grace: Duration,
+    /// It is told its clients by the PROXY protocol.
+    pub(crate) proxy_protocol: bool,
     pub(crate) depends_on: Vec<String>,
     /// What was changed by hand and cannot be put right in this container.
     pub(crate) drift: Vec<Drift>,
@@ -162,7 +167,8 @@ impl Deployed {
 }
 
 impl DeployedGate {
-    /// What a container's labels and state say; `None` where it is no gate.
+    /// What a container's labels and state say; `None` where it is no gate. What it does is not among
+    /// them.
     pub(crate) fn read(info: &ContainerInfo) -> Option<Self> {
         let addresses = info.labels.get(labels::ADDRESS);
         Some(Self {
@@ -173,6 +179,7 @@ impl DeployedGate {
                 .map(|text| read_addresses(text))
                 .unwrap_or_default(),
             ports: info.ports.clone(),
+            front: None,
         })
     }
 }
@@ -212,6 +219,7 @@ impl Generation {
                 .filter_map(|text| HostPort::read(text))
                 .collect(),
             grace: number(labels::STOP_GRACE_PERIOD).map_or(DEFAULT_GRACE, Duration::from_millis),
+            proxy_protocol: label(labels::PROXY_PROTOCOL).is_some(),
             depends_on: label(labels::DEPENDS_ON)
                 .unwrap_or_default()
                 .split(',')

@@ -6,6 +6,7 @@ use hoist_model::unit::Strategy;
 
 use super::perform::Performer;
 use super::plan::{Action, Change, Goal, Member, Program, Wanted, Which};
+use super::proxy::Refront;
 use super::state::Deployed;
 use super::status;
 
@@ -13,7 +14,9 @@ use super::status;
 pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Vec<String> {
     let known = goal.services.iter().filter_map(|want| {
         let change = program.changes.get(&want.name)?;
-        Some(line(deployed, want, change, goal.sequence))
+        let refront = program.refronts.get(&want.name);
+        let refront = refront.map(|one| refronted(*one)).unwrap_or_default();
+        Some(line(deployed, want, change, goal.sequence) + &refront)
     });
     let hooks = program.forward.iter().filter_map(|action| match action {
         Action::RunHook(name) => Some(format!("{name} runs once")),
@@ -72,6 +75,20 @@ pub(super) fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence
         Strategy::Recreate | Strategy::Rolling => "it is down meanwhile",
     };
     format!("{name} is replaced, {why}: release {release} {how} after {before}; {meanwhile}")
+}
+
+/// What becomes other about what comes in.
+fn refronted(refront: Refront) -> String {
+    let maintenance = match refront.maintenance {
+        Some(true) => "; a maintenance page takes its place from now on",
+        Some(false) => "; it takes the place of the maintenance page again",
+        None => "",
+    };
+    let other = match refront.other {
+        true => "; its proxy does other things with what comes in",
+        false => "",
+    };
+    format!("{maintenance}{other}")
 }
 
 fn times(replicas: u32) -> String {

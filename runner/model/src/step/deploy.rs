@@ -117,9 +117,6 @@ pub(crate) fn lower(
         timeout,
         maintenance: spec.maintenance.as_ref().is_some_and(|at| at.value),
     };
-    if let Some(at) = &spec.maintenance {
-        traffic::refuse(cx, "maintenance", at.span.clone());
-    }
     let mut collected = Collected::default();
     let all = spec.services.iter().map(|(name, _)| name.as_str());
     let mut units = Vec::new();
@@ -135,6 +132,9 @@ pub(crate) fn lower(
                 .extend(bounds.into_iter().chain(security));
         }
         units.push(unit);
+    }
+    if let Some(at) = spec.maintenance.as_ref().filter(|at| at.value) {
+        maintained(cx, at, &units);
     }
     let mut hooks =
         |cx: &mut _, home, written| hooks(cx, &around, home, written, all.clone(), &mut collected);
@@ -170,6 +170,19 @@ pub(crate) fn lower(
         relaxations: collected.relaxations,
         images: collected.images,
     })
+}
+
+/// Notes a maintenance that nobody would see.
+fn maintained(cx: &mut Cx<'_>, at: &At<bool>, units: &[Option<ServiceUnit>]) {
+    let mut units = units.iter();
+    if units.any(|unit| unit.as_ref().is_none_or(|unit| unit.traffic.maintenance)) {
+        return;
+    }
+    let message = "no service of this deploy would get a maintenance page";
+    let fault = Diagnostic::error(message, at.span.clone());
+    cx.fault(
+        fault.help("it is what requests get on `ports` where HTTP is spoken: see `app_protocol`"),
+    );
 }
 
 fn hooks<'n>(

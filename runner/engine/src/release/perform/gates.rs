@@ -5,41 +5,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::{join_all, try_join_all};
 use hoist_model::unit::{Limits, PortMapping, Restart, Security, ServiceUnit, Strategy};
 use tokio::time::{Instant, sleep};
 
+use super::lead::{CONFIG, FOLDER, PAUSE, ended, lead, runs, text_of};
 use super::{Failure, Performer, failed};
-use crate::backend::{
-    Attachment, Backend, BackendError, BackendErrorKind, ContainerSpec, Endpoint, Input, Labels,
-    Logs, Mount, Process,
-};
+use crate::backend::{Attachment, ContainerSpec, Endpoint, Input, Labels, Logs, Mount};
 use crate::labels;
 use crate::reaper::Undo;
 use crate::release::gate::{self, Gate, Opening};
 use crate::release::names::PROXY;
 use crate::release::plan::{Action, Backends, Which};
-use crate::release::proxy::{self, Config, Listen, Part, Server, ServerName};
+use crate::release::proxy::{self, Config, Front, Listen, Part, Server, ServerName};
 use crate::release::state::{Life, write_addresses};
 use crate::release::status;
-use crate::walk::Owner;
-use crate::walk::entries::{Content, Entry, tar_of};
 
-/// Where a gate's files are in its container.
-const FOLDER: &str = "/etc/hoist";
-const CONFIG: &str = "haproxy.cfg";
-const NEXT: &str = "next.cfg";
 /// What the official image runs it as.
 const USER: &str = "99:99";
 const MEMORY: u64 = 256 << 20;
-
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long a gate may take to read its configuration.
-const RELOAD: Duration = Duration::from_secs(15);
-/// After which a signal that was not heard is sent again.
-const AGAIN: Duration = Duration::from_secs(1);
 /// What a drained worker may take beyond its bound.
 pub(in crate::release) const BEYOND: Duration = Duration::from_secs(5);
 
@@ -132,7 +116,8 @@ impl Performer<'_> {
         let servers = self.servers(unit, to);
         let backend = self.target.backend.as_ref();
         let leading = gates.iter().map(async |(id, opening)| {
-            let text = config(unit, opening, &servers).to_string();
+            let front = self.front_of(unit, opening);
+            let text = config(unit, opening, &front, &servers).to_string();
             let led = lead(backend, id, &text).await;
             let led = led.map_err(failed(format!("leading {} to it", shown(&opening.gate))))?;
             Ok((id.clone(), led))
@@ -146,6 +131,30 @@ impl Performer<'_> {
                 .extend(workers);
         }
         Ok(())
+    }
+
+    /// Has the gates of a service do with what comes in what is wanted, or what they did before.
+    pub(super) async fn front(
+        &mut self,
+        service: &str,
+        to: &Backends,
+        wanted: bool,
+    ) -> Result<(), Failure> {
+        if wanted {
+            self.progress.fronted.insert(service.to_owned());
+        } else {
+            self.progress.fronted.remove(service);
+        }
+        self.route(service, to).await
+    }
+
+    /// What a gate does by now with what comes in: it may be what it did before the release.
+    fn front_of(&self, unit: &ServiceUnit, opening: &Opening) -> Front {
+        let known = self.deployed.gate(&opening.gate);
+        let before = known.and_then(|known| known.front.clone());
+        before
+            .filter(|_| !self.progress.fronted.contains(&unit.name))
+            .unwrap_or_else(|| opening.front.clone())
     }
 
     /// Waits until what the gates of a service did before their last change has ended.
@@ -300,15 +309,22 @@ impl Performer<'_> {
     /// The servers as far as their addresses are known: what is gone has none.
     fn servers(&self, unit: &ServiceUnit, to: &Backends) -> BTreeMap<ServerName, Server> {
         let server = |(which, part): &(Which, Part)| {
-            let addresses = match which {
-                Which::New(slot) => self.progress.addresses.get(slot)?,
-                Which::Old(id) => &self.deployed.generation(id)?.addresses,
+            let (addresses, proxy_protocol) = match which {
+                Which::New(slot) => {
+                    let told = unit.traffic.proxy_protocol;
+                    (self.progress.addresses.get(slot)?, told)
+                }
+                Which::Old(id) => {
+                    let old = self.deployed.generation(id)?;
+                    (&old.addresses, old.proxy_protocol)
+                }
             };
             let mut networks = unit.networks.iter();
             let server = Server {
                 address: *networks.find_map(|network| addresses.get(network))?,
                 port: 0,
                 part: *part,
+                proxy_protocol,
             };
             Some((self.server_name(which)?, server))
         };
@@ -362,7 +378,12 @@ fn shown(gate: &Gate) -> String {
     }
 }
 
-fn config(unit: &ServiceUnit, opening: &Opening, servers: &BTreeMap<ServerName, Server>) -> Config {
+fn config(
+    unit: &ServiceUnit,
+    opening: &Opening,
+    front: &Front,
+    servers: &BTreeMap<ServerName, Server>,
+) -> Config {
     let mut parts = servers.values().map(|server| server.part);
     let is_judged = unit.update.strategy == Strategy::Canary
         && servers.len() > 1
@@ -373,9 +394,7 @@ fn config(unit: &ServiceUnit, opening: &Opening, servers: &BTreeMap<ServerName, 
             (name.clone(), Server { port, ..*server })
         };
         let listen = Listen {
-            app_protocol: unit.traffic.app_protocol,
-            drain: unit.traffic.drain,
-            sticky: unit.traffic.sticky,
+            front: front.clone(),
             log_requests: is_judged,
             servers: servers.iter().map(here).collect(),
         };
@@ -420,125 +439,4 @@ fn container(
         input: Input::None,
         ..crate::release::bare::bare(name, image, Labels::new())
     }
-}
-
-/// Gives a gate its configuration, and starts it or has it read that. Gives the workers that only
-/// bring to an end what they had begun.
-pub(in crate::release) async fn lead(
-    backend: &dyn Backend,
-    id: &str,
-    text: &str,
-) -> Result<BTreeSet<u64>, BackendError> {
-    if !runs(backend, id).await {
-        put(backend, id, CONFIG, text).await?;
-        backend.start_container(id).await?;
-        let until = Instant::now() + RELOAD;
-        while workers(backend, id).await.is_empty() {
-            wait(until, "the proxy did not start").await?;
-            if !runs(backend, id).await {
-                let log = text_of(&backend.logs(id, Some(10)).await?);
-                let why = format!("the proxy ended: {}", log.trim());
-                return Err(BackendError::new(BackendErrorKind::Engine, why));
-            }
-        }
-        return Ok(BTreeSet::new());
-    }
-    if get(backend, id)
-        .await
-        .is_some_and(|current| current == text)
-    {
-        return Ok(BTreeSet::new());
-    }
-    put(backend, id, NEXT, text).await?;
-    let next = format!("{FOLDER}/{NEXT}");
-    let check = ["haproxy", "-c", "-f", &next].map(str::to_owned);
-    let checked = backend.exec(id, &check, RELOAD).await?;
-    if checked.code != 0 {
-        let why = format!(
-            "the proxy refuses its configuration: {}",
-            checked.output.trim()
-        );
-        return Err(BackendError::new(BackendErrorKind::Engine, why));
-    }
-    put(backend, id, CONFIG, text).await?;
-    let before = workers(backend, id).await;
-    let until = Instant::now() + RELOAD;
-    let mut again = Instant::now();
-    while workers(backend, id).await.is_subset(&before) {
-        // Soon after a start it is not heard. Once too often does no harm.
-        if Instant::now() >= again {
-            backend.kill_container(id, "USR2").await?;
-            again = Instant::now() + AGAIN;
-        }
-        wait(until, "the proxy did not read its configuration").await?;
-    }
-    Ok(before)
-}
-
-async fn wait(until: Instant, what: &str) -> Result<(), BackendError> {
-    if Instant::now() >= until {
-        return Err(BackendError::new(BackendErrorKind::Timeout, what));
-    }
-    sleep(PAUSE).await;
-    Ok(())
-}
-
-/// Whether all of these workers ended in time.
-pub(in crate::release) async fn ended(
-    backend: &dyn Backend,
-    id: &str,
-    old: &BTreeSet<u64>,
-    until: Instant,
-) -> bool {
-    while Instant::now() < until {
-        if workers(backend, id).await.is_disjoint(old) {
-            return true;
-        }
-        sleep(PAUSE).await;
-    }
-    false
-}
-
-/// The processes of a gate that serve, new and old: those whose parent is a proxy as well.
-async fn workers(backend: &dyn Backend, id: &str) -> BTreeSet<u64> {
-    let all = backend.processes(id).await.unwrap_or_default();
-    let is_proxy = |process: &&Process| process.command.starts_with("haproxy");
-    let proxies: Vec<&Process> = all.iter().filter(is_proxy).collect();
-    let is_worker = |process: &&&Process| proxies.iter().any(|other| other.pid == process.parent);
-    proxies
-        .iter()
-        .filter(is_worker)
-        .map(|process| process.pid)
-        .collect()
-}
-
-async fn runs(backend: &dyn Backend, id: &str) -> bool {
-    let found = backend.inspect_container(id).await.ok().flatten();
-    found.is_some_and(|info| info.is_running())
-}
-
-async fn put(backend: &dyn Backend, id: &str, name: &str, text: &str) -> Result<(), BackendError> {
-    let file = Entry {
-        path: name.to_owned(),
-        owner: Owner::ROOT,
-        mode: 0o444,
-        content: Content::Bytes(text.as_bytes().to_vec()),
-    };
-    backend.upload(id, FOLDER, tar_of(vec![file])).await
-}
-
-pub(in crate::release) async fn get(backend: &dyn Backend, id: &str) -> Option<String> {
-    let path = format!("{FOLDER}/{CONFIG}");
-    let mut stream = backend.download(id, &path).await.ok()?;
-    let mut tar = Vec::new();
-    while let Some(bytes) = stream.next().await {
-        tar.extend_from_slice(&bytes.ok()?);
-    }
-    let found = crate::release::secrets::unpack(&tar).ok()?;
-    String::from_utf8(found.into_values().next()?).ok()
-}
-
-fn text_of(chunks: &[crate::backend::Chunk]) -> String {
-    let bytes = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied());
-    String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
 }

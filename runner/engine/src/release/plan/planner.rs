@@ -7,7 +7,7 @@ use hoist_model::unit::{CanaryPlan, Condition, Restart, Strategy, UpdateOrder};
 use super::{Action, Backends, Change, Goal, Hook, Member, Program, Wanted, Which};
 use crate::release::gate::Gate;
 use crate::release::ports::HostPort;
-use crate::release::proxy::{Part, canary};
+use crate::release::proxy::{Part, Refront, canary};
 use crate::release::state::{Deployed, Generation, Life, dependents_first};
 
 /// The part of one of several equal servers.
@@ -16,6 +16,7 @@ const EQUAL: u32 = 100;
 pub(super) struct Planner<'a> {
     deployed: &'a Deployed,
     goal: &'a Goal,
+    refronts: BTreeMap<String, Refront>,
     changes: BTreeMap<String, Change>,
     forward: Vec<Action>,
     afterwards: Vec<Action>,
@@ -26,6 +27,8 @@ pub(super) struct Planner<'a> {
     /// IDs of old containers.
     stopped: BTreeSet<String>,
     opened: BTreeSet<Gate>,
+    /// Services whose gates still do with what comes in what they did before.
+    to_front: BTreeMap<String, Refront>,
     /// What is behind each service's gates by now.
     routes: BTreeMap<String, Backends>,
 }
@@ -45,6 +48,10 @@ impl<'a> Planner<'a> {
             let running = running.map(|old| Which::Old(old.id.clone()));
             (want.name.clone(), active(running))
         };
+        let refront = |want: &Wanted| (want.name.clone(), refront(deployed, want));
+        let refronts = goal.services.iter().map(refront);
+        let refronts: BTreeMap<String, Refront> =
+            refronts.filter(|(_, one)| !one.is_nothing()).collect();
         Self {
             changes: changes.collect(),
             forward: Vec::new(),
@@ -58,6 +65,8 @@ impl<'a> Planner<'a> {
             placed: BTreeSet::new(),
             awaited: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            to_front: refronts.clone(),
+            refronts,
             opened: deployed.gates_that_run().cloned().collect(),
             routes: goal.services.iter().map(route).collect(),
             deployed,
@@ -80,6 +89,7 @@ impl<'a> Planner<'a> {
         for want in &goal.services {
             self.await_healthy(&want.name);
             self.route_recreated(want);
+            self.front(want);
         }
         if self.touches_something() {
             let hooks = goal.post_deploy.iter();
@@ -90,13 +100,14 @@ impl<'a> Planner<'a> {
         self.clear();
         Program {
             changes: self.changes,
+            refronts: self.refronts,
             forward: self.forward,
             afterwards: self.afterwards,
         }
     }
 
     fn touches_something(&self) -> bool {
-        let all = |want: &Wanted| want.gates.iter().all(|gate| self.opened.contains(gate));
+        let all = |want: &Wanted| want.gates.keys().all(|gate| self.opened.contains(gate));
         self.changes.values().any(|change| !change.is_nothing())
             || !self.goal.services.iter().all(all)
     }
@@ -163,6 +174,7 @@ impl<'a> Planner<'a> {
         let change = self.change(&want.name);
         if change.is_nothing() {
             self.open_missing_gates(want, &change);
+            self.front(want);
             return;
         }
         for need in &want.depends_on {
@@ -170,13 +182,23 @@ impl<'a> Planner<'a> {
                 self.await_healthy(&need.service);
             }
         }
+        // Whoever gets a page now gets it until what is new serves.
+        let ends = self
+            .to_front
+            .get(&want.name)
+            .and_then(|one| one.maintenance)
+            == Some(false);
+        if !ends {
+            self.front(want);
+        }
         let (starting, leaving) = (change.starting(), old(&change.leaving));
         let replaces = !starting.is_empty() && !leaving.is_empty();
         match want.update.strategy {
             Strategy::Recreate if replaces || want.gates.is_empty() => self.recreate(want, &change),
             Strategy::Rolling if replaces => self.roll(want, &change),
             Strategy::Recreate | Strategy::Rolling | Strategy::BlueGreen | Strategy::Canary => {
-                let canary = want.update.canary.as_ref().filter(|_| replaces);
+                let canary = want.update.canary.as_ref();
+                let canary = canary.filter(|_| replaces && !is_maintained(want));
                 self.switch(want, starting, leaving, change.kept(), canary);
             }
         }
@@ -329,7 +351,7 @@ impl<'a> Planner<'a> {
         if unsettled {
             self.await_healthy(&want.name);
         }
-        if unsettled || !want.gates.iter().all(|gate| self.opened.contains(gate)) {
+        if unsettled || !want.gates.keys().all(|gate| self.opened.contains(gate)) {
             self.route(want, active(change.all().into_iter()));
         }
     }
@@ -342,7 +364,7 @@ impl<'a> Planner<'a> {
             .routes
             .insert(want.name.clone(), to.clone())
             .unwrap_or_default();
-        for gate in &want.gates {
+        for gate in want.gates.keys() {
             if self.opened.insert(gate.clone()) {
                 self.forward.push(Action::OpenGate {
                     service: want.name.clone(),
@@ -355,6 +377,23 @@ impl<'a> Planner<'a> {
             to,
             from,
         });
+    }
+
+    /// Has the gates of a service do what is wanted with what comes in. Where a page takes the place
+    /// of the service, nobody is left who still reaches it.
+    fn front(&mut self, want: &Wanted) {
+        let Some(refront) = self.to_front.remove(&want.name) else {
+            return;
+        };
+        let to = self.routes.get(&want.name).cloned().unwrap_or_default();
+        self.forward.push(Action::Front {
+            service: want.name.clone(),
+            to,
+            wanted: true,
+        });
+        if refront.maintenance == Some(true) {
+            self.forward.push(Action::Drain(want.name.clone()));
+        }
     }
 
     /// Stops what has no traffic any more. On the way back it gets it again, so it is to be healthy
@@ -457,7 +496,7 @@ impl<'a> Planner<'a> {
             .goal
             .services
             .iter()
-            .flat_map(|want| &want.gates)
+            .flat_map(|want| want.gates.keys())
             .collect();
         let gates = self.deployed.gates.iter().map(|gate| &gate.gate);
         for gate in gates.filter(|gate| !wanted.contains(gate)) {
@@ -507,6 +546,24 @@ impl<'a> Planner<'a> {
             .take(self.goal.keep)
             .any(|kept| *kept == old.sequence)
     }
+}
+
+/// What becomes other about what the gates of a service do with what comes in.
+fn refront(deployed: &Deployed, want: &Wanted) -> Refront {
+    let running = deployed
+        .gates
+        .iter()
+        .filter(|gate| gate.life == Life::Running);
+    let known = running.filter_map(|known| {
+        let after = want.gates.get(&known.gate)?;
+        Some(Refront::between(known.front.as_ref(), after))
+    });
+    known.fold(Refront::default(), Refront::and)
+}
+
+/// No request reaches it from outside.
+fn is_maintained(want: &Wanted) -> bool {
+    want.gates.values().any(|front| front.maintenance)
 }
 
 fn on_return(action: Action) -> Action {

@@ -22,7 +22,7 @@ fn want(name: &str) -> Wanted {
         networks: Vec::new(),
         volumes: Vec::new(),
         ports: Vec::new(),
-        gates: Vec::new(),
+        gates: BTreeMap::new(),
         depends_on: Vec::new(),
         restart: Restart::UnlessStopped,
         replicas: 1,
@@ -413,7 +413,7 @@ fn udp(published: u16) -> Vec<PortMapping> {
 /// Behind a gate, with so many containers.
 fn behind_gate(want: Wanted, strategy: How, replicas: u32) -> Wanted {
     Wanted {
-        gates: vec![gate_of(&want.name)],
+        gates: [(gate_of(&want.name), front())].into(),
         replicas,
         update: UpdatePlan {
             strategy,
@@ -434,7 +434,12 @@ fn open(gate: Gate) -> DeployedGate {
         life: Life::Running,
         addresses: BTreeMap::new(),
         ports: Vec::new(),
+        front: Some(front()),
     }
+}
+
+fn front() -> Front {
+    Front::of(&hoist_model::unit::Traffic::default(), true)
 }
 
 /// So many containers of one generation.
@@ -566,6 +571,87 @@ fn a_hook_runs_once_before_anything_that_runs_is_touched() {
     );
 }
 
+fn with_page(want: Wanted) -> Wanted {
+    let gates = want.gates.iter().map(|(gate, front)| {
+        let page = Front {
+            maintenance: true,
+            ..front.clone()
+        };
+        (gate.clone(), page)
+    });
+    Wanted {
+        gates: gates.collect(),
+        ..want
+    }
+}
+
+/// The services whose gates do something else, and what is started, in this order.
+fn fronts_and_starts(program: &Program) -> Vec<&'static str> {
+    let all = program.forward.iter().filter_map(|action| match action {
+        A::Front { wanted, .. } => Some(if *wanted { "front" } else { "back" }),
+        A::Start(_) => Some("start"),
+        A::Drain(_) => Some("drain"),
+        A::Judge { .. } => Some("judge"),
+        _ => None,
+    });
+    all.collect()
+}
+
+#[test]
+fn what_a_gate_does_with_what_comes_in_changes_without_a_new_container() {
+    let web = behind_gate(want("web"), How::Recreate, 1);
+    let mut runs = deployed(vec![generation("web", 1)]);
+    runs.gates.push(open(gate_of("web")));
+    assert!(plan_of(&runs, std::slice::from_ref(&web)).is_in_place());
+
+    let page = plan_of(&runs, &[with_page(web.clone())]);
+    assert!(page.changes["web"].is_nothing() && !page.is_in_place());
+    assert_eq!(page.refronts["web"].maintenance, Some(true));
+    assert_eq!(fronts_and_starts(&page), ["front", "drain"]);
+    let back = page.forward[0].reverse();
+    assert!(
+        matches!(back, Some(A::Front { wanted: false, .. })),
+        "{back:?}"
+    );
+
+    // Where nothing is known of what it does, it is told.
+    runs.gates[0].front = None;
+    assert_eq!(fronts_and_starts(&plan_of(&runs, &[web])), ["front"]);
+}
+
+#[test]
+fn a_page_comes_before_what_is_new_and_goes_after_it() {
+    for strategy in [How::Recreate, How::BlueGreen, How::Rolling] {
+        let web = behind_gate(changed("web"), strategy, 1);
+        let mut runs = deployed(vec![generation("web", 1)]);
+        runs.gates.push(open(gate_of("web")));
+        let first = |program: &Program| fronts_and_starts(program)[0];
+        let last = |program: &Program| fronts_and_starts(program).last().copied();
+        let comes = plan_of(&runs, &[with_page(web.clone())]);
+        assert_eq!(first(&comes), "front", "{strategy:?}");
+        runs.gates[0].front = with_page(web.clone()).gates.into_values().next();
+        let goes = plan_of(&runs, &[web]);
+        assert_eq!(first(&goes), "start", "{strategy:?}");
+        assert_eq!(last(&goes), Some("front"), "{strategy:?}");
+    }
+}
+
+#[test]
+fn a_canary_behind_a_page_has_no_requests_and_is_not_judged() {
+    let mut web = with_page(behind_gate(changed("web"), How::Canary, 1));
+    web.update.canary = Some(CanaryPlan {
+        weights: vec![10],
+        step: Duration::ZERO,
+        min_requests: 1,
+        max_error_rate: 0.0,
+        max_latency_ratio: None,
+    });
+    let mut runs = deployed(vec![generation("web", 1)]);
+    runs.gates.push(open(gate_of("web")));
+    let program = plan_of(&runs, &[web]);
+    assert!(!fronts_and_starts(&program).contains(&"judge"));
+}
+
 /// The engine as far as a plan can tell.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct World {
@@ -640,6 +726,7 @@ impl World {
                 assert_eq!(before.unwrap_or_default(), named(from), "{service}");
             }
             A::RemoveSecrets(_)
+            | A::Front { .. }
             | A::Drain(_)
             | A::Bake(..)
             | A::Judge { .. }

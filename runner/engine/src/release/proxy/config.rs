@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use hoist_model::unit::AppProtocol;
 
+use super::front::Front;
+
 /// One proxy's configuration; its text is what [`fmt::Display`] writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -19,13 +21,8 @@ pub(crate) struct Config {
 /// What is behind a port that a proxy listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
-    /// What is spoken on it.
-    pub(crate) app_protocol: AppProtocol,
-    /// How long connections may go on after a reload. A proxy has one bound: the longest of its
-    /// ports.
-    pub(crate) drain: Duration,
-    /// One client stays with one server: in HTTP by a cookie, else by the client's address.
-    pub(crate) sticky: bool,
+    /// What is done with what comes in.
+    pub(crate) front: Front,
     /// Each request is logged, for [`super::log::requests`]. HTTP only.
     pub(crate) log_requests: bool,
     /// Where the traffic goes. Without any, HTTP clients get 503 and others are hung up on.
@@ -38,6 +35,9 @@ pub(crate) struct Server {
     pub(crate) address: Ipv4Addr,
     pub(crate) port: u16,
     pub(crate) part: Part,
+    /// It is told the client's address by the PROXY protocol, with each connection, and checks are
+    /// no exception.
+    pub(crate) proxy_protocol: bool,
 }
 
 /// What a server gets of the traffic.
@@ -131,6 +131,11 @@ const HTTP_FRONTEND: &str = "    mode http
     http-request disable-l7-retry unless { method GET HEAD OPTIONS }
 ";
 
+/// What requests get instead of a server. Nobody keeps it, and who asks by program knows when to ask
+/// again.
+const MAINTENANCE: &str = r#"    http-request return status 503 content-type "text/html; charset=utf-8" string '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Maintenance</title></head><body><h1>Down for maintenance</h1><p>We will be back soon.</p></body></html>' hdr Retry-After 60 hdr Cache-Control no-store
+"#;
+
 /// Nothing in it is a client's. The fields are those of [`super::log::Request`].
 const LOG_FORMAT: &str = r#"    log global
     log-format '{"server":"%s","status":%ST,"millis":%Ta,"termination":"%ts","retries":"%rc"}'
@@ -138,7 +143,7 @@ const LOG_FORMAT: &str = r#"    log global
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let drain = self.listens.values().map(|listen| listen.drain).max();
+        let drain = self.listens.values().map(|listen| listen.front.drain).max();
         // 0 would be no bound at all.
         let drain = drain.unwrap_or_default().min(LONGEST).as_millis().max(1);
         writeln!(
@@ -163,10 +168,14 @@ impl fmt::Display for Config {
 impl Listen {
     fn frontend(&self, f: &mut fmt::Formatter<'_>, port: u16) -> fmt::Result {
         writeln!(f, "\nfrontend port-{port}")?;
+        writeln!(f, "{}", self.front.line())?;
         writeln!(f, "    bind *:{port}")?;
-        match self.app_protocol {
+        match self.front.app_protocol {
             AppProtocol::Http => {
                 f.write_str(HTTP_FRONTEND)?;
+                if self.front.maintenance {
+                    f.write_str(MAINTENANCE)?;
+                }
                 if self.log_requests {
                     f.write_str(LOG_FORMAT)?;
                 }
@@ -180,12 +189,12 @@ impl Listen {
         writeln!(f, "\nbackend {}", backend(port))?;
         // Here and not in the frontend: of checks, and not of connections.
         writeln!(f, "    log global")?;
-        match self.app_protocol {
+        match self.front.app_protocol {
             AppProtocol::Http => {
                 writeln!(f, "    mode http")?;
                 writeln!(f, "    balance roundrobin")?;
                 writeln!(f, "    retry-on conn-failure empty-response")?;
-                if self.sticky {
+                if self.front.sticky {
                     // Cookies know no ports.
                     let options = "insert indirect nocache httponly";
                     writeln!(f, "    cookie hoist-{port} {options}")?;
@@ -193,7 +202,7 @@ impl Listen {
             }
             AppProtocol::Tcp => {
                 writeln!(f, "    mode tcp")?;
-                if self.sticky {
+                if self.front.sticky {
                     writeln!(f, "    balance source")?;
                     writeln!(f, "    hash-type consistent")?;
                 } else {
@@ -217,12 +226,15 @@ impl Server {
         match self.part {
             Part::Active { weight } => {
                 write!(f, " weight {}", weight.clamp(1, 256))?;
-                if listen.sticky && listen.app_protocol == AppProtocol::Http {
+                if listen.front.sticky && listen.front.app_protocol == AppProtocol::Http {
                     write!(f, " cookie {name}")?;
                 }
             }
             Part::Backup => write!(f, " backup")?,
             Part::Probing => write!(f, " weight 0")?,
+        }
+        if self.proxy_protocol {
+            write!(f, " send-proxy-v2 check-send-proxy")?;
         }
         writeln!(f)
     }

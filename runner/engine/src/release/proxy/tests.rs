@@ -16,6 +16,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
 use super::config::{Config, Listen, Part, Server, ServerName};
+use super::front::Front;
 use super::log::{proved, requests};
 use rig::{Client, Proxy, Upstream, active, free_port, haproxy, listen, name};
 
@@ -28,23 +29,29 @@ fn part() -> impl Strategy<Value = Part> {
 }
 
 fn server() -> impl Strategy<Value = Server> {
-    (any::<u32>(), 1..=u16::MAX, part()).prop_map(|(address, port, part)| Server {
-        address: Ipv4Addr::from(address),
-        port,
-        part,
-    })
+    (any::<u32>(), 1..=u16::MAX, part(), any::<bool>()).prop_map(
+        |(address, port, part, proxy_protocol)| Server {
+            address: Ipv4Addr::from(address),
+            port,
+            part,
+            proxy_protocol,
+        },
+    )
 }
 
 fn any_listen() -> impl Strategy<Value = Listen> {
     let name = "[a-z0-9][a-zA-Z0-9_-]{0,80}".prop_map(|text| name(&text));
     let protocol = prop_oneof![Just(AppProtocol::Http), Just(AppProtocol::Tcp)];
     let servers = prop::collection::btree_map(name, server(), 0..6);
-    let flags = any::<(bool, bool)>();
+    let flags = any::<(bool, bool, bool)>();
     (protocol, any::<Duration>(), flags, servers).prop_map(
-        |(app_protocol, drain, (sticky, log_requests), servers)| Listen {
-            app_protocol,
-            drain,
-            sticky,
+        |(app_protocol, drain, (sticky, maintenance, log_requests), servers)| Listen {
+            front: Front {
+                app_protocol,
+                drain,
+                sticky,
+                maintenance,
+            },
             log_requests,
             servers,
         },
@@ -95,7 +102,7 @@ fn the_drain_is_the_longest_and_never_without_end() {
     let text = |drains: &[u64]| {
         let listens = drains.iter().zip(1..).map(|(&drain, port)| {
             let mut listen = listen([]);
-            listen.drain = Duration::from_secs(drain);
+            listen.front.drain = Duration::from_secs(drain);
             (port, listen)
         });
         let listens = listens.collect();
@@ -104,6 +111,51 @@ fn the_drain_is_the_longest_and_never_without_end() {
     assert!(text(&[3, 60, 7]).contains("hard-stop-after 60000ms\n"));
     assert!(text(&[0]).contains("hard-stop-after 1ms\n"));
     assert!(text(&[u64::MAX]).contains("hard-stop-after 2147483647ms\n"));
+}
+
+#[test]
+fn a_server_is_told_its_client_where_it_expects_to_be() {
+    let mut wanted = listen([("old-1", 81, active()), ("new-1", 82, Part::Probing)]);
+    let new = wanted.servers.get_mut(&name("new-1")).unwrap();
+    new.proxy_protocol = true;
+    let listens = [(80, wanted)].into();
+    let text = Config { listens }.to_string();
+    assert!(text.contains("    server old-1 127.0.0.1:81 weight 1\n"));
+    assert!(
+        text.contains("    server new-1 127.0.0.1:82 weight 0 send-proxy-v2 check-send-proxy\n")
+    );
+}
+
+#[test]
+fn a_page_takes_the_place_of_servers_that_are_checked_on() {
+    let Some(haproxy) = haproxy("a_page_takes_the_place_of_servers_that_are_checked_on") else {
+        return;
+    };
+    let blue = Upstream::start("blue");
+    let servers = || listen([("blue-1", blue.port, active())]);
+    let mut page = servers();
+    page.front.maintenance = true;
+    let mut proxy = Proxy::start(haproxy, page);
+    let port = proxy.port;
+    proxy.until_log("the server's check", |log| {
+        proved(log, port, &name("blue-1"))
+    });
+    let mut client = Client::new(port);
+    let answer = client.get("/").unwrap();
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("retry-after"), Some("60"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert_eq!(blue.requests(), 0);
+    proxy.reload(servers());
+    assert_eq!(
+        client.get("/").unwrap().status,
+        503,
+        "the old worker's last"
+    );
+    assert_eq!(client.get("/").unwrap().status, 200);
 }
 
 /// Clients that keep their connections and never retry, over reloads from one server to the other.
@@ -189,7 +241,7 @@ fn a_websocket_goes_on_until_the_end_of_the_drain() {
     };
     let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
     let mut with_blue = listen([("blue-1", blue.port, active())]);
-    with_blue.drain = Duration::from_secs(1);
+    with_blue.front.drain = Duration::from_secs(1);
     let mut proxy = Proxy::start(haproxy, with_blue);
     let mut client = Client::new(proxy.port);
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -250,7 +302,7 @@ fn backups_take_over_when_all_active_servers_are_dead() {
         ("blue-1", blues[0].port, Part::Backup),
         ("blue-2", blues[1].port, Part::Backup),
     ]);
-    wanted.sticky = true;
+    wanted.front.sticky = true;
     let mut proxy = Proxy::start(haproxy, wanted);
     let port = proxy.port;
     let mut client = Client::new(port);
@@ -351,7 +403,7 @@ fn a_sticky_client_stays_with_its_server() {
         ("web-1-1", one.port, active()),
         ("web-1-2", two.port, active()),
     ]);
-    wanted.sticky = true;
+    wanted.front.sticky = true;
     let proxy = Proxy::start(haproxy, wanted);
     let first = Client::new(proxy.port).get("/").unwrap();
     let set = first.header("set-cookie").unwrap();
@@ -409,7 +461,7 @@ fn tcp_goes_on_over_a_reload_and_ends_with_its_server() {
     let (blue, green) = (Upstream::start("blue"), Upstream::start("green"));
     let tcp = |servers: &[(&str, u16, Part)]| {
         let mut listen = listen(servers.iter().copied());
-        listen.app_protocol = AppProtocol::Tcp;
+        listen.front.app_protocol = AppProtocol::Tcp;
         listen
     };
     let mut proxy = Proxy::start(haproxy, tcp(&[("blue-1", blue.port, active())]));

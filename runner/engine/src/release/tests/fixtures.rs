@@ -69,6 +69,7 @@ pub(crate) fn generation(service: &str, sequence: u64) -> Generation {
         restart: Restart::UnlessStopped,
         ports: Vec::new(),
         grace: Duration::from_secs(10),
+        proxy_protocol: false,
         depends_on: Vec::new(),
         drift: Vec::new(),
     }

@@ -137,6 +137,7 @@ fn needs_a_published_port(cx: &mut Cx<'_>, place: &Place<'_>, spec: &ServiceSpec
     let keys = [
         ("routes", spec.routes.is_some()),
         ("tls", spec.tls.is_some()),
+        ("maintenance", spec.maintenance.is_some()),
     ];
     for (key, _) in keys.into_iter().filter(|(_, is_said)| *is_said) {
         let message = format!("`{key}` is of a published port, and the service has none");

@@ -10,17 +10,12 @@ use crate::spec::{At, RouteSpec, Scalar, ServiceSpec};
 use crate::unit::{AppProtocol, Protocol, Route, Strategy, Traffic};
 
 /// Keys that no engine acts upon yet, and what to do without them.
-pub(super) const NOT_YET: &[(&str, &str)] = &[
+const NOT_YET: &[(&str, &str)] = &[
     ("routes", "publish another port for each service"),
     (
         "tls",
         "let what is before this host, or the service, speak TLS",
     ),
-    (
-        "proxy_protocol",
-        "over HTTP the client's address is in `X-Forwarded-For`",
-    ),
-    ("maintenance", "deploy an image that says so"),
 ];
 
 /// Notes the keys of a service that are not acted upon.
@@ -28,8 +23,6 @@ fn not_yet(cx: &mut Cx<'_>, place: &Place<'_>, spec: &ServiceSpec) {
     let said = [
         ("routes", spec.routes.is_some()),
         ("tls", spec.tls.is_some()),
-        ("proxy_protocol", spec.proxy_protocol.is_some()),
-        ("maintenance", spec.maintenance.is_some()),
     ];
     for (key, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
         let span = place.at.key_span(cx, &[key]);
@@ -38,7 +31,7 @@ fn not_yet(cx: &mut Cx<'_>, place: &Place<'_>, spec: &ServiceSpec) {
 }
 
 /// Notes a key that is not acted upon.
-pub(super) fn refuse(cx: &mut Cx<'_>, key: &str, span: Range<usize>) {
+fn refuse(cx: &mut Cx<'_>, key: &str, span: Range<usize>) {
     if let Some((_, help)) = NOT_YET.iter().find(|(name, _)| *name == key) {
         let message = format!("`{key}` is not supported by this version");
         cx.fault(Diagnostic::error(message, span).help(*help));
@@ -94,7 +87,10 @@ pub(super) fn lower(
         proxy_protocol: is_true(&spec.proxy_protocol),
         maintenance: match &spec.maintenance {
             Some(at) => at.value,
-            None => place.maintenance && app_protocol == AppProtocol::Http,
+            None => {
+                let published = spec.ports.as_ref().is_some_and(|ports| !ports.is_empty());
+                place.maintenance && published && app_protocol == AppProtocol::Http
+            }
         },
         drain: cx.duration(spec.drain.as_ref()).unwrap_or(base.drain),
         sticky: is_true(&spec.sticky),

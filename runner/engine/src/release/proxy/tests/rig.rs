@@ -13,6 +13,7 @@ use hoist_model::unit::AppProtocol;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::config::{Config, Listen, Part, Server, ServerName};
+use super::super::front::Front;
 
 /// How long anything here may take that should happen.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,13 +59,17 @@ pub(super) fn listen<'a>(servers: impl IntoIterator<Item = (&'a str, u16, Part)>
             address,
             port,
             part,
+            proxy_protocol: false,
         };
         (name(text), server)
     };
     Listen {
-        app_protocol: AppProtocol::Http,
-        drain: PATIENCE,
-        sticky: false,
+        front: Front {
+            app_protocol: AppProtocol::Http,
+            drain: PATIENCE,
+            sticky: false,
+            maintenance: false,
+        },
         log_requests: false,
         servers: servers.into_iter().map(server).collect(),
     }

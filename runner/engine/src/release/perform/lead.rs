@@ -1,0 +1,151 @@
+//! A gate's files and processes: its configuration is put on its volume and read by it. What a gate
+//! is told to do is decided elsewhere, and nothing is told to one that would refuse it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep};
+
+use crate::backend::{Backend, BackendError, BackendErrorKind, Chunk, Process};
+use crate::release::proxy::Front;
+use crate::walk::Owner;
+use crate::walk::entries::{Content, Entry, tar_of};
+
+/// Where a gate's files are in its container.
+pub(super) const FOLDER: &str = "/etc/hoist";
+pub(super) const CONFIG: &str = "haproxy.cfg";
+const NEXT: &str = "next.cfg";
+
+/// Between two looks.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+/// How long a gate may take to read its configuration.
+const RELOAD: Duration = Duration::from_secs(15);
+/// After which a signal that was not heard is sent again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Gives a gate its configuration, and starts it or has it read that. Gives the workers that only
+/// bring to an end what they had begun.
+pub(in crate::release) async fn lead(
+    backend: &dyn Backend,
+    id: &str,
+    text: &str,
+) -> Result<BTreeSet<u64>, BackendError> {
+    if !runs(backend, id).await {
+        put(backend, id, CONFIG, text).await?;
+        backend.start_container(id).await?;
+        let until = Instant::now() + RELOAD;
+        while workers(backend, id).await.is_empty() {
+            wait(until, "the proxy did not start").await?;
+            if !runs(backend, id).await {
+                let log = text_of(&backend.logs(id, Some(10)).await?);
+                let why = format!("the proxy ended: {}", log.trim());
+                return Err(BackendError::new(BackendErrorKind::Engine, why));
+            }
+        }
+        return Ok(BTreeSet::new());
+    }
+    if get(backend, id)
+        .await
+        .is_some_and(|current| current == text)
+    {
+        return Ok(BTreeSet::new());
+    }
+    put(backend, id, NEXT, text).await?;
+    let next = format!("{FOLDER}/{NEXT}");
+    let check = ["haproxy", "-c", "-f", &next].map(str::to_owned);
+    let checked = backend.exec(id, &check, RELOAD).await?;
+    if checked.code != 0 {
+        let why = format!(
+            "the proxy refuses its configuration: {}",
+            checked.output.trim()
+        );
+        return Err(BackendError::new(BackendErrorKind::Engine, why));
+    }
+    put(backend, id, CONFIG, text).await?;
+    let before = workers(backend, id).await;
+    let until = Instant::now() + RELOAD;
+    let mut again = Instant::now();
+    while workers(backend, id).await.is_subset(&before) {
+        // Soon after a start it is not heard. Once too often does no harm.
+        if Instant::now() >= again {
+            backend.kill_container(id, "USR2").await?;
+            again = Instant::now() + AGAIN;
+        }
+        wait(until, "the proxy did not read its configuration").await?;
+    }
+    Ok(before)
+}
+
+async fn wait(until: Instant, what: &str) -> Result<(), BackendError> {
+    if Instant::now() >= until {
+        return Err(BackendError::new(BackendErrorKind::Timeout, what));
+    }
+    sleep(PAUSE).await;
+    Ok(())
+}
+
+/// Whether all of these workers ended in time.
+pub(in crate::release) async fn ended(
+    backend: &dyn Backend,
+    id: &str,
+    old: &BTreeSet<u64>,
+    until: Instant,
+) -> bool {
+    while Instant::now() < until {
+        if workers(backend, id).await.is_disjoint(old) {
+            return true;
+        }
+        sleep(PAUSE).await;
+    }
+    false
+}
+
+/// The processes of a gate that serve, new and old: those whose parent is a proxy as well.
+async fn workers(backend: &dyn Backend, id: &str) -> BTreeSet<u64> {
+    let all = backend.processes(id).await.unwrap_or_default();
+    let is_proxy = |process: &&Process| process.command.starts_with("haproxy");
+    let proxies: Vec<&Process> = all.iter().filter(is_proxy).collect();
+    let is_worker = |process: &&&Process| proxies.iter().any(|other| other.pid == process.parent);
+    proxies
+        .iter()
+        .filter(is_worker)
+        .map(|process| process.pid)
+        .collect()
+}
+
+pub(super) async fn runs(backend: &dyn Backend, id: &str) -> bool {
+    let found = backend.inspect_container(id).await.ok().flatten();
+    found.is_some_and(|info| info.is_running())
+}
+
+async fn put(backend: &dyn Backend, id: &str, name: &str, text: &str) -> Result<(), BackendError> {
+    let file = Entry {
+        path: name.to_owned(),
+        owner: Owner::ROOT,
+        mode: 0o444,
+        content: Content::Bytes(text.as_bytes().to_vec()),
+    };
+    backend.upload(id, FOLDER, tar_of(vec![file])).await
+}
+
+/// What a gate does now, as its configuration says; `None` where that does not say.
+pub(crate) async fn front(backend: &dyn Backend, id: &str) -> Option<Front> {
+    Front::read(&get(backend, id).await?)
+}
+
+pub(in crate::release) async fn get(backend: &dyn Backend, id: &str) -> Option<String> {
+    let path = format!("{FOLDER}/{CONFIG}");
+    let mut stream = backend.download(id, &path).await.ok()?;
+    let mut tar = Vec::new();
+    while let Some(bytes) = stream.next().await {
+        tar.extend_from_slice(&bytes.ok()?);
+    }
+    let found = crate::release::secrets::unpack(&tar).ok()?;
+    String::from_utf8(found.into_values().next()?).ok()
+}
+
+pub(super) fn text_of(chunks: &[Chunk]) -> String {
+    let bytes = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied());
+    String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned()
+}

@@ -1,0 +1,163 @@
+//! What a proxy does with what comes in for a service, whichever of its containers that goes to. It
+//! stands in the configuration as a comment and is read from there, so that what a proxy does now can
+//! be compared with what it should. Refused here: anything secret.
+
+use std::time::Duration;
+
+use hoist_model::unit::{AppProtocol, Traffic};
+use serde::{Deserialize, Serialize};
+
+/// How a line of the configuration begins that holds one.
+const MARK: &str = "    # front ";
+
+/// What is done with what comes in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Front {
+    /// What is spoken.
+    pub(crate) app_protocol: AppProtocol,
+    /// How long connections may go on after a reload. A proxy has one bound: the longest of its
+    /// ports.
+    pub(crate) drain: Duration,
+    /// One client stays with one server: in HTTP by a cookie, else by the client's address.
+    #[serde(default)]
+    pub(crate) sticky: bool,
+    /// Requests get a page that says so instead of a server. HTTP only.
+    #[serde(default)]
+    pub(crate) maintenance: bool,
+}
+
+/// What becomes other between two fronts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refront {
+    /// A page from now on, or no longer.
+    pub(crate) maintenance: Option<bool>,
+    /// Anything else.
+    pub(crate) other: bool,
+}
+
+impl Front {
+    /// That of a service's proxy, which has a port of the host or the service's name. What is for
+    /// clients outside alone is done on ports of the host.
+    pub(crate) fn of(traffic: &Traffic, is_published: bool) -> Self {
+        Self {
+            app_protocol: traffic.app_protocol,
+            drain: traffic.drain,
+            sticky: traffic.sticky,
+            maintenance: traffic.maintenance
+                && is_published
+                && traffic.app_protocol == AppProtocol::Http,
+        }
+    }
+
+    /// The first in a configuration's text.
+    pub(crate) fn read(config: &str) -> Option<Self> {
+        let line = config.lines().find_map(|line| line.strip_prefix(MARK))?;
+        serde_json::from_str(line).ok()
+    }
+
+    /// The line of the configuration that holds it.
+    pub(super) fn line(&self) -> String {
+        format!("{MARK}{}", serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+impl Refront {
+    /// What becomes other; where nothing is known of what was, all of it may be.
+    pub(crate) fn between(before: Option<&Front>, after: &Front) -> Self {
+        let Some(before) = before else {
+            return Self {
+                other: true,
+                ..Self::default()
+            };
+        };
+        let maintenance = after.maintenance;
+        let same = Front {
+            maintenance,
+            ..before.clone()
+        };
+        Self {
+            maintenance: (before.maintenance != maintenance).then_some(maintenance),
+            other: same != *after,
+        }
+    }
+
+    /// This and what becomes other elsewhere.
+    pub(crate) fn and(self, more: Self) -> Self {
+        Self {
+            maintenance: self.maintenance.or(more.maintenance),
+            other: self.other || more.other,
+        }
+    }
+
+    pub(crate) fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::release::proxy::Config;
+    use crate::release::proxy::config::Listen;
+
+    fn front() -> Front {
+        Front::of(&Traffic::default(), true)
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_written() {
+        for maintenance in [false, true] {
+            let front = Front {
+                app_protocol: AppProtocol::Http,
+                sticky: true,
+                maintenance,
+                ..front()
+            };
+            let listen = Listen {
+                front: front.clone(),
+                log_requests: false,
+                servers: [].into(),
+            };
+            let text = Config {
+                listens: [(80, listen)].into(),
+            }
+            .to_string();
+            assert_eq!(Front::read(&text), Some(front));
+        }
+        for text in ["", "frontend port-80\n", "    # front {}\n"] {
+            assert_eq!(Front::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_for_clients_outside_is_done_on_ports_of_the_host() {
+        let traffic = Traffic {
+            app_protocol: AppProtocol::Http,
+            maintenance: true,
+            ..Traffic::default()
+        };
+        assert!(Front::of(&traffic, true).maintenance);
+        assert!(!Front::of(&traffic, false).maintenance);
+    }
+
+    #[test]
+    fn what_becomes_other_is_told_apart() {
+        let page = Front {
+            maintenance: true,
+            ..front()
+        };
+        let sticky = Front {
+            sticky: true,
+            ..front()
+        };
+        let between = |before: &Front, after: &Front| {
+            let found = Refront::between(Some(before), after);
+            (found.maintenance, found.other)
+        };
+        assert_eq!(between(&front(), &front()), (None, false));
+        assert_eq!(between(&front(), &page), (Some(true), false));
+        assert_eq!(between(&page, &front()), (Some(false), false));
+        assert_eq!(between(&page, &sticky), (Some(false), true));
+        assert!(Refront::between(None, &front()).other);
+    }
+}
