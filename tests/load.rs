@@ -3,12 +3,14 @@
 //! loopback alone and is bounded in number and time.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
+
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// A load that goes on until it is stopped.
 pub(crate) struct Load {
@@ -41,11 +43,46 @@ struct Shared {
     most: usize,
     pause: Duration,
     tally: Mutex<Tally>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// What a client reads from and writes to.
+pub(crate) trait Stream: Read + Write + Send {}
+impl<S: Read + Write + Send> Stream for S {}
+
+/// A connection to loopback, over TLS where that is said.
+pub(crate) fn connect(
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+) -> std::io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_nodelay(true)?;
+    let Some(tls) = tls else {
+        return Ok(Box::new(stream));
+    };
+    let name = "shop.test".try_into().expect("a name");
+    let session = ClientConnection::new(Arc::clone(tls), name);
+    let session = session.map_err(std::io::Error::other)?;
+    Ok(Box::new(StreamOwned::new(session, stream)))
 }
 
 impl Load {
     /// So many clients, each with a pause after an answer, for `most` requests or `within`.
     pub(crate) fn start(
+        port: u16,
+        path: &'static str,
+        clients: usize,
+        pause: Duration,
+        most: usize,
+        within: Duration,
+    ) -> Self {
+        Self::start_over(None, port, path, clients, pause, most, within)
+    }
+
+    /// The same over TLS, where there is a configuration.
+    pub(crate) fn start_over(
+        tls: Option<Arc<ClientConfig>>,
         port: u16,
         path: &'static str,
         clients: usize,
@@ -63,6 +100,7 @@ impl Load {
             most,
             pause,
             tally: Mutex::default(),
+            tls,
         });
         let client = |_| {
             let shared = Arc::clone(&shared);
@@ -104,7 +142,7 @@ impl Shared {
     }
 
     fn run(&self) {
-        let mut connection: Option<BufReader<TcpStream>> = None;
+        let mut connection: Option<BufReader<Box<dyn Stream>>> = None;
         while self.goes_on() {
             self.done.fetch_add(1, Ordering::Relaxed);
             let asked = self.ask(&mut connection);
@@ -122,14 +160,10 @@ impl Shared {
     }
 
     /// One request; `Err` says what came instead of an answer with status 200.
-    fn ask(&self, connection: &mut Option<BufReader<TcpStream>>) -> Result<String, String> {
+    fn ask(&self, connection: &mut Option<BufReader<Box<dyn Stream>>>) -> Result<String, String> {
         let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
         if connection.is_none() {
-            let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5));
-            let stream = stream.map_err(said("connect"))?;
-            let timeout = Some(Duration::from_secs(30));
-            stream.set_read_timeout(timeout).map_err(said("set up"))?;
-            stream.set_nodelay(true).map_err(said("set up"))?;
+            let stream = connect(self.address, self.tls.as_ref()).map_err(said("connect"))?;
             *connection = Some(BufReader::new(stream));
         }
         let stream = connection.as_mut().ok_or("no connection")?;

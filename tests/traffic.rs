@@ -2,10 +2,13 @@
 //! client, what clients get instead of it, and where a connection ends.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::load::Load;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::load::{Load, connect};
 use crate::support::{Ended, Project, docker, engine};
 
 /// Answers each request with its version, the client that it was told of and the scheme. With
@@ -130,13 +133,17 @@ fn free_port() -> u16 {
 
 /// One request over plain HTTP: the status and all of the answer.
 fn get(port: u16, host: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
-    let timeout = Some(Duration::from_secs(20));
-    stream.set_read_timeout(timeout).expect("a socket");
+    get_over(None, port, host, path)
+}
+
+fn get_over(tls: Option<&Arc<ClientConfig>>, port: u16, host: &str, path: &str) -> (u16, String) {
+    let mut stream = connect(([127, 0, 0, 1], port).into(), tls).expect("a connection");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
+    let mut answer = Vec::new();
+    // A peer that hangs up after an answer that says so need not say more.
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
     (status.unwrap_or(0), answer)
 }
@@ -235,6 +242,153 @@ fn a_maintenance_page_comes_and_goes_without_a_new_container() {
         "{:?}",
         tally.answers
     );
+}
+
+/// A file in a proxy's folder.
+struct Found {
+    name: String,
+    mode: u32,
+    owner: u64,
+    text: String,
+}
+
+fn files_of(proxy: &str) -> Vec<Found> {
+    let folder = format!("{proxy}:/etc/hoist");
+    let mut command = std::process::Command::new("docker");
+    let tar = command.args(["cp", &folder, "-"]).output().expect("a tar");
+    let mut tar = tar::Archive::new(tar.stdout.as_slice());
+    let entries = tar.entries().expect("entries").map(|entry| {
+        let mut entry = entry.expect("an entry");
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("text");
+        Found {
+            name: entry.path().expect("a path").display().to_string(),
+            mode: entry.header().mode().expect("a mode"),
+            owner: entry.header().uid().expect("an owner"),
+            text,
+        }
+    });
+    entries.collect()
+}
+
+/// A certificate that is valid for so many days, as a PEM text with its key, and its DER.
+fn certificate(days: i32) -> (String, rustls::pki_types::CertificateDer<'static>) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::new(vec!["shop.test".into()]).expect("a name");
+    let day = |days: i32| {
+        let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+        let date = now.date() + jiff::Span::new().days(days);
+        let (month, day) = (date.month().unsigned_abs(), date.day().unsigned_abs());
+        rcgen::date_time_ymd(i32::from(date.year()), month, day)
+    };
+    params.not_before = day(-40);
+    params.not_after = day(days);
+    let made = params.self_signed(&key).expect("a certificate");
+    (made.pem() + &key.serialize_pem(), made.der().clone())
+}
+
+/// A client that trusts these and would rather speak HTTP/2.
+fn trusting(certificates: &[&rustls::pki_types::CertificateDer<'static>]) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add((*certificate).clone()).expect("trusted");
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+#[test]
+fn tls_ends_at_the_proxy_and_a_renewed_certificate_makes_no_release() {
+    if !engine("tls_ends_at_the_proxy_and_a_renewed_certificate_makes_no_release") {
+        return;
+    }
+    let port = free_port();
+    let keys = format!(
+        "app_protocol = \"http\"\ntls = {{ certificate = \"pem\" }}\nports = [\"127.0.0.1:{port}:8000\"]\nenvironment = {{ VERSION = \"one\" }}"
+    );
+    let site = Site::new("tls", &[("web", &keys)]);
+    site.change(
+        "[environments.live]",
+        "[environments.live]\n[secrets]\npem = { file = \"site.pem\" }",
+    );
+    let write =
+        |text: &str| std::fs::write(site.project.path().join("site.pem"), text).expect("written");
+    let (first, first_der) = certificate(90);
+    let (second, second_der) = certificate(10);
+
+    // What will not do is said before anything is touched.
+    let key = second.split_once("-----BEGIN PRIVATE").expect("a key").1;
+    let (stranger, _) = first.split_once("-----BEGIN PRIVATE").expect("a key");
+    write(&format!("{stranger}-----BEGIN PRIVATE{key}"));
+    site.deploy()
+        .expect(2)
+        .says("its key is not the first certificate's");
+    write(stranger);
+    site.deploy().expect(2).says("there is no key in it");
+    write(&certificate(-1).0);
+    site.deploy().expect(2).says("of web expired on ");
+    assert!(site.running("service").is_empty() && site.running("proxy").is_empty());
+
+    write(&first);
+    site.deploy().expect(0);
+    let client = trusting(&[&first_der]);
+    let (status, answer) = get_over(Some(&client), port, "shop.test", "/");
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.ends_with("one untold https"), "{answer}");
+    let (services, proxies) = (site.running("service"), site.running("proxy"));
+    let seen = site.project.hoist(&["ps", "live"]).expect(0);
+    assert!(seen.stdout.contains("CERTIFICATE"), "{}", seen.stdout);
+    site.project.hoist(&["diagnose", "live"]).expect(0);
+
+    // The key is the proxy's alone, and nowhere else.
+    let proxy = proxies[0].split(' ').next_back().expect("an ID");
+    let files = files_of(proxy);
+    let of = |end: &str| files.iter().find(|file| file.name.ends_with(end));
+    let pem = of(".pem").expect("a certificate");
+    assert_eq!((pem.mode & 0o7777, pem.owner), (0o400, 99));
+    assert!(pem.text == first.trim_end() || pem.text == first);
+    let secret = first.lines().rev().nth(2).expect("a line of the key");
+    let config = of("haproxy.cfg").expect("a configuration");
+    assert!(!config.text.contains(secret) && !docker(&["inspect", proxy]).contains(secret));
+
+    let both = trusting(&[&first_der, &second_der]);
+    let (pause, within) = (Duration::from_millis(5), Duration::from_secs(120));
+    let load = Load::start_over(Some(both), port, "/", 8, pause, 1_000_000, within);
+    load.reach(1_000);
+    write(&second);
+    site.deploy()
+        .expect(0)
+        .says("gets the renewed certificate, valid until ")
+        .says("the certificate of web expires on ");
+    let client = trusting(&[&second_der]);
+    assert_eq!(get_over(Some(&client), port, "shop.test", "/").0, 200);
+    let tally = load.stop();
+    assert!(
+        tally.lost.is_empty() && tally.requests() > 1_000,
+        "{:?}",
+        tally.lost
+    );
+    assert_eq!(site.running("service"), services);
+    assert_eq!(site.running("proxy"), proxies);
+    let releases = site
+        .project
+        .hoist(&["releases", "live", "--format", "json"])
+        .expect(0);
+    let releases: serde_json::Value = serde_json::from_str(&releases.stdout).expect("JSON");
+    assert_eq!(
+        releases["releases"].as_array().expect("a list").len(),
+        1,
+        "{releases}"
+    );
+    site.project.hoist(&["diagnose", "live"]).expect(1);
+    site.deploy()
+        .expect(0)
+        .says("did not change and is left running");
 }
 
 /// Clients that go on until they are told to stop.

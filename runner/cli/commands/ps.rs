@@ -111,6 +111,7 @@ fn text(services: &[DeployedService]) -> String {
         "SINCE",
         "IMAGE",
         "PORTS",
+        "CERTIFICATE",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(services.iter().map(|service| {
@@ -141,8 +142,16 @@ fn text(services: &[DeployedService]) -> String {
             since,
             service.image.clone(),
             service.ports.join(" "),
+            certificate(service),
         ]
     }));
+    // Where there is none, a column of nothing would only be in the way.
+    if services
+        .iter()
+        .all(|service| service.certificate_expires.is_none())
+    {
+        rows.iter_mut().for_each(|row| row.truncate(head.len() - 1));
+    }
     table(&rows) + &hints(services)
 }
 
@@ -158,6 +167,18 @@ fn hints(services: &[DeployedService]) -> String {
         out.push_str("  try: `hoist run` puts right what is not as it was released\n");
     }
     out
+}
+
+/// Until when it is valid.
+fn certificate(service: &DeployedService) -> String {
+    let Some(expires) = service.certificate_expires else {
+        return "-".to_owned();
+    };
+    let day = expires.to_zoned(jiff::tz::TimeZone::UTC).date();
+    match expires <= jiff::Timestamp::now() {
+        true => format!("expired {day}"),
+        false => format!("until {day}"),
+    }
 }
 
 fn word(health: HealthStatus) -> &'static str {
@@ -186,6 +207,7 @@ fn json_text(services: &[DeployedService]) -> String {
                 "image": service.image,
                 "image_id": service.image_id,
                 "ports": service.ports,
+                "certificate_expires": service.certificate_expires.map(|at| at.to_string()),
             })
         })
         .collect();

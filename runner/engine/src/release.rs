@@ -15,6 +15,7 @@ mod diagnose;
 mod down;
 mod drift;
 mod events;
+mod expiry;
 mod gate;
 mod health;
 mod history;
@@ -117,6 +118,9 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
             return Err(all_problems(&target, &place, &history, &wish.unit, missing).await);
         }
     };
+    for warning in &all.warnings {
+        context.warn(warning.what.clone(), warning.hint.clone());
+    }
     if all.services.is_empty() {
         return Ok(());
     }
@@ -346,7 +350,8 @@ impl Release<'_> {
                 Trouble::new("the environment's networks cannot be used").cause(why),
             )
         })?;
-        if program.is_in_place() {
+        // What is released stays the same, so there is nothing to write down.
+        if program.is_in_place() || program.only_renews() {
             performer.run(&program).await.map_err(reason)?;
             words::announce(&performer, &program).await;
             return Ok(Came::Done);

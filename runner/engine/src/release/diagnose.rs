@@ -7,7 +7,9 @@ use std::net::{IpAddr, TcpListener};
 use hoist_model::reason::Trouble;
 use hoist_model::seen::Names;
 use hoist_model::unit::{PortMapping, Protocol};
+use jiff::Timestamp;
 
+use super::expiry;
 use super::health::tail;
 use super::instances::{Found, find, in_use, inspect};
 use super::names::Place;
@@ -79,9 +81,12 @@ pub async fn diagnose(
         others,
         wanted,
     };
+    let certificates = expiry::in_use(backend, &facts.place, Timestamp::now()).await;
+    let mut found = judge(&facts);
+    found.extend(certificates.map_err(failed)?);
     Ok(Diagnosis {
         containers: facts.containers.len(),
-        found: judge(&facts),
+        found,
     })
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 
 use hoist_model::unit::{PortMapping, Protocol, ServiceUnit, Strategy};
 
-use super::proxy::Front;
+use super::proxy::{Certificate, Front};
 
 /// Which proxy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +42,7 @@ pub(crate) struct Opening {
 /// The gates of a service. A service that is only ever recreated keeps its name itself, since nobody
 /// has to be led from one container of it to another, unless it expects of each connection to be told
 /// the client, which only a gate does.
-pub(crate) fn openings(service: &ServiceUnit) -> Vec<Opening> {
+pub(crate) fn openings(service: &ServiceUnit, tls: Option<&Certificate>) -> Vec<Opening> {
     let tcp = service
         .ports
         .iter()
@@ -62,7 +62,7 @@ pub(crate) fn openings(service: &ServiceUnit) -> Vec<Opening> {
             },
             ports: vec![mapping.target],
             published: Some(mapping.clone()),
-            front: Front::of(&service.traffic, true),
+            front: Front::of(&service.traffic, true, tls),
         })
         .collect();
     if is_named_by_gate(service) {
@@ -70,7 +70,7 @@ pub(crate) fn openings(service: &ServiceUnit) -> Vec<Opening> {
             gate: Gate::Name(service.name.clone()),
             ports: service.proxied().into_iter().collect(),
             published: None,
-            front: Front::of(&service.traffic, false),
+            front: Front::of(&service.traffic, false, tls),
         });
     }
     openings
@@ -183,7 +183,10 @@ mod tests {
             ..ports(53).remove(0)
         });
         let gates = |unit: &ServiceUnit| -> Vec<Gate> {
-            openings(unit).into_iter().map(|one| one.gate).collect()
+            openings(unit, None)
+                .into_iter()
+                .map(|one| one.gate)
+                .collect()
         };
         let port = Gate::Port {
             address: None,

@@ -227,6 +227,15 @@ impl Program {
         actions.all(|action| matches!(action, Action::AwaitHealthy(_)))
     }
 
+    /// Nothing changes but certificates that were renewed.
+    pub(crate) fn only_renews(&self) -> bool {
+        let mut actions = self.forward.iter().chain(&self.afterwards);
+        let only =
+            |action: &Action| matches!(action, Action::AwaitHealthy(_) | Action::Front { .. });
+        let mut refronts = self.refronts.values();
+        actions.all(only) && refronts.all(|refront| refront.only_renews())
+    }
+
     /// The generation of each service that serves once the release is in place.
     pub(crate) fn serving(&self, deployed: &Deployed) -> BTreeMap<String, u64> {
         let of = |change: &Change| {

@@ -8,9 +8,13 @@ use hoist_model::image::{ImageIdentity, ImageSource};
 use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::text::Text;
 use hoist_model::unit::{HookUnit, ReleaseUnit, ServiceUnit};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::gate;
+use super::expiry;
+use super::gate::{self, Opening};
 use super::plan::{Goal, Hook, Wanted};
+use super::proxy::Certificate;
 use super::secrets::{self, Values};
 use super::settings::hash_service;
 use super::state::Deployed;
@@ -25,6 +29,20 @@ pub(crate) struct Prepared<'a> {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) values: Values<'a>,
     pub(crate) config_hash: String,
+    /// By which TLS ends at its proxies.
+    pub(crate) tls: Option<(Certificate, &'a SecretString)>,
+}
+
+impl<'a> Prepared<'a> {
+    pub(crate) fn openings(&self) -> Vec<Opening> {
+        gate::openings(self.unit, self.tls.as_ref().map(|(tls, _)| tls))
+    }
+
+    /// The text of a certificate, if it is the one at hand.
+    pub(crate) fn pem_of(&self, certificate: &Certificate) -> Option<(String, &'a SecretString)> {
+        let (known, text) = self.tls.as_ref()?;
+        (known == certificate).then(|| (known.file(), *text))
+    }
 }
 
 /// A hook with all that a run had to find out.
@@ -42,6 +60,8 @@ pub(crate) struct All<'a> {
     pub(crate) proxy: String,
     /// The generations that are to come back, by service.
     pub(crate) restored: BTreeMap<String, u64>,
+    /// What people should know, whether anything changes or not.
+    pub(crate) warnings: Vec<Trouble>,
 }
 
 /// Finds images and values; all that cannot be found, where anything cannot.
@@ -61,7 +81,7 @@ pub(crate) async fn all<'a>(
         .map(|service| target.image(context, &service.image));
     let proxy = ImageSource::Name(Text::literal(unit.proxy.clone()));
     let (proxy, images) = tokio::join!(target.image(context, &proxy), join_all(images));
-    let (mut prepared, mut missing) = (BTreeMap::new(), Vec::new());
+    let (mut prepared, mut missing, mut warnings) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (service, image) in containers.zip(images) {
         let values = values(
             context,
@@ -69,6 +89,7 @@ pub(crate) async fn all<'a>(
             restored.contains_key(&service.name),
             &mut missing,
         );
+        let tls = tls(context, service, &mut missing, &mut warnings);
         match (environment(context, service), image) {
             (Ok(environment), Ok(image)) => {
                 let config_hash = hash_service(service, &environment);
@@ -78,6 +99,7 @@ pub(crate) async fn all<'a>(
                     environment,
                     values,
                     config_hash,
+                    tls,
                 };
                 prepared.insert(service.name.clone(), one);
             }
@@ -101,6 +123,7 @@ pub(crate) async fn all<'a>(
         unit,
         proxy,
         restored,
+        warnings,
     })
 }
 
@@ -129,7 +152,7 @@ pub(crate) async fn known<'a>(
     unit: &'a ReleaseUnit,
 ) -> Result<(All<'a>, BTreeMap<String, String>), Vec<FailureReason>> {
     let (mut prepared, mut unknown) = (BTreeMap::new(), BTreeMap::new());
-    let mut missing = Vec::new();
+    let (mut missing, mut warnings) = (Vec::new(), Vec::new());
     for service in unit.containers() {
         let values = values(context, service, false, &mut missing);
         let image = target.known(context, &service.image).await;
@@ -153,6 +176,7 @@ pub(crate) async fn known<'a>(
             environment,
             values,
             config_hash,
+            tls: tls(context, service, &mut missing, &mut warnings),
         };
         prepared.insert(service.name.clone(), one);
     }
@@ -165,6 +189,7 @@ pub(crate) async fn known<'a>(
         unit,
         proxy: String::new(),
         restored: BTreeMap::new(),
+        warnings,
     };
     Ok((all, unknown))
 }
@@ -217,6 +242,52 @@ fn values<'a>(
         }
     }
     values
+}
+
+/// The certificate of a service, with what stands in its way and what people should know.
+fn tls<'a>(
+    context: &'a UnitContext,
+    service: &ServiceUnit,
+    missing: &mut Vec<FailureReason>,
+    warnings: &mut Vec<Trouble>,
+) -> Option<(Certificate, &'a SecretString)> {
+    match certificate(context, service) {
+        Ok(found) => {
+            let now = Timestamp::now();
+            let soon = |(tls, _): &(Certificate, _)| expiry::soon(&service.name, tls, now);
+            warnings.extend(found.iter().filter_map(soon));
+            found
+        }
+        Err(trouble) => {
+            missing.push(FailureReason::Configuration(trouble));
+            None
+        }
+    }
+}
+
+/// The certificate by which TLS ends at a service's proxies.
+fn certificate<'a>(
+    context: &'a UnitContext,
+    service: &ServiceUnit,
+) -> Result<Option<(Certificate, &'a SecretString)>, Trouble> {
+    let Some(name) = &service.traffic.tls else {
+        return Ok(None);
+    };
+    let of = format!("the certificate {name} of {}", service.name);
+    let text = context.secrets.get(name).ok_or_else(|| {
+        Trouble::new(format!("{of} has no value"))
+            .hint("see where [secrets] in pipeline.toml takes it from")
+    })?;
+    let read = Certificate::read(text.expose_secret());
+    let certificate = read.map_err(|why| {
+        Trouble::new(format!("{of} cannot be used"))
+            .cause(why)
+            .hint("the secret is a PEM text: the service's certificate, its chain, and its key")
+    })?;
+    match expiry::over(&of, &certificate, Timestamp::now()) {
+        Some(trouble) => Err(trouble),
+        None => Ok(Some((certificate, text))),
+    }
 }
 
 /// What the release is to come to, beside what runs.
@@ -285,7 +356,7 @@ async fn wanted(
             })?
         }
     };
-    let gates = gate::openings(service).into_iter();
+    let gates = prepared.openings().into_iter();
     Ok(Wanted {
         name: service.name.clone(),
         image: prepared.image.image.id.clone(),

@@ -4,12 +4,14 @@
 //! that starts anew does the same.
 
 pub(crate) mod canary;
+pub(crate) mod certificate;
 mod config;
 mod front;
 mod log;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use config::{Config, Listen, Part, Server, ServerName};
+pub(crate) use certificate::{Certificate, Expiry};
+pub(crate) use config::{Config, FOLDER, Listen, Part, Server, ServerName};
 pub(crate) use front::{Front, Refront};
 pub(crate) use log::{Request, proved, requests};

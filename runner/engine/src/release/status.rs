@@ -42,6 +42,8 @@ pub struct DeployedService {
     pub release: u64,
     /// Published ports as `address:port`, those of the proxies that lead to it among them.
     pub ports: Vec<String>,
+    /// Until when the certificate is valid by which TLS ends at its proxies.
+    pub certificate_expires: Option<Timestamp>,
     /// When it started last, where it has.
     pub since: Option<Timestamp>,
 }
@@ -90,6 +92,10 @@ async fn of_environment(
             continue;
         };
         let mut service = of_container(&info, &gates);
+        let leading = gates.iter().filter(|gate| leads_to(gate, &info));
+        let known = leading.filter_map(|gate| deployed.gates.iter().find(|one| one.id == gate.id));
+        let certificates = known.filter_map(|gate| gate.front.as_ref()?.tls.as_ref());
+        service.certificate_expires = certificates.map(|tls| tls.expires).min();
         service.serving = deployed.current_sequence(&service.service) == Some(service.release);
         // What is under way is not as it is to be yet.
         if !locked && service.release <= deployed.ended {
@@ -121,6 +127,7 @@ fn of_container(info: &ContainerInfo, gates: &[ContainerInfo]) -> DeployedServic
             true => ports(info, gates),
             false => Vec::new(),
         },
+        certificate_expires: None,
         // An engine says year 1 of one that never started.
         since: since.filter(|since| *since > Timestamp::UNIX_EPOCH),
         image_id: info.image.clone(),
@@ -194,6 +201,7 @@ fn missing(
             image_id: record.image.clone(),
             release: *sequence,
             ports: Vec::new(),
+            certificate_expires: None,
             since: None,
         }));
     }
@@ -202,16 +210,18 @@ fn missing(
 
 /// The ports of a container and those of the proxies in front of its service.
 fn ports(of: &ContainerInfo, gates: &[ContainerInfo]) -> Vec<String> {
-    let same = |gate: &&ContainerInfo| {
-        [labels::ENVIRONMENT, labels::SERVICE]
-            .iter()
-            .all(|key| gate.labels.get(*key) == of.labels.get(*key))
-    };
     let running = gates.iter().filter(|gate| gate.is_running());
-    let all = running.filter(same).chain([of]);
+    let all = running.filter(|gate| leads_to(gate, of)).chain([of]);
     all.flat_map(|one| &one.ports)
         .map(|port| published(port))
         .collect()
+}
+
+/// The proxy is the container's service's.
+fn leads_to(proxy: &ContainerInfo, of: &ContainerInfo) -> bool {
+    [labels::ENVIRONMENT, labels::SERVICE]
+        .iter()
+        .all(|key| proxy.labels.get(*key) == of.labels.get(*key))
 }
 
 fn order(service: &DeployedService) -> (&str, &str, u64, u32) {

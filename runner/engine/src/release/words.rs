@@ -15,7 +15,8 @@ pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Ve
     let known = goal.services.iter().filter_map(|want| {
         let change = program.changes.get(&want.name)?;
         let refront = program.refronts.get(&want.name);
-        let refront = refront.map(|one| refronted(*one)).unwrap_or_default();
+        let refront = refront.map(|one| refronted(want, *one));
+        let refront = refront.unwrap_or_default();
         Some(line(deployed, want, change, goal.sequence) + &refront)
     });
     let hooks = program.forward.iter().filter_map(|action| match action {
@@ -78,7 +79,7 @@ pub(super) fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence
 }
 
 /// What becomes other about what comes in.
-fn refronted(refront: Refront) -> String {
+fn refronted(want: &Wanted, refront: Refront) -> String {
     let maintenance = match refront.maintenance {
         Some(true) => "; a maintenance page takes its place from now on",
         Some(false) => "; it takes the place of the maintenance page again",
@@ -88,7 +89,16 @@ fn refronted(refront: Refront) -> String {
         true => "; its proxy does other things with what comes in",
         false => "",
     };
-    format!("{maintenance}{other}")
+    let mut fronts = want.gates.values();
+    let tls = fronts.find_map(|front| front.tls.as_ref());
+    let renewed = match tls.filter(|_| refront.renewed) {
+        Some(tls) => format!(
+            "; its proxy gets the renewed certificate, valid until {}",
+            tls.day()
+        ),
+        None => String::new(),
+    };
+    format!("{maintenance}{renewed}{other}")
 }
 
 fn times(replicas: u32) -> String {

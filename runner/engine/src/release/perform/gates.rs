@@ -9,20 +9,18 @@ use futures_util::future::{join_all, try_join_all};
 use hoist_model::unit::{Limits, PortMapping, Restart, Security, ServiceUnit, Strategy};
 use tokio::time::{Instant, sleep};
 
-use super::lead::{CONFIG, FOLDER, PAUSE, ended, lead, runs, text_of};
+use super::lead::{CONFIG, PAUSE, USER, ended, lead, runs, text_of};
 use super::{Failure, Performer, failed};
 use crate::backend::{Attachment, ContainerSpec, Endpoint, Input, Labels, Logs, Mount};
 use crate::labels;
 use crate::reaper::Undo;
-use crate::release::gate::{self, Gate, Opening};
+use crate::release::gate::{Gate, Opening};
 use crate::release::names::PROXY;
 use crate::release::plan::{Action, Backends, Which};
-use crate::release::proxy::{self, Config, Front, Listen, Part, Server, ServerName};
+use crate::release::proxy::{self, Config, FOLDER, Front, Listen, Part, Server, ServerName};
 use crate::release::state::{Life, write_addresses};
 use crate::release::status;
 
-/// What the official image runs it as.
-const USER: &str = "99:99";
 const MEMORY: u64 = 256 << 20;
 /// What a drained worker may take beyond its bound.
 pub(in crate::release) const BEYOND: Duration = Duration::from_secs(5);
@@ -39,7 +37,7 @@ impl Performer<'_> {
             return Ok(());
         };
         let unit = prepared.unit;
-        let openings = gate::openings(unit);
+        let openings = prepared.openings();
         let Some(opening) = openings.into_iter().find(|one| one.gate == *gate) else {
             return Ok(());
         };
@@ -106,7 +104,7 @@ impl Performer<'_> {
             return Ok(());
         };
         let unit = prepared.unit;
-        let gates = gate::openings(unit).into_iter();
+        let gates = prepared.openings().into_iter();
         let gates = gates.filter_map(|opening| Some((self.gate_id(&opening.gate)?, opening)));
         let gates: Vec<(String, Opening)> = gates.collect();
         if gates.is_empty() {
@@ -117,8 +115,9 @@ impl Performer<'_> {
         let backend = self.target.backend.as_ref();
         let leading = gates.iter().map(async |(id, opening)| {
             let front = self.front_of(unit, opening);
+            let pem = front.tls.as_ref().and_then(|tls| prepared.pem_of(tls));
             let text = config(unit, opening, &front, &servers).to_string();
-            let led = lead(backend, id, &text).await;
+            let led = lead(backend, id, &text, pem.as_ref()).await;
             let led = led.map_err(failed(format!("leading {} to it", shown(&opening.gate))))?;
             Ok((id.clone(), led))
         });
@@ -165,7 +164,7 @@ impl Performer<'_> {
         let unit = prepared.unit;
         let started = Instant::now();
         let until = started + unit.traffic.drain + BEYOND;
-        let gates = gate::openings(unit).into_iter();
+        let gates = prepared.openings().into_iter();
         let gates: Vec<String> = gates.filter_map(|one| self.gate_id(&one.gate)).collect();
         let left = |id: &String| Some((id.clone(), self.progress.draining.get(id)?.clone()));
         let waiting: Vec<(String, BTreeSet<u64>)> = gates.iter().filter_map(left).collect();
@@ -201,7 +200,7 @@ impl Performer<'_> {
         let Some(server) = self.server_name(which) else {
             return Ok(());
         };
-        let openings = gate::openings(prepared.unit).into_iter();
+        let openings = prepared.openings().into_iter();
         let gates = openings.filter_map(|one| Some((self.gate_id(&one.gate)?, one.ports)));
         let gates: Vec<(String, Vec<u16>)> = gates.collect();
         let until = self.deadline();
@@ -238,7 +237,7 @@ impl Performer<'_> {
         let Some(prepared) = self.services.get(self.service(which)) else {
             return true;
         };
-        for opening in gate::openings(prepared.unit) {
+        for opening in prepared.openings() {
             let Some(id) = self.gate_id(&opening.gate) else {
                 continue;
             };
@@ -289,7 +288,7 @@ impl Performer<'_> {
             return Vec::new();
         };
         let mut ports = Vec::new();
-        for opening in gate::openings(prepared.unit) {
+        for opening in prepared.openings() {
             let Some(id) = self.gate_id(&opening.gate) else {
                 continue;
             };
@@ -351,7 +350,7 @@ impl Performer<'_> {
         let Some(prepared) = self.services.get(service) else {
             return Ok(String::new());
         };
-        let gates = gate::openings(prepared.unit).into_iter();
+        let gates = prepared.openings().into_iter();
         let gates = gates.filter_map(|opening| self.gate_id(&opening.gate));
         let mut text = String::new();
         for id in gates {
@@ -417,7 +416,7 @@ fn container(
     ContainerSpec {
         entrypoint: Some(Vec::new()),
         command: Some(command.map(str::to_owned).into()),
-        user: Some(USER.to_owned()),
+        user: Some(format!("{}:{}", USER.uid, USER.gid)),
         network: Attachment::Networks(endpoints),
         security: Security {
             read_only: true,

@@ -5,15 +5,20 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 
 use crate::backend::{Backend, BackendError, BackendErrorKind, Chunk, Process};
-use crate::release::proxy::Front;
+use crate::release::proxy::{FOLDER, Front};
 use crate::walk::Owner;
 use crate::walk::entries::{Content, Entry, tar_of};
 
-/// Where a gate's files are in its container.
-pub(super) const FOLDER: &str = "/etc/hoist";
+/// Whose process a gate is in its container: that of the official image.
+pub(super) const USER: Owner = Owner {
+    uid: 99,
+    gid: 99,
+    for_all: false,
+};
 pub(super) const CONFIG: &str = "haproxy.cfg";
 const NEXT: &str = "next.cfg";
 
@@ -30,8 +35,10 @@ pub(in crate::release) async fn lead(
     backend: &dyn Backend,
     id: &str,
     text: &str,
+    pem: Option<&Pem<'_>>,
 ) -> Result<BTreeSet<u64>, BackendError> {
     if !runs(backend, id).await {
+        put_pem(backend, id, pem).await?;
         put(backend, id, CONFIG, text).await?;
         backend.start_container(id).await?;
         let until = Instant::now() + RELOAD;
@@ -51,6 +58,7 @@ pub(in crate::release) async fn lead(
     {
         return Ok(BTreeSet::new());
     }
+    put_pem(backend, id, pem).await?;
     put(backend, id, NEXT, text).await?;
     let next = format!("{FOLDER}/{NEXT}");
     let check = ["haproxy", "-c", "-f", &next].map(str::to_owned);
@@ -125,6 +133,28 @@ async fn put(backend: &dyn Backend, id: &str, name: &str, text: &str) -> Result<
         owner: Owner::ROOT,
         mode: 0o444,
         content: Content::Bytes(text.as_bytes().to_vec()),
+    };
+    backend.upload(id, FOLDER, tar_of(vec![file])).await
+}
+
+/// A certificate with its key: the name of its file, and the text.
+pub(super) type Pem<'a> = (String, &'a SecretString);
+
+/// Its name tells certificates apart, so what a gate reads now stays as it is until it reads another
+/// configuration, and a way back finds it there.
+async fn put_pem(
+    backend: &dyn Backend,
+    id: &str,
+    pem: Option<&Pem<'_>>,
+) -> Result<(), BackendError> {
+    let Some((name, text)) = pem else {
+        return Ok(());
+    };
+    let file = Entry {
+        path: name.clone(),
+        owner: USER,
+        mode: 0o400,
+        content: Content::Bytes(text.expose_secret().as_bytes().to_vec()),
     };
     backend.upload(id, FOLDER, tar_of(vec![file])).await
 }

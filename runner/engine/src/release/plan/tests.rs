@@ -439,7 +439,7 @@ fn open(gate: Gate) -> DeployedGate {
 }
 
 fn front() -> Front {
-    Front::of(&hoist_model::unit::Traffic::default(), true)
+    Front::of(&hoist_model::unit::Traffic::default(), true, None)
 }
 
 /// So many containers of one generation.

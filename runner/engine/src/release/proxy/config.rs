@@ -85,6 +85,9 @@ pub(super) fn backend(port: u16) -> String {
     format!("servers-{port}")
 }
 
+/// Where a proxy's files are in its container.
+pub(crate) const FOLDER: &str = "/etc/hoist";
+
 /// How many connections a proxy takes at once: each needs two files and little memory. Without a number
 /// HAProxy makes room for as many as it may open files, which is more than the memory holds where an
 /// engine sets no limit.
@@ -126,9 +129,12 @@ const HTTP_FRONTEND: &str = "    mode http
     option idle-close-on-response
     option http-ignore-probes
     option forwardfor
-    http-request set-header X-Forwarded-Proto http unless { req.hdr(X-Forwarded-Proto) -m found }
     http-request set-header X-Forwarded-Host %[req.hdr(Host)] unless { req.hdr(X-Forwarded-Host) -m found }
     http-request disable-l7-retry unless { method GET HEAD OPTIONS }
+";
+
+/// Where nothing is encrypted, an outer proxy may have had it encrypted and says so.
+const PLAIN: &str = "    http-request set-header X-Forwarded-Proto http unless { req.hdr(X-Forwarded-Proto) -m found }
 ";
 
 /// What requests get instead of a server. Nobody keeps it, and who asks by program knows when to ask
@@ -169,10 +175,22 @@ impl Listen {
     fn frontend(&self, f: &mut fmt::Formatter<'_>, port: u16) -> fmt::Result {
         writeln!(f, "\nfrontend port-{port}")?;
         writeln!(f, "{}", self.front.line())?;
-        writeln!(f, "    bind *:{port}")?;
+        write!(f, "    bind *:{port}")?;
+        if let Some(certificate) = &self.front.tls {
+            let file = certificate.file();
+            write!(f, " ssl crt {FOLDER}/{file} ssl-min-ver TLSv1.2")?;
+            if self.front.app_protocol == AppProtocol::Http {
+                write!(f, " alpn http/1.1")?;
+            }
+        }
+        writeln!(f)?;
         match self.front.app_protocol {
             AppProtocol::Http => {
                 f.write_str(HTTP_FRONTEND)?;
+                f.write_str(match self.front.tls {
+                    Some(_) => "    http-request set-header X-Forwarded-Proto https\n",
+                    None => PLAIN,
+                })?;
                 if self.front.maintenance {
                     f.write_str(MAINTENANCE)?;
                 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use hoist_model::unit::{AppProtocol, Traffic};
 use serde::{Deserialize, Serialize};
 
+use super::certificate::Certificate;
+
 /// How a line of the configuration begins that holds one.
 const MARK: &str = "    # front ";
 
@@ -24,6 +26,9 @@ pub(crate) struct Front {
     /// Requests get a page that says so instead of a server. HTTP only.
     #[serde(default)]
     pub(crate) maintenance: bool,
+    /// TLS ends here, by this certificate.
+    #[serde(default)]
+    pub(crate) tls: Option<Certificate>,
 }
 
 /// What becomes other between two fronts.
@@ -31,6 +36,8 @@ pub(crate) struct Front {
 pub(crate) struct Refront {
     /// A page from now on, or no longer.
     pub(crate) maintenance: Option<bool>,
+    /// Another certificate than the one before.
+    pub(crate) renewed: bool,
     /// Anything else.
     pub(crate) other: bool,
 }
@@ -38,7 +45,7 @@ pub(crate) struct Refront {
 impl Front {
     /// That of a service's proxy, which has a port of the host or the service's name. What is for
     /// clients outside alone is done on ports of the host.
-    pub(crate) fn of(traffic: &Traffic, is_published: bool) -> Self {
+    pub(crate) fn of(traffic: &Traffic, is_published: bool, tls: Option<&Certificate>) -> Self {
         Self {
             app_protocol: traffic.app_protocol,
             drain: traffic.drain,
@@ -46,6 +53,7 @@ impl Front {
             maintenance: traffic.maintenance
                 && is_published
                 && traffic.app_protocol == AppProtocol::Http,
+            tls: tls.filter(|_| is_published).cloned(),
         }
     }
 
@@ -71,12 +79,19 @@ impl Refront {
             };
         };
         let maintenance = after.maintenance;
+        let renewed = matches!((&before.tls, &after.tls), (Some(old), Some(new)) if old != new);
+        let tls = match renewed {
+            true => after.tls.clone(),
+            false => before.tls.clone(),
+        };
         let same = Front {
             maintenance,
+            tls,
             ..before.clone()
         };
         Self {
             maintenance: (before.maintenance != maintenance).then_some(maintenance),
+            renewed,
             other: same != *after,
         }
     }
@@ -85,8 +100,18 @@ impl Refront {
     pub(crate) fn and(self, more: Self) -> Self {
         Self {
             maintenance: self.maintenance.or(more.maintenance),
+            renewed: self.renewed || more.renewed,
             other: self.other || more.other,
         }
+    }
+
+    /// A certificate was renewed, and that is all.
+    pub(crate) fn only_renews(self) -> bool {
+        let renews = Self {
+            renewed: true,
+            ..Self::default()
+        };
+        self == renews
     }
 
     pub(crate) fn is_nothing(self) -> bool {
@@ -100,14 +125,22 @@ mod tests {
     use crate::release::proxy::Config;
     use crate::release::proxy::config::Listen;
 
+    fn certificate(id: &str) -> Certificate {
+        Certificate {
+            id: id.to_owned(),
+            expires: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
     fn front() -> Front {
-        Front::of(&Traffic::default(), true)
+        Front::of(&Traffic::default(), true, None)
     }
 
     #[test]
     fn it_is_read_as_it_was_written() {
         for maintenance in [false, true] {
             let front = Front {
+                tls: maintenance.then(|| certificate("a")),
                 app_protocol: AppProtocol::Http,
                 sticky: true,
                 maintenance,
@@ -136,8 +169,11 @@ mod tests {
             maintenance: true,
             ..Traffic::default()
         };
-        assert!(Front::of(&traffic, true).maintenance);
-        assert!(!Front::of(&traffic, false).maintenance);
+        let tls = certificate("a");
+        let outside = Front::of(&traffic, true, Some(&tls));
+        assert!(outside.maintenance && outside.tls == Some(tls.clone()));
+        let inside = Front::of(&traffic, false, Some(&tls));
+        assert!(!inside.maintenance && inside.tls.is_none());
     }
 
     #[test]
@@ -152,12 +188,20 @@ mod tests {
         };
         let between = |before: &Front, after: &Front| {
             let found = Refront::between(Some(before), after);
-            (found.maintenance, found.other)
+            (found.maintenance, found.renewed, found.other)
         };
-        assert_eq!(between(&front(), &front()), (None, false));
-        assert_eq!(between(&front(), &page), (Some(true), false));
-        assert_eq!(between(&page, &front()), (Some(false), false));
-        assert_eq!(between(&page, &sticky), (Some(false), true));
+        assert_eq!(between(&front(), &front()), (None, false, false));
+        assert_eq!(between(&front(), &page), (Some(true), false, false));
+        assert_eq!(between(&page, &front()), (Some(false), false, false));
+        assert_eq!(between(&page, &sticky), (Some(false), false, true));
+        let by = |id: &str| Front {
+            tls: Some(certificate(id)),
+            ..front()
+        };
+        assert_eq!(between(&by("a"), &by("b")), (None, true, false));
+        assert_eq!(between(&front(), &by("a")), (None, false, true));
+        assert_eq!(between(&by("a"), &front()), (None, false, true));
+        assert!(Refront::between(Some(&by("a")), &by("b")).only_renews());
         assert!(Refront::between(None, &front()).other);
     }
 }

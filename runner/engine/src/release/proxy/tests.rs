@@ -51,6 +51,7 @@ fn any_listen() -> impl Strategy<Value = Listen> {
                 drain,
                 sticky,
                 maintenance,
+                tls: None,
             },
             log_requests,
             servers,

@@ -10,20 +10,11 @@ use crate::spec::{At, RouteSpec, Scalar, ServiceSpec};
 use crate::unit::{AppProtocol, Protocol, Route, Strategy, Traffic};
 
 /// Keys that no engine acts upon yet, and what to do without them.
-const NOT_YET: &[(&str, &str)] = &[
-    ("routes", "publish another port for each service"),
-    (
-        "tls",
-        "let what is before this host, or the service, speak TLS",
-    ),
-];
+const NOT_YET: &[(&str, &str)] = &[("routes", "publish another port for each service")];
 
 /// Notes the keys of a service that are not acted upon.
 fn not_yet(cx: &mut Cx<'_>, place: &Place<'_>, spec: &ServiceSpec) {
-    let said = [
-        ("routes", spec.routes.is_some()),
-        ("tls", spec.tls.is_some()),
-    ];
+    let said = [("routes", spec.routes.is_some())];
     for (key, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
         let span = place.at.key_span(cx, &[key]);
         refuse(cx, key, span);

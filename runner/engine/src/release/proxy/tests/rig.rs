@@ -69,6 +69,7 @@ pub(super) fn listen<'a>(servers: impl IntoIterator<Item = (&'a str, u16, Part)>
             drain: PATIENCE,
             sticky: false,
             maintenance: false,
+            tls: None,
         },
         log_requests: false,
         servers: servers.into_iter().map(server).collect(),
