@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::load::{Load, connect};
-use crate::support::{Ended, Project, docker, engine};
+use crate::support::{Ended, Project, docker, engine, eventually};
 
 /// Answers each request with its version, the client that it was told of and the scheme. With
 /// PROXY it hangs up on whoever does not begin with a header of the PROXY protocol's version 2.
@@ -395,4 +395,126 @@ fn tls_ends_at_the_proxy_and_a_renewed_certificate_makes_no_release() {
 fn load(port: u16) -> Load {
     let (pause, within) = (Duration::from_millis(10), Duration::from_secs(120));
     Load::start(port, "/", 4, pause, 1_000_000, within)
+}
+
+#[test]
+fn services_share_a_port_by_their_routes() {
+    if !engine("services_share_a_port_by_their_routes") {
+        return;
+    }
+    let port = free_port();
+    let keys = |version: &str, more: &str| {
+        format!(
+            "strategy = \"blue-green\"\nupdate_config = {{ monitor = \"500ms\" }}\nports = [\"127.0.0.1:{port}:8000\"]\nenvironment = {{ VERSION = \"{version}\" }}\n{more}"
+        )
+    };
+    let (web, api) = (
+        keys("web-one", ""),
+        keys("api-one", "routes = [{ path = \"/api\" }]"),
+    );
+    let shop = keys(
+        "shop-one",
+        "app_protocol = \"http\"\nroutes = [{ host = \"shop.test\" }]\nmaintenance = false",
+    )
+    .replace("blue-green", "recreate")
+    .replace("update_config = { monitor = \"500ms\" }\n", "");
+    let site = Site::new("share", &[("web", &web), ("api", &api), ("shop", &shop)]);
+    site.deploy().expect(0);
+    let had = |host: &str, path: &str| {
+        let (status, answer) = get(port, host, path);
+        let body = answer.lines().last().unwrap_or_default();
+        let version = body.split(' ').next().unwrap_or_default().to_owned();
+        (status, version)
+    };
+    let is = |version: &str| (200, version.to_owned());
+    assert_eq!(had("localhost", "/"), is("web-one"));
+    assert_eq!(had("localhost", "/api/1"), is("api-one"));
+    assert_eq!(had("localhost", "/apis"), is("web-one"));
+    assert_eq!(had("Shop.test", "/api"), is("shop-one"));
+    let owners = site.running("proxy").into_iter();
+    let owners = owners.filter(|name| name.contains(&format!("proxy-127.0.0.1-{port}")));
+    assert_eq!(owners.count(), 1);
+    let seen = site.project.hoist(&["ps", "live"]).expect(0);
+    let published = format!("127.0.0.1:{port}");
+    let lines = seen.stdout.lines();
+    assert_eq!(
+        lines.filter(|line| line.contains(&published)).count(),
+        3,
+        "{}",
+        seen.stdout
+    );
+
+    // One changes, and the others lose nothing; nor does it itself.
+    let others = load(port);
+    let own = Load::start(
+        port,
+        "/api",
+        4,
+        Duration::from_millis(5),
+        1_000_000,
+        Duration::from_secs(120),
+    );
+    own.reach(300);
+    site.change("api-one", "api-two");
+    site.deploy().expect(0).says("web did not change");
+    assert_eq!(had("localhost", "/api"), is("api-two"));
+    site.change("maintenance = false", "maintenance = true");
+    site.deploy().expect(0);
+    assert_eq!(had("shop.test", "/").0, 503);
+    let (others, own) = (others.stop(), own.stop());
+    assert!(others.lost.is_empty(), "{:?}", others.lost);
+    assert!(own.lost.is_empty(), "{:?}", own.lost);
+    let all = others.answers.keys();
+    assert!(all.clone().all(|answer| answer.starts_with("web-one")));
+    assert!(own.answers.len() == 2, "{:?}", own.answers);
+
+    // What leaves has no requests any more, and what has only routes leaves the rest to nobody.
+    let text = site.project.read("pipeline.toml");
+    let start = text.find("[steps.up.deploy.services.web]").expect("web");
+    let end = text.find("[steps.up.deploy.services.api]").expect("api");
+    let without = text.replace(text.get(start..end).expect("web"), "");
+    std::fs::write(site.project.path().join("pipeline.toml"), without).expect("written");
+    site.deploy().expect(0).says("web is no longer wanted");
+    assert_eq!(had("localhost", "/").0, 404);
+    assert_eq!(had("localhost", "/api"), is("api-two"));
+}
+
+#[test]
+fn an_upgraded_connection_goes_on_until_the_drain_ends() {
+    if !engine("an_upgraded_connection_goes_on_until_the_drain_ends") {
+        return;
+    }
+    let port = free_port();
+    let keys = format!(
+        "strategy = \"blue-green\"\ndrain = \"8s\"\nupdate_config = {{ monitor = \"500ms\" }}\nports = [\"127.0.0.1:{port}:8000\"]\nenvironment = {{ VERSION = \"one\" }}"
+    );
+    let site = Site::new("tunnel", &[("web", &keys)]);
+    site.deploy().expect(0);
+    let mut tunnel = connect(([127, 0, 0, 1], port).into(), None).expect("a connection");
+    let ask =
+        "GET /tunnel HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    tunnel.write_all(ask.as_bytes()).expect("sent");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        tunnel.read_exact(&mut byte).expect("an answer");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    let mut echoes = move || {
+        let mut back = [0; 4];
+        tunnel
+            .write_all(b"ping")
+            .and_then(|()| tunnel.read_exact(&mut back))
+            .is_ok_and(|()| back == *b"ping")
+    };
+    assert!(echoes());
+    site.change("\"one\"", "\"two\"");
+    let deploy = site.project.start(&["run"]);
+    eventually("the new one serves", Duration::from_secs(60), || {
+        get(port, "localhost", "/").1.contains("two untold")
+    });
+    assert!(echoes(), "it goes on beside the new one");
+    deploy.end(Duration::from_secs(60)).expect(0);
+    assert!(!echoes(), "the drain has an end");
 }

@@ -1,6 +1,8 @@
 //! Certificates that end: said while there is time to renew them, and refused when there is none. It
 //! renews nothing.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::join_all;
 use hoist_model::reason::Trouble;
 use jiff::Timestamp;
@@ -9,7 +11,6 @@ use super::names::{PROXY, Place};
 use super::perform::lead;
 use super::proxy::{Certificate, Expiry};
 use crate::backend::{Backend, BackendError, ContainerInfo};
-use crate::labels;
 
 const RENEW: &str = "renew it, and run again: the proxy takes it up without a new release";
 
@@ -30,14 +31,15 @@ pub(super) fn over(what: &str, certificate: &Certificate, now: Timestamp) -> Opt
     is_over.then(|| Trouble::new(what).hint(RENEW))
 }
 
-/// The certificate that a proxy's container uses.
+/// The services that a proxy leads to, with the certificates that it uses for them.
 pub(super) async fn of_proxy(
     backend: &dyn Backend,
     proxy: &ContainerInfo,
-) -> Option<(String, Certificate)> {
-    let service = proxy.labels.get(labels::SERVICE)?.clone();
-    let front = lead::front(backend, &proxy.id).await?;
-    Some((service, front.tls?))
+) -> BTreeMap<String, Option<Certificate>> {
+    let fronts = lead::fronts(backend, &proxy.id).await.into_iter();
+    fronts
+        .map(|(service, front)| (service, front.tls))
+        .collect()
 }
 
 /// What is wrong with the certificates that are in use in an environment, once a service.
@@ -51,6 +53,7 @@ pub(super) async fn in_use(
     let found = join_all(found).await.into_iter().flatten();
     let mut troubles: Vec<Trouble> = found
         .filter_map(|(service, certificate)| {
+            let certificate = certificate?;
             let what = format!("the certificate of {service}");
             over(&what, &certificate, now).or_else(|| soon(&service, &certificate, now))
         })

@@ -489,7 +489,7 @@ mod tests {
             life: Life::Running,
             addresses: BTreeMap::new(),
             ports: Vec::new(),
-            front: None,
+            fronts: BTreeMap::new(),
         });
         let actions = mend(&found).actions;
         let to = vec![(Which::Old("web-2".into()), Part::Active { weight: 100 })];

@@ -21,7 +21,7 @@ use super::health::{self, Patience, Unwell};
 use super::lock::Lock;
 use super::make::LiveNetwork;
 use super::names::Place;
-use super::plan::{Action, Program, Slot, Which};
+use super::plan::{Action, Backends, Program, Slot, Which};
 use super::prepare::{Prepared, PreparedHook};
 use super::state::{Deployed, Generation};
 use super::target::Target;
@@ -90,6 +90,8 @@ pub(crate) struct Progress {
     pub(crate) gates: BTreeMap<Gate, String>,
     /// Services whose gates do with what comes in what is wanted, and no more what they did before.
     fronted: BTreeSet<String>,
+    /// By service: what its gates lead to since this release changed it.
+    led: BTreeMap<String, Backends>,
     /// By gate's ID: workers that only bring to an end what they had begun.
     draining: BTreeMap<String, BTreeSet<u64>>,
     /// Hooks that ran to their end.

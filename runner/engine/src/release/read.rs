@@ -39,10 +39,10 @@ pub(crate) async fn read(
         }
     };
     let mut gates: Vec<DeployedGate> = proxies.iter().filter_map(DeployedGate::read).collect();
-    let fronts = gates.iter().map(|gate| lead::front(backend, &gate.id));
+    let fronts = gates.iter().map(|gate| lead::fronts(backend, &gate.id));
     let fronts = join_all(fronts).await;
-    for (gate, front) in gates.iter_mut().zip(fronts) {
-        gate.front = front;
+    for (gate, fronts) in gates.iter_mut().zip(fronts) {
+        gate.fronts = fronts;
     }
     let label = |labels: &Labels| labels.get(labels::NAME).cloned().unwrap_or_default();
     Ok(Deployed {

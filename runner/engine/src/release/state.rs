@@ -48,8 +48,8 @@ pub(crate) struct DeployedGate {
     pub(crate) addresses: BTreeMap<String, Ipv4Addr>,
     /// Published ports as the engine has them.
     pub(crate) ports: Vec<String>,
-    /// What it does with what comes in, where its configuration says so.
-    pub(crate) front: Option<Front>,
+    /// What it does with what comes in for each service, where its configuration says so.
+    pub(crate) fronts: BTreeMap<String, Front>,
 }
 
 /// One container of a service.
@@ -167,6 +167,14 @@ impl Deployed {
 }
 
 impl DeployedGate {
+    /// The port in its container that leads to the one of the host.
+    pub(crate) fn inner(&self) -> Option<u16> {
+        self.ports.iter().find_map(|text| {
+            let (_, inner) = text.split_once("->")?;
+            inner.split('/').next()?.parse().ok()
+        })
+    }
+
     /// What a container's labels and state say; `None` where it is no gate. What it does is not among
     /// them.
     pub(crate) fn read(info: &ContainerInfo) -> Option<Self> {
@@ -179,7 +187,7 @@ impl DeployedGate {
                 .map(|text| read_addresses(text))
                 .unwrap_or_default(),
             ports: info.ports.clone(),
-            front: None,
+            fronts: BTreeMap::new(),
         })
     }
 }

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 
 use super::drift::{self, Drift};
 use super::journal::{Journal, Known};
-use super::names::{NETWORK, PROXY, Place, SERVICE};
+use super::names::{NETWORK, Place, SERVICE};
 use super::plan::Slot;
-use super::state::Deployed;
+use super::proxy::Front;
+use super::state::{Deployed, DeployedGate, Life};
 use super::{lock, read};
 use crate::backend::{Backend, BackendError, ContainerInfo, HealthStatus};
 use crate::labels;
@@ -84,18 +85,13 @@ async fn of_environment(
     let read = Journal::read(backend, place).await;
     let history = read.map(|(_, known)| known).unwrap_or_default();
     let deployed = read::read(backend.as_ref(), place, &history).await?;
-    let gates = backend.list_containers(&place.filter(PROXY)).await?;
     let locked = lock::is_held(backend.as_ref(), place).await?;
     let mut services = Vec::new();
     for found in found {
         let Some(info) = backend.inspect_container(&found.id).await? else {
             continue;
         };
-        let mut service = of_container(&info, &gates);
-        let leading = gates.iter().filter(|gate| leads_to(gate, &info));
-        let known = leading.filter_map(|gate| deployed.gates.iter().find(|one| one.id == gate.id));
-        let certificates = known.filter_map(|gate| gate.front.as_ref()?.tls.as_ref());
-        service.certificate_expires = certificates.map(|tls| tls.expires).min();
+        let mut service = of_container(&info, &deployed.gates);
         service.serving = deployed.current_sequence(&service.service) == Some(service.release);
         // What is under way is not as it is to be yet.
         if !locked && service.release <= deployed.ended {
@@ -110,7 +106,7 @@ async fn of_environment(
     Ok(services)
 }
 
-fn of_container(info: &ContainerInfo, gates: &[ContainerInfo]) -> DeployedService {
+fn of_container(info: &ContainerInfo, gates: &[DeployedGate]) -> DeployedService {
     let label = |key: &str| info.labels.get(key).cloned().unwrap_or_default();
     let since = info.started_at.parse().ok();
     DeployedService {
@@ -127,7 +123,7 @@ fn of_container(info: &ContainerInfo, gates: &[ContainerInfo]) -> DeployedServic
             true => ports(info, gates),
             false => Vec::new(),
         },
-        certificate_expires: None,
+        certificate_expires: expires(info, gates),
         // An engine says year 1 of one that never started.
         since: since.filter(|since| *since > Timestamp::UNIX_EPOCH),
         image_id: info.image.clone(),
@@ -208,20 +204,28 @@ fn missing(
     missing
 }
 
-/// The ports of a container and those of the proxies in front of its service.
-fn ports(of: &ContainerInfo, gates: &[ContainerInfo]) -> Vec<String> {
-    let running = gates.iter().filter(|gate| gate.is_running());
-    let all = running.filter(|gate| leads_to(gate, of)).chain([of]);
-    all.flat_map(|one| &one.ports)
-        .map(|port| published(port))
-        .collect()
+/// What the proxies that lead to a container's service do for it.
+fn leading<'g>(
+    of: &'g ContainerInfo,
+    gates: &'g [DeployedGate],
+) -> impl Iterator<Item = (&'g DeployedGate, &'g Front)> {
+    let service = of.labels.get(labels::SERVICE);
+    gates
+        .iter()
+        .filter_map(move |gate| Some((gate, gate.fronts.get(service?)?)))
 }
 
-/// The proxy is the container's service's.
-fn leads_to(proxy: &ContainerInfo, of: &ContainerInfo) -> bool {
-    [labels::ENVIRONMENT, labels::SERVICE]
-        .iter()
-        .all(|key| proxy.labels.get(*key) == of.labels.get(*key))
+/// Until when the certificates of a container's service are valid.
+fn expires(of: &ContainerInfo, gates: &[DeployedGate]) -> Option<Timestamp> {
+    let certificates = leading(of, gates).filter_map(|(_, front)| front.tls.as_ref());
+    certificates.map(|certificate| certificate.expires).min()
+}
+
+/// The ports of a container and those of the proxies in front of its service.
+fn ports(of: &ContainerInfo, gates: &[DeployedGate]) -> Vec<String> {
+    let running = leading(of, gates).filter(|(gate, _)| gate.life == Life::Running);
+    let ports = running.flat_map(|(gate, _)| &gate.ports).chain(&of.ports);
+    ports.map(|port| published(port)).collect()
 }
 
 fn order(service: &DeployedService) -> (&str, &str, u64, u32) {

@@ -36,7 +36,8 @@ struct SubnetClaim {
 }
 
 impl Cx<'_> {
-    /// Takes a port of an engine's host for a service. Services with routes share one.
+    /// Takes a port of an engine's host for a service of the current step. Those of one step share it
+    /// where routes tell their requests apart; one without has what is left.
     pub(crate) fn claim_port(
         &mut self,
         engine: &str,
@@ -57,18 +58,35 @@ impl Cx<'_> {
         let same_address = |claim: &&PortClaim| {
             everywhere(&claim.host_ip) || everywhere(&port.host_ip) || claim.host_ip == port.host_ip
         };
+        let step = |who: &str| who.rsplit_once('.').map(|(step, _)| step.to_owned());
         let fault = claims.iter().filter(same_address).find_map(|claim| {
             let shared = routes.iter().find(|route| claim.routes.contains(route));
-            let what = match shared {
-                Some(route) => format!("both have `{route}` on port {published} of the host"),
-                None if routes.is_empty() || claim.routes.is_empty() => {
-                    format!("both publish port {published} of the host")
+            let told_apart = (!routes.is_empty() || !claim.routes.is_empty())
+                && claim.who != who
+                && step(&claim.who) == step(who);
+            let (what, help) = match shared {
+                _ if claim.host_ip != port.host_ip && told_apart => (
+                    format!("publish port {published} of the host on different addresses"),
+                    Some("services share a port on one address: write it alike"),
+                ),
+                Some(route) => (
+                    format!("both have `{route}` on port {published} of the host"),
+                    None,
+                ),
+                None if told_apart => return None,
+                None => {
+                    let what = format!("both publish port {published} of the host");
+                    let help = "services of one deploy that speak HTTP share a port by `routes`";
+                    (what, (!routes.is_empty()).then_some(help))
                 }
-                None => return None,
             };
             let message = format!("`{who}` and `{}` {what}", claim.who);
             let fault = Diagnostic::error(message, span.clone());
-            Some(fault.context(claim.span.clone(), "first here"))
+            let fault = fault.context(claim.span.clone(), "first here");
+            Some(match help {
+                Some(help) => fault.help(help),
+                None => fault,
+            })
         });
         let claim = PortClaim {
             host_ip: port.host_ip.clone(),

@@ -154,8 +154,8 @@ pub struct ServiceSpec {
     pub drain: Option<At<Scalar>>,
     /// One client stays with one container. It goes with HTTP.
     pub sticky: Option<At<bool>>,
-    /// Which requests to the published ports are the service's, so that several services and
-    /// projects share a port; all of them if nothing is said.
+    /// Which requests to the published ports are the service's, so that several services of a
+    /// deploy share a port; all of them, or what others leave, if nothing is said.
     pub routes: Option<Vec<At<RouteSpec>>>,
     /// TLS ends at the proxy, on the published ports.
     pub tls: Option<TlsSpec>,

@@ -8,6 +8,7 @@ mod hook;
 mod mounts;
 mod security;
 mod service;
+mod sharing;
 mod traffic;
 mod update;
 
@@ -133,6 +134,7 @@ pub(crate) fn lower(
         }
         units.push(unit);
     }
+    sharing::check(cx, id, &spec, &units);
     if let Some(at) = spec.maintenance.as_ref().filter(|at| at.value) {
         maintained(cx, at, &units);
     }

@@ -9,7 +9,7 @@ use futures_util::future::{join_all, try_join_all};
 use hoist_model::unit::{Limits, PortMapping, Restart, Security, ServiceUnit, Strategy};
 use tokio::time::{Instant, sleep};
 
-use super::lead::{CONFIG, PAUSE, USER, ended, lead, runs, text_of};
+use super::lead::{CONFIG, PAUSE, Pem, USER, ended, lead, runs, text_of};
 use super::{Failure, Performer, failed};
 use crate::backend::{Attachment, ContainerSpec, Endpoint, Input, Labels, Logs, Mount};
 use crate::labels;
@@ -17,8 +17,11 @@ use crate::reaper::Undo;
 use crate::release::gate::{Gate, Opening};
 use crate::release::names::PROXY;
 use crate::release::plan::{Action, Backends, Which};
-use crate::release::proxy::{self, Config, FOLDER, Front, Listen, Part, Server, ServerName};
-use crate::release::state::{Life, write_addresses};
+use crate::release::prepare::Prepared;
+use crate::release::proxy::{
+    self, Config, FOLDER, Front, Listen, Part, Server, ServerName, Services,
+};
+use crate::release::state::{DeployedGate, Life, write_addresses};
 use crate::release::status;
 
 const MEMORY: u64 = 256 << 20;
@@ -65,7 +68,11 @@ impl Performer<'_> {
             })
         };
         let endpoints = unit.networks.iter().filter_map(endpoint).collect();
-        let mut spec = container(&name, self.proxy, endpoints, opening.published);
+        let published = opening.published.map(|published| PortMapping {
+            target: self.inner(gate, &published),
+            ..published
+        });
+        let mut spec = container(&name, self.proxy, endpoints, published);
         spec.labels = all;
         if undo {
             let engine = self.target.engine.clone();
@@ -103,7 +110,6 @@ impl Performer<'_> {
         let Some(prepared) = self.services.get(service) else {
             return Ok(());
         };
-        let unit = prepared.unit;
         let gates = prepared.openings().into_iter();
         let gates = gates.filter_map(|opening| Some((self.gate_id(&opening.gate)?, opening)));
         let gates: Vec<(String, Opening)> = gates.collect();
@@ -111,13 +117,11 @@ impl Performer<'_> {
             return Ok(());
         }
         self.context.phase(format!("leading to {service}"));
-        let servers = self.servers(unit, to);
+        self.progress.led.insert(service.to_owned(), to.clone());
         let backend = self.target.backend.as_ref();
         let leading = gates.iter().map(async |(id, opening)| {
-            let front = self.front_of(unit, opening);
-            let pem = front.tls.as_ref().and_then(|tls| prepared.pem_of(tls));
-            let text = config(unit, opening, &front, &servers).to_string();
-            let led = lead(backend, id, &text, pem.as_ref()).await;
+            let (config, pems) = self.config(&opening.gate);
+            let led = lead(backend, id, &config.to_string(), &pems).await;
             let led = led.map_err(failed(format!("leading {} to it", shown(&opening.gate))))?;
             Ok((id.clone(), led))
         });
@@ -147,10 +151,64 @@ impl Performer<'_> {
         self.route(service, to).await
     }
 
+    /// What a gate does for all services that share it, and the certificates for that.
+    fn config(&self, gate: &Gate) -> (Config, Vec<Pem<'_>>) {
+        let (mut listens, mut pems) = (BTreeMap::<u16, Services>::new(), Vec::new());
+        for (service, prepared) in self.services {
+            let openings = prepared.openings().into_iter();
+            for opening in openings.filter(|one| one.gate == *gate) {
+                let front = self.front_of(prepared.unit, &opening);
+                let pem = front.tls.as_ref().and_then(|tls| prepared.pem_of(tls));
+                pems.extend(pem);
+                let servers = self.servers(prepared.unit, &self.led_to(service));
+                for (listened, target) in self.listened(&opening) {
+                    let listen = listen(prepared.unit, &front, target, &servers);
+                    let services = listens.entry(listened).or_default();
+                    services.insert(service.clone(), listen);
+                }
+            }
+        }
+        (Config { listens }, pems)
+    }
+
+    /// What a service's gates lead to by now.
+    fn led_to(&self, service: &str) -> Backends {
+        if let Some(led) = self.progress.led.get(service) {
+            return led.clone();
+        }
+        let current = self.deployed.current(service).into_iter();
+        let running = current.filter(|old| old.life == Life::Running);
+        running
+            .map(|old| (Which::Old(old.id.clone()), EQUAL))
+            .collect()
+    }
+
+    /// The ports that a gate listens on, each with the one of the service that it leads to.
+    fn listened(&self, opening: &Opening) -> Vec<(u16, u16)> {
+        let Some(published) = &opening.published else {
+            return opening.ports.iter().map(|port| (*port, *port)).collect();
+        };
+        let known = self.deployed.gate(&opening.gate);
+        let inner = known.and_then(DeployedGate::inner);
+        let inner = inner.unwrap_or_else(|| self.inner(&opening.gate, published));
+        vec![(inner, published.target)]
+    }
+
+    /// The port that a gate which is not there yet is to listen on: the service's own, or, where
+    /// several share it, that of the host.
+    fn inner(&self, gate: &Gate, published: &PortMapping) -> u16 {
+        let openings = self.services.values().flat_map(Prepared::openings);
+        let sharing = openings.filter(|one| one.gate == *gate).count();
+        match published.published {
+            Some(port) if sharing > 1 => port,
+            _ => published.target,
+        }
+    }
+
     /// What a gate does by now with what comes in: it may be what it did before the release.
     fn front_of(&self, unit: &ServiceUnit, opening: &Opening) -> Front {
         let known = self.deployed.gate(&opening.gate);
-        let before = known.and_then(|known| known.front.clone());
+        let before = known.and_then(|known| known.fronts.get(&unit.name).cloned());
         before
             .filter(|_| !self.progress.fronted.contains(&unit.name))
             .unwrap_or_else(|| opening.front.clone())
@@ -201,15 +259,17 @@ impl Performer<'_> {
             return Ok(());
         };
         let openings = prepared.openings().into_iter();
-        let gates = openings.filter_map(|one| Some((self.gate_id(&one.gate)?, one.ports)));
-        let gates: Vec<(String, Vec<u16>)> = gates.collect();
+        let gates =
+            openings.filter_map(|one| Some((self.gate_id(&one.gate)?, self.listened(&one))));
+        let gates: Vec<(String, Vec<(u16, u16)>)> = gates.collect();
         let until = self.deadline();
         for (id, ports) in gates {
             loop {
                 let log = self.target.backend.logs(&id, Some(LINES)).await;
                 let log = log.map_err(failed(format!("asking the proxy how {service} is")))?;
                 let text = text_of(&log);
-                let sees = |port: &u16| proxy::proved(&text, *port, &server) == Some(true);
+                let sees =
+                    |(port, _): &(u16, u16)| proxy::proved(&text, *port, &server) == Some(true);
                 if ports.iter().all(sees) {
                     break;
                 }
@@ -243,8 +303,9 @@ impl Performer<'_> {
             };
             let log = self.target.backend.logs(&id, Some(LINES)).await;
             let text = text_of(&log.unwrap_or_default());
-            let is_up = |port: &u16| proxy::proved(&text, *port, &server) != Some(false);
-            if opening.ports.iter().any(is_up) {
+            let is_up =
+                |(port, _): &(u16, u16)| proxy::proved(&text, *port, &server) != Some(false);
+            if self.listened(&opening).iter().any(is_up) {
                 return false;
             }
         }
@@ -362,6 +423,8 @@ impl Performer<'_> {
     }
 }
 
+/// The part of one of several equal servers.
+const EQUAL: Part = Part::Active { weight: 100 };
 /// How many lines of a gate's log hold the last verdict on a server.
 const LINES: usize = 400;
 /// How long the connections of a gate that goes may go on.
@@ -377,30 +440,22 @@ fn shown(gate: &Gate) -> String {
     }
 }
 
-fn config(
+/// What a service has behind one port of a gate.
+fn listen(
     unit: &ServiceUnit,
-    opening: &Opening,
     front: &Front,
+    port: u16,
     servers: &BTreeMap<ServerName, Server>,
-) -> Config {
+) -> Listen {
     let mut parts = servers.values().map(|server| server.part);
     let is_judged = unit.update.strategy == Strategy::Canary
         && servers.len() > 1
         && parts.all(|part| matches!(part, Part::Active { .. }));
-    let listen = |port: &u16| {
-        let here = |(name, server): (&ServerName, &Server)| {
-            let port = *port;
-            (name.clone(), Server { port, ..*server })
-        };
-        let listen = Listen {
-            front: front.clone(),
-            log_requests: is_judged,
-            servers: servers.iter().map(here).collect(),
-        };
-        (*port, listen)
-    };
-    Config {
-        listens: opening.ports.iter().map(listen).collect(),
+    let here = |(name, server): (&ServerName, &Server)| (name.clone(), Server { port, ..*server });
+    Listen {
+        front: front.clone(),
+        log_requests: is_judged,
+        servers: servers.iter().map(here).collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A gate's files and processes: its configuration is put on its volume and read by it. What a gate
 //! is told to do is decided elsewhere, and nothing is told to one that would refuse it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -35,10 +35,10 @@ pub(in crate::release) async fn lead(
     backend: &dyn Backend,
     id: &str,
     text: &str,
-    pem: Option<&Pem<'_>>,
+    pems: &[Pem<'_>],
 ) -> Result<BTreeSet<u64>, BackendError> {
     if !runs(backend, id).await {
-        put_pem(backend, id, pem).await?;
+        put_pems(backend, id, pems).await?;
         put(backend, id, CONFIG, text).await?;
         backend.start_container(id).await?;
         let until = Instant::now() + RELOAD;
@@ -58,7 +58,7 @@ pub(in crate::release) async fn lead(
     {
         return Ok(BTreeSet::new());
     }
-    put_pem(backend, id, pem).await?;
+    put_pems(backend, id, pems).await?;
     put(backend, id, NEXT, text).await?;
     let next = format!("{FOLDER}/{NEXT}");
     let check = ["haproxy", "-c", "-f", &next].map(str::to_owned);
@@ -142,26 +142,24 @@ pub(super) type Pem<'a> = (String, &'a SecretString);
 
 /// Its name tells certificates apart, so what a gate reads now stays as it is until it reads another
 /// configuration, and a way back finds it there.
-async fn put_pem(
-    backend: &dyn Backend,
-    id: &str,
-    pem: Option<&Pem<'_>>,
-) -> Result<(), BackendError> {
-    let Some((name, text)) = pem else {
+async fn put_pems(backend: &dyn Backend, id: &str, pems: &[Pem<'_>]) -> Result<(), BackendError> {
+    if pems.is_empty() {
         return Ok(());
-    };
-    let file = Entry {
+    }
+    let file = |(name, text): &Pem<'_>| Entry {
         path: name.clone(),
         owner: USER,
         mode: 0o400,
         content: Content::Bytes(text.expose_secret().as_bytes().to_vec()),
     };
-    backend.upload(id, FOLDER, tar_of(vec![file])).await
+    let files = pems.iter().map(file).collect();
+    backend.upload(id, FOLDER, tar_of(files)).await
 }
 
-/// What a gate does now, as its configuration says; `None` where that does not say.
-pub(crate) async fn front(backend: &dyn Backend, id: &str) -> Option<Front> {
-    Front::read(&get(backend, id).await?)
+/// What a gate does now for each service, as far as its configuration says so.
+pub(crate) async fn fronts(backend: &dyn Backend, id: &str) -> BTreeMap<String, Front> {
+    let text = get(backend, id).await;
+    Front::read(&text.unwrap_or_default())
 }
 
 pub(in crate::release) async fn get(backend: &dyn Backend, id: &str) -> Option<String> {

@@ -186,10 +186,21 @@ impl Performer<'_> {
         let all: Vec<Request> = requests(&log).collect();
         // The engine keeps only the last of a log: then what it has is of this step.
         let step = all.get(seen..).unwrap_or(&all);
+        // Others may share the port. Of whom none had, nobody knows whose it was.
+        let own = format!("{service}-");
+        let is_own = |one: &&Request| match one.server.strip_prefix(&own) {
+            Some(numbers) => {
+                let mut numbers = numbers.split('-').map(str::parse::<u64>);
+                let all = (numbers.next(), numbers.next(), numbers.next());
+                matches!(all, (Some(Ok(_)), Some(Ok(_)), None))
+            }
+            None => !one.server.contains('-'),
+        };
+        let step = step.iter().filter(is_own);
         let names = new.iter().filter_map(|which| self.server_name(which));
         let names: Vec<ServerName> = names.collect();
         let is_new = |one: &Request| names.iter().any(|name| name.as_str() == one.server);
-        let (canary, stable): (Vec<Request>, Vec<Request>) = step.iter().cloned().partition(is_new);
+        let (canary, stable): (Vec<Request>, Vec<Request>) = step.cloned().partition(is_new);
         Ok(judge(&stable, &canary, plan))
     }
 }

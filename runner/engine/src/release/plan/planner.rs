@@ -48,7 +48,7 @@ impl<'a> Planner<'a> {
             let running = running.map(|old| Which::Old(old.id.clone()));
             (want.name.clone(), active(running))
         };
-        let refront = |want: &Wanted| (want.name.clone(), refront(deployed, want));
+        let refront = |want: &Wanted| (want.name.clone(), refront(deployed, goal, want));
         let refronts = goal.services.iter().map(refront);
         let refronts: BTreeMap<String, Refront> =
             refronts.filter(|(_, one)| !one.is_nothing()).collect();
@@ -549,14 +549,28 @@ impl<'a> Planner<'a> {
 }
 
 /// What becomes other about what the gates of a service do with what comes in.
-fn refront(deployed: &Deployed, want: &Wanted) -> Refront {
+fn refront(deployed: &Deployed, goal: &Goal, want: &Wanted) -> Refront {
+    let is_led_to = |service: &String, gate: &Gate| {
+        let mut services = goal.services.iter();
+        services.any(|one| one.name == *service && one.gates.contains_key(gate))
+    };
     let running = deployed
         .gates
         .iter()
         .filter(|gate| gate.life == Life::Running);
     let known = running.filter_map(|known| {
         let after = want.gates.get(&known.gate)?;
-        Some(Refront::between(known.front.as_ref(), after))
+        let before = known.fronts.get(&want.name);
+        // One that others share leads no more to who left it.
+        let left = known
+            .fronts
+            .keys()
+            .any(|other| !is_led_to(other, &known.gate));
+        let left = Refront {
+            other: left,
+            ..Refront::default()
+        };
+        Some(Refront::between(before, after).and(left))
     });
     known.fold(Refront::default(), Refront::and)
 }

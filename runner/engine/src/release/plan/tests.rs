@@ -428,13 +428,17 @@ fn gate_of(name: &str) -> Gate {
 }
 
 fn open(gate: Gate) -> DeployedGate {
+    let service = match &gate {
+        Gate::Name(service) | Gate::Chosen { service, .. } => service.clone(),
+        Gate::Port { .. } => "web".to_owned(),
+    };
     DeployedGate {
         id: gate.to_string(),
         gate,
         life: Life::Running,
         addresses: BTreeMap::new(),
         ports: Vec::new(),
-        front: Some(front()),
+        fronts: [(service, front())].into(),
     }
 }
 
@@ -615,8 +619,31 @@ fn what_a_gate_does_with_what_comes_in_changes_without_a_new_container() {
     );
 
     // Where nothing is known of what it does, it is told.
-    runs.gates[0].front = None;
+    runs.gates[0].fronts.clear();
     assert_eq!(fronts_and_starts(&plan_of(&runs, &[web])), ["front"]);
+}
+
+#[test]
+fn a_port_that_services_share_is_led_away_from_who_leaves() {
+    let gate = Gate::Port {
+        address: None,
+        port: 80,
+    };
+    let sharing = |name: &str| Wanted {
+        gates: [(gate.clone(), front())].into(),
+        ..want(name)
+    };
+    let mut runs = deployed(vec![generation("web", 1), generation("api", 1)]);
+    runs.gates.push(DeployedGate {
+        fronts: ["web", "api"].map(|name| (name.to_owned(), front())).into(),
+        ..open(gate.clone())
+    });
+    let both = plan_of(&runs, &[sharing("web"), sharing("api")]);
+    assert!(both.is_in_place(), "{:?}", both.forward);
+    let web = plan_of(&runs, &[sharing("web")]);
+    assert_eq!(fronts_and_starts(&web), ["front"]);
+    let closes = |action: &Action| matches!(action, A::CloseGate(_));
+    assert!(!web.afterwards.iter().any(closes));
 }
 
 #[test]
@@ -629,7 +656,8 @@ fn a_page_comes_before_what_is_new_and_goes_after_it() {
         let last = |program: &Program| fronts_and_starts(program).last().copied();
         let comes = plan_of(&runs, &[with_page(web.clone())]);
         assert_eq!(first(&comes), "front", "{strategy:?}");
-        runs.gates[0].front = with_page(web.clone()).gates.into_values().next();
+        let page = with_page(web.clone()).gates.into_values();
+        runs.gates[0].fronts = page.map(|front| ("web".to_owned(), front)).collect();
         let goes = plan_of(&runs, &[web]);
         assert_eq!(first(&goes), "start", "{strategy:?}");
         assert_eq!(last(&goes), Some("front"), "{strategy:?}");

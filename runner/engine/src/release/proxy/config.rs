@@ -2,12 +2,13 @@
 //! nothing that can be written to, no privilege and no user. It refuses to know names that a resolver
 //! would have to look up: servers have addresses.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use hoist_model::unit::AppProtocol;
+use hoist_model::unit::{AppProtocol, Route};
 
 use super::front::Front;
 
@@ -15,10 +16,13 @@ use super::front::Front;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Config {
     /// By the port in the proxy's container. HAProxy does not start without any.
-    pub(crate) listens: BTreeMap<u16, Listen>,
+    pub(crate) listens: BTreeMap<u16, Services>,
 }
 
-/// What is behind a port that a proxy listens on.
+/// What is behind a port, by service: each has its routes, and one may have what is left.
+pub(crate) type Services = BTreeMap<String, Listen>;
+
+/// What a service has behind a port that a proxy listens on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listen {
     /// What is done with what comes in.
@@ -80,9 +84,20 @@ impl fmt::Display for ServerName {
     }
 }
 
-/// The name of what is behind a port. Since HAProxy 3.3 it has to be another than that of the port.
-pub(super) fn backend(port: u16) -> String {
-    format!("servers-{port}")
+/// The name of what a service has behind a port. Since HAProxy 3.3 it has to be another than that of
+/// the port.
+fn backend(port: u16, service: &str) -> String {
+    format!("{}{service}", backends(port))
+}
+
+/// How the names of all that is behind a port begin.
+pub(super) fn backends(port: u16) -> String {
+    format!("servers-{port}-")
+}
+
+/// The name of what is behind a port where no service is.
+fn nobodys(port: u16) -> String {
+    format!("nobody-{port}")
 }
 
 /// Where a proxy's files are in its container.
@@ -149,7 +164,8 @@ const LOG_FORMAT: &str = r#"    log global
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let drain = self.listens.values().map(|listen| listen.front.drain).max();
+        let all = self.listens.values().flat_map(BTreeMap::values);
+        let drain = all.map(|listen| listen.front.drain).max();
         // 0 would be no bound at all.
         let drain = drain.unwrap_or_default().min(LONGEST).as_millis().max(1);
         writeln!(
@@ -163,53 +179,113 @@ impl fmt::Display for Config {
         writeln!(f, "    no strict-limits")?;
         writeln!(f, "    hard-stop-after {drain}ms")?;
         write!(f, "\n{DEFAULTS}")?;
-        for (&port, listen) in &self.listens {
-            listen.frontend(f, port)?;
-            listen.backend(f, port)?;
+        for (&port, services) in &self.listens {
+            frontend(f, port, services)?;
+            for (service, listen) in services {
+                listen.backend(f, port, service)?;
+            }
+            if rest(services).is_none() {
+                writeln!(f, "\nbackend {}", nobodys(port))?;
+                writeln!(f, "    mode http")?;
+                writeln!(f, "    http-request return status 404")?;
+            }
         }
         Ok(())
     }
 }
 
-impl Listen {
-    fn frontend(&self, f: &mut fmt::Formatter<'_>, port: u16) -> fmt::Result {
-        writeln!(f, "\nfrontend port-{port}")?;
-        writeln!(f, "{}", self.front.line())?;
-        write!(f, "    bind *:{port}")?;
-        if let Some(certificate) = &self.front.tls {
-            let file = certificate.file();
-            write!(f, " ssl crt {FOLDER}/{file} ssl-min-ver TLSv1.2")?;
-            if self.front.app_protocol == AppProtocol::Http {
-                write!(f, " alpn http/1.1")?;
-            }
+/// What is done on a port for all services behind it. They speak the same.
+fn frontend(f: &mut fmt::Formatter<'_>, port: u16, services: &Services) -> fmt::Result {
+    writeln!(f, "\nfrontend port-{port}")?;
+    let fronts = || services.values().map(|listen| &listen.front);
+    let certificates: BTreeSet<String> = fronts()
+        .filter_map(|front| Some(front.tls.as_ref()?.file()))
+        .collect();
+    let is_http = fronts().any(|front| front.app_protocol == AppProtocol::Http);
+    write!(f, "    bind *:{port}")?;
+    if !certificates.is_empty() {
+        write!(f, " ssl")?;
+        for file in &certificates {
+            write!(f, " crt {FOLDER}/{file}")?;
         }
-        writeln!(f)?;
-        match self.front.app_protocol {
-            AppProtocol::Http => {
-                f.write_str(HTTP_FRONTEND)?;
-                f.write_str(match self.front.tls {
-                    Some(_) => "    http-request set-header X-Forwarded-Proto https\n",
-                    None => PLAIN,
-                })?;
-                if self.front.maintenance {
-                    f.write_str(MAINTENANCE)?;
-                }
-                if self.log_requests {
-                    f.write_str(LOG_FORMAT)?;
-                }
-            }
-            AppProtocol::Tcp => writeln!(f, "    mode tcp")?,
+        write!(f, " ssl-min-ver TLSv1.2")?;
+        if is_http {
+            write!(f, " alpn http/1.1")?;
         }
-        writeln!(f, "    default_backend {}", backend(port))
     }
+    writeln!(f)?;
+    if is_http {
+        f.write_str(HTTP_FRONTEND)?;
+        f.write_str(match certificates.is_empty() {
+            false => "    http-request set-header X-Forwarded-Proto https\n",
+            true => PLAIN,
+        })?;
+        if services.values().any(|listen| listen.log_requests) {
+            f.write_str(LOG_FORMAT)?;
+        }
+    } else {
+        writeln!(f, "    mode tcp")?;
+    }
+    for (route, service) in routes(services) {
+        choose(f, route, &backend(port, service))?;
+    }
+    let rest = rest(services).map_or_else(|| nobodys(port), |service| backend(port, service));
+    writeln!(f, "    default_backend {rest}")
+}
 
-    fn backend(&self, f: &mut fmt::Formatter<'_>, port: u16) -> fmt::Result {
-        writeln!(f, "\nbackend {}", backend(port))?;
+/// The routes of a port, the most specific first: those of a host before those of all, and the
+/// longer path before the shorter.
+fn routes(services: &Services) -> Vec<(&Route, &str)> {
+    let mut routes: Vec<(&Route, &str)> = services
+        .iter()
+        .flat_map(|(service, listen)| {
+            let routes = listen.front.routes.iter();
+            routes.map(|route| (route, service.as_str()))
+        })
+        .collect();
+    let length = |route: &Route| route.path.as_ref().map_or(0, String::len);
+    routes.sort_by_key(|(route, _)| (route.host.is_none(), Reverse(length(route))));
+    routes
+}
+
+/// The service that has what no route leads elsewhere.
+fn rest(services: &Services) -> Option<&str> {
+    let mut all = services.iter();
+    let found = all.find(|(_, listen)| listen.front.routes.is_empty());
+    found.map(|(service, _)| service.as_str())
+}
+
+/// Sends what a route says to a service.
+fn choose(f: &mut fmt::Formatter<'_>, route: &Route, backend: &str) -> fmt::Result {
+    let host = route.host.as_ref().map_or_else(String::new, |host| {
+        format!(" {{ req.hdr(Host),field(1,:),lower -m str {host} }}")
+    });
+    let path = route.path.as_ref().filter(|path| *path != "/");
+    let Some(path) = path else {
+        return match host.is_empty() {
+            true => writeln!(f, "    use_backend {backend}"),
+            false => writeln!(f, "    use_backend {backend} if{host}"),
+        };
+    };
+    let itself = format!("{host} {{ path -m str {path} }}");
+    writeln!(
+        f,
+        "    use_backend {backend} if{itself} or{host} {{ path_beg {path}/ }}"
+    )
+}
+
+impl Listen {
+    fn backend(&self, f: &mut fmt::Formatter<'_>, port: u16, service: &str) -> fmt::Result {
+        writeln!(f, "\nbackend {}", backend(port, service))?;
+        writeln!(f, "{}", self.front.line(service))?;
         // Here and not in the frontend: of checks, and not of connections.
         writeln!(f, "    log global")?;
         match self.front.app_protocol {
             AppProtocol::Http => {
                 writeln!(f, "    mode http")?;
+                if self.front.maintenance {
+                    f.write_str(MAINTENANCE)?;
+                }
                 writeln!(f, "    balance roundrobin")?;
                 writeln!(f, "    retry-on conn-failure empty-response")?;
                 if self.front.sticky {

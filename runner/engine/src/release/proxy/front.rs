@@ -2,14 +2,15 @@
 //! stands in the configuration as a comment and is read from there, so that what a proxy does now can
 //! be compared with what it should. Refused here: anything secret.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hoist_model::unit::{AppProtocol, Traffic};
+use hoist_model::unit::{AppProtocol, Route, Traffic};
 use serde::{Deserialize, Serialize};
 
 use super::certificate::Certificate;
 
-/// How a line of the configuration begins that holds one.
+/// How a line of the configuration begins that holds one: the service's name follows, and then it.
 const MARK: &str = "    # front ";
 
 /// What is done with what comes in.
@@ -29,6 +30,9 @@ pub(crate) struct Front {
     /// TLS ends here, by this certificate.
     #[serde(default)]
     pub(crate) tls: Option<Certificate>,
+    /// Which requests are the service's; what is left where empty.
+    #[serde(default)]
+    pub(crate) routes: Vec<Route>,
 }
 
 /// What becomes other between two fronts.
@@ -54,18 +58,27 @@ impl Front {
                 && is_published
                 && traffic.app_protocol == AppProtocol::Http,
             tls: tls.filter(|_| is_published).cloned(),
+            routes: match is_published {
+                true => traffic.routes.clone(),
+                false => Vec::new(),
+            },
         }
     }
 
-    /// The first in a configuration's text.
-    pub(crate) fn read(config: &str) -> Option<Self> {
-        let line = config.lines().find_map(|line| line.strip_prefix(MARK))?;
-        serde_json::from_str(line).ok()
+    /// Those in a configuration's text, by service.
+    pub(crate) fn read(config: &str) -> BTreeMap<String, Self> {
+        let lines = config.lines().filter_map(|line| line.strip_prefix(MARK));
+        let read = lines.filter_map(|line| {
+            let (service, front) = line.split_once(' ')?;
+            Some((service.to_owned(), serde_json::from_str(front).ok()?))
+        });
+        read.collect()
     }
 
     /// The line of the configuration that holds it.
-    pub(super) fn line(&self) -> String {
-        format!("{MARK}{}", serde_json::to_string(self).unwrap_or_default())
+    pub(super) fn line(&self, service: &str) -> String {
+        let front = serde_json::to_string(self).unwrap_or_default();
+        format!("{MARK}{service} {front}")
     }
 }
 
@@ -152,13 +165,13 @@ mod tests {
                 servers: [].into(),
             };
             let text = Config {
-                listens: [(80, listen)].into(),
+                listens: [(80, [("web".to_owned(), listen)].into())].into(),
             }
             .to_string();
-            assert_eq!(Front::read(&text), Some(front));
+            assert_eq!(Front::read(&text), [("web".to_owned(), front)].into());
         }
-        for text in ["", "frontend port-80\n", "    # front {}\n"] {
-            assert_eq!(Front::read(text), None, "{text}");
+        for text in ["", "frontend port-80\n", "    # front web {}\n"] {
+            assert_eq!(Front::read(text), BTreeMap::new(), "{text}");
         }
     }
 

@@ -4,16 +4,20 @@
 
 use serde::Deserialize;
 
-use super::config::{ServerName, backend};
+use super::config::{ServerName, backends};
 
 /// The last verdict of the proxy's checks on a server behind a port; `None` while there is none.
 /// HAProxy tells the first one after each start and then what changes.
 pub(crate) fn proved(log: &str, port: u16, server: &ServerName) -> Option<bool> {
-    let name = format!("server {}/{server} ", backend(port));
+    let name = format!("server {}", backends(port));
     log.lines().rev().find_map(|line| {
         let of = line.strip_prefix("Health check for ")?;
         let of = of.strip_prefix("backup ").unwrap_or(of);
-        let verdict = of.strip_prefix(&name)?;
+        let (service, rest) = of.strip_prefix(&name)?.split_once('/')?;
+        let verdict = rest.strip_prefix(server.as_str())?.strip_prefix(' ')?;
+        if service.contains(' ') {
+            return None;
+        }
         match verdict.split([',', ' ']).next()? {
             "succeeded" => Some(true),
             "failed" => Some(false),
@@ -78,7 +82,7 @@ mod tests {
         assert_eq!(of(start, 80, "web-6-1"), Some(false));
         // What is repeated on the standard error may come late.
         let late = format!(
-            "{LOG}[WARNING]  (7) : Health check for server servers-80/web-7-1 failed, reason: Layer4 timeout, status: 0/1 DOWN.\n"
+            "{LOG}[WARNING]  (7) : Health check for server servers-80-web/web-7-1 failed, reason: Layer4 timeout, status: 0/1 DOWN.\n"
         );
         assert_eq!(of(&late, 80, "web-7-1"), Some(true));
     }

@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use hoist_model::unit::AppProtocol;
+use hoist_model::unit::{AppProtocol, Route};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::config::{Config, Listen, Part, Server, ServerName};
+use super::config::{Config, Listen, Part, Server, ServerName, Services};
 use super::front::Front;
 use super::log::{proved, requests};
-use rig::{Client, Proxy, Upstream, active, free_port, haproxy, listen, name};
+use rig::{Client, Proxy, Upstream, active, alone, free_port, haproxy, listen, name};
 
 fn part() -> impl Strategy<Value = Part> {
     prop_oneof![
@@ -52,11 +52,34 @@ fn any_listen() -> impl Strategy<Value = Listen> {
                 sticky,
                 maintenance,
                 tls: None,
+                routes: Vec::new(),
             },
             log_requests,
             servers,
         },
     )
+}
+
+/// One service, or two that share a port by their routes.
+fn services() -> impl Strategy<Value = Services> {
+    let route = (
+        "[a-z][a-z0-9.-]{0,20}[a-z]",
+        "/[a-z0-9._~%!$&()+,;=:@-]{0,20}",
+    );
+    let route = (prop::option::of(route.0), prop::option::of(route.1));
+    let route = route.prop_map(|(host, path)| Route { host, path });
+    let routes = prop::collection::vec(route, 1..4);
+    (any_listen(), prop::option::of((any_listen(), routes))).prop_map(|(first, more)| {
+        let mut all = Services::from([("web".to_owned(), first)]);
+        if let Some((mut listen, routes)) = more {
+            listen.front.routes = routes;
+            all.values_mut().chain([&mut listen]).for_each(|one| {
+                one.front.app_protocol = AppProtocol::Http;
+            });
+            all.insert("api".to_owned(), listen);
+        }
+        all
+    })
 }
 
 #[test]
@@ -65,8 +88,8 @@ fn whatever_is_rendered_is_taken_without_a_warning() {
         return;
     };
     let mut runner = TestRunner::default();
-    let many = prop::collection::btree_map(1..=u16::MAX, any_listen(), 300);
-    let few = prop::collection::btree_map(1..=u16::MAX, any_listen(), 1);
+    let many = prop::collection::btree_map(1..=u16::MAX, services(), 300);
+    let few = prop::collection::btree_map(1..=u16::MAX, services(), 1);
     for listens in [many, few] {
         let listens = listens.new_tree(&mut runner).unwrap().current();
         let text = Config { listens }.to_string();
@@ -104,7 +127,7 @@ fn the_drain_is_the_longest_and_never_without_end() {
         let listens = drains.iter().zip(1..).map(|(&drain, port)| {
             let mut listen = listen([]);
             listen.front.drain = Duration::from_secs(drain);
-            (port, listen)
+            (port, alone(listen))
         });
         let listens = listens.collect();
         Config { listens }.to_string()
@@ -119,7 +142,7 @@ fn a_server_is_told_its_client_where_it_expects_to_be() {
     let mut wanted = listen([("old-1", 81, active()), ("new-1", 82, Part::Probing)]);
     let new = wanted.servers.get_mut(&name("new-1")).unwrap();
     new.proxy_protocol = true;
-    let listens = [(80, wanted)].into();
+    let listens = [(80, alone(wanted))].into();
     let text = Config { listens }.to_string();
     assert!(text.contains("    server old-1 127.0.0.1:81 weight 1\n"));
     assert!(
@@ -157,6 +180,62 @@ fn a_page_takes_the_place_of_servers_that_are_checked_on() {
         "the old worker's last"
     );
     assert_eq!(client.get("/").unwrap().status, 200);
+}
+
+#[test]
+fn the_most_specific_route_has_a_request() {
+    let Some(haproxy) = haproxy("the_most_specific_route_has_a_request") else {
+        return;
+    };
+    let names = ["web", "api", "shop", "rest"];
+    let upstreams = names.map(Upstream::start);
+    let route = |host: &str, path: &str| Route {
+        host: (!host.is_empty()).then(|| host.to_owned()),
+        path: (!path.is_empty()).then(|| path.to_owned()),
+    };
+    let routes = [
+        vec![route("", "/web")],
+        vec![route("", "/web/api"), route("shop.test", "/api")],
+        vec![route("shop.test", "")],
+        vec![],
+    ];
+    let all = || {
+        let all = names.iter().zip(&upstreams).zip(&routes);
+        let all = all.map(|((service, upstream), routes)| {
+            let server = format!("{service}-1-1");
+            let mut listen = listen([(server.as_str(), upstream.port, active())]);
+            listen.front.routes.clone_from(routes);
+            ((*service).to_owned(), listen)
+        });
+        all.collect::<Services>()
+    };
+    let mut proxy = Proxy::start_all(haproxy, all());
+    let mut client = Client::new(proxy.port);
+    let mut had = |host: &str, path: &str| {
+        let request = client.send_to(host, path).unwrap();
+        (request.status, request.server().to_owned())
+    };
+    for (host, path, service) in [
+        ("other.test", "/web", "web"),
+        ("other.test", "/web/", "web"),
+        ("other.test", "/web/apix", "web"),
+        ("other.test", "/web/api", "api"),
+        ("other.test", "/web/api/1?x=/web", "api"),
+        ("other.test", "/webx", "rest"),
+        ("other.test", "/api", "rest"),
+        ("shop.test", "/api/", "api"),
+        ("SHOP.test:8080", "/apis", "shop"),
+        ("shop.test", "/web", "shop"),
+        ("shop.test.evil", "/", "rest"),
+    ] {
+        assert_eq!(had(host, path), (200, service.to_owned()), "{host}{path}");
+    }
+    let mut without = all();
+    without.remove("rest");
+    proxy.reload_all(without);
+    let _ = had("other.test", "/");
+    assert_eq!(had("other.test", "/").0, 404);
+    assert_eq!(had("shop.test", "/").0, 200);
 }
 
 /// Clients that keep their connections and never retry, over reloads from one server to the other.

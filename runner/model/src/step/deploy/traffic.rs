@@ -2,32 +2,10 @@
 //! `tls`, `proxy_protocol` and `maintenance`.
 
 use super::{Place, mounts};
-use std::ops::Range;
-
 use crate::diag::Diagnostic;
 use crate::plan::Cx;
 use crate::spec::{At, RouteSpec, Scalar, ServiceSpec};
 use crate::unit::{AppProtocol, Protocol, Route, Strategy, Traffic};
-
-/// Keys that no engine acts upon yet, and what to do without them.
-const NOT_YET: &[(&str, &str)] = &[("routes", "publish another port for each service")];
-
-/// Notes the keys of a service that are not acted upon.
-fn not_yet(cx: &mut Cx<'_>, place: &Place<'_>, spec: &ServiceSpec) {
-    let said = [("routes", spec.routes.is_some())];
-    for (key, _) in said.into_iter().filter(|(_, is_said)| *is_said) {
-        let span = place.at.key_span(cx, &[key]);
-        refuse(cx, key, span);
-    }
-}
-
-/// Notes a key that is not acted upon.
-fn refuse(cx: &mut Cx<'_>, key: &str, span: Range<usize>) {
-    if let Some((_, help)) = NOT_YET.iter().find(|(name, _)| *name == key) {
-        let message = format!("`{key}` is not supported by this version");
-        cx.fault(Diagnostic::error(message, span).help(*help));
-    }
-}
 
 /// Lowers it. With a strategy that switches, HTTP is what is spoken if nothing is said.
 pub(super) fn lower(
@@ -61,7 +39,6 @@ pub(super) fn lower(
         Some(Strategy::BlueGreen | Strategy::Rolling | Strategy::Canary) => AppProtocol::Http,
     };
     let app_protocol = said.unwrap_or(usual);
-    not_yet(cx, place, spec);
     let certificate = spec.tls.as_ref().and_then(|tls| {
         let at = tls.certificate.as_ref();
         let at = place.at.required(cx, at, &["tls", "certificate"])?;
@@ -223,15 +200,6 @@ mod tests {
             "", "api", "//", "/a//b", "/a/../b", "/.", "/a?b", "/a*", "/a b", "/é",
         ] {
             assert_eq!(clean_path(path), None, "{path}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_acted_upon_is_a_key() {
-        let schema = crate::schema::schema().to_string();
-        for (key, help) in NOT_YET {
-            assert!(schema.contains(&format!("\"{key}\"")), "{key}");
-            assert!(!help.is_empty());
         }
     }
 }

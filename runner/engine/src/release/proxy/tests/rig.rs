@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use hoist_model::unit::AppProtocol;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::super::config::{Config, Listen, Part, Server, ServerName};
+use super::super::config::{Config, Listen, Part, Server, ServerName, Services};
 use super::super::front::Front;
 
 /// How long anything here may take that should happen.
@@ -70,10 +70,16 @@ pub(super) fn listen<'a>(servers: impl IntoIterator<Item = (&'a str, u16, Part)>
             sticky: false,
             maintenance: false,
             tls: None,
+            routes: Vec::new(),
         },
         log_requests: false,
         servers: servers.into_iter().map(server).collect(),
     }
+}
+
+/// A service that has a port for itself.
+pub(super) fn alone(listen: Listen) -> Services {
+    Services::from([("web".to_owned(), listen)])
 }
 
 /// A running HAProxy with one port.
@@ -87,10 +93,14 @@ pub(super) struct Proxy {
 
 impl Proxy {
     pub(super) fn start(haproxy: &str, listen: Listen) -> Self {
+        Self::start_all(haproxy, alone(listen))
+    }
+
+    pub(super) fn start_all(haproxy: &str, services: Services) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let file = folder.path().join("haproxy.cfg");
-        write_config(&file, port, listen);
+        write_config(&file, port, services);
         let mut master = Command::new(haproxy)
             .args(["-W", "-db", "-f"])
             .arg(&file)
@@ -123,8 +133,12 @@ impl Proxy {
     /// HAProxy 2.6 does not hear the signal while its master starts itself anew, which it does at the
     /// end of each start and reload, so it is sent until it was heard.
     pub(super) fn reload(&mut self, listen: Listen) {
+        self.reload_all(alone(listen));
+    }
+
+    pub(super) fn reload_all(&mut self, services: Services) {
         let file = self.folder.path().join("haproxy.cfg");
-        write_config(&file, self.port, listen);
+        write_config(&file, self.port, services);
         let master = Pid::from_child(&self.master);
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -190,8 +204,8 @@ impl Drop for Proxy {
     }
 }
 
-fn write_config(file: &std::path::Path, port: u16, listen: Listen) {
-    let listens = [(port, listen)].into();
+fn write_config(file: &std::path::Path, port: u16, services: Services) {
+    let listens = [(port, services)].into();
     let text = Config { listens }.to_string();
     std::fs::write(file, text.replace("bind *:", "bind 127.0.0.1:")).unwrap();
 }
@@ -404,7 +418,21 @@ impl Client {
 
     /// Headers end in a line break each.
     pub(super) fn send(&mut self, method: &str, path: &str, headers: &str) -> io::Result<Answer> {
-        let answer = self.try_send(method, path, headers);
+        self.answer(method, "shop.test", path, headers)
+    }
+
+    pub(super) fn send_to(&mut self, host: &str, path: &str) -> io::Result<Answer> {
+        self.answer("GET", host, path, "")
+    }
+
+    fn answer(
+        &mut self,
+        method: &str,
+        host: &str,
+        path: &str,
+        headers: &str,
+    ) -> io::Result<Answer> {
+        let answer = self.try_send(method, host, path, headers);
         let closes = answer.as_ref().map_or(true, |answer| {
             answer
                 .header("connection")
@@ -416,7 +444,13 @@ impl Client {
         answer
     }
 
-    fn try_send(&mut self, method: &str, path: &str, headers: &str) -> io::Result<Answer> {
+    fn try_send(
+        &mut self,
+        method: &str,
+        host: &str,
+        path: &str,
+        headers: &str,
+    ) -> io::Result<Answer> {
         if self.connection.is_none() {
             let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
             stream.set_nodelay(true)?;
@@ -424,7 +458,7 @@ impl Client {
             self.connection = Some(BufReader::new(stream));
         }
         let reader = self.connection.as_mut().unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: shop.test\r\n{headers}\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n");
         reader.get_mut().write_all(request.as_bytes())?;
         let (head, body) = message(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let status = head
