@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::names::{PROXY, Place};
 use super::perform::lead;
-use super::proxy::{Certificate, Expiry};
+use super::proxy::{Certificate, Expiry, Front};
 use crate::backend::{Backend, BackendError, ContainerInfo};
 
 const RENEW: &str = "renew it, and run again: the proxy takes it up without a new release";
@@ -36,7 +36,8 @@ pub(super) async fn of_proxy(
     backend: &dyn Backend,
     proxy: &ContainerInfo,
 ) -> BTreeMap<String, Option<Certificate>> {
-    let fronts = lead::fronts(backend, &proxy.id).await.into_iter();
+    let fronts = lead::get(backend, &proxy.id).await;
+    let fronts = Front::read(&fronts.unwrap_or_default()).into_iter();
     fronts
         .map(|(service, front)| (service, front.tls))
         .collect()

@@ -490,6 +490,7 @@ mod tests {
             addresses: BTreeMap::new(),
             ports: Vec::new(),
             fronts: BTreeMap::new(),
+            inner: None,
         });
         let actions = mend(&found).actions;
         let to = vec![(Which::Old("web-2".into()), Part::Active { weight: 100 })];

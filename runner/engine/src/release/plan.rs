@@ -5,6 +5,7 @@
 //! gates becomes another one.
 
 mod change;
+mod fronts;
 mod planner;
 
 use std::collections::BTreeMap;

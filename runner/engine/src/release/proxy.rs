@@ -12,6 +12,6 @@ mod log;
 mod tests;
 
 pub(crate) use certificate::{Certificate, Expiry};
-pub(crate) use config::{Config, FOLDER, Listen, Part, Server, ServerName, Services};
+pub(crate) use config::{Config, FOLDER, Listen, Part, Server, ServerName, Services, listened};
 pub(crate) use front::{Front, Refront};
 pub(crate) use log::{Request, proved, requests};

@@ -6,6 +6,7 @@ use super::drift;
 use super::journal::Known;
 use super::names::{DATA, NETWORK, PROXY, Place, SECRETS, SERVICE};
 use super::perform::lead;
+use super::proxy::{Front, listened};
 use super::state::{Deployed, DeployedGate, DeployedNetwork, Generation};
 use crate::backend::{Backend, BackendError, ContainerInfo, Labels};
 use crate::labels;
@@ -39,10 +40,12 @@ pub(crate) async fn read(
         }
     };
     let mut gates: Vec<DeployedGate> = proxies.iter().filter_map(DeployedGate::read).collect();
-    let fronts = gates.iter().map(|gate| lead::fronts(backend, &gate.id));
-    let fronts = join_all(fronts).await;
-    for (gate, fronts) in gates.iter_mut().zip(fronts) {
-        gate.fronts = fronts;
+    let configs = gates.iter().map(|gate| lead::get(backend, &gate.id));
+    let configs = join_all(configs).await;
+    for (gate, config) in gates.iter_mut().zip(configs) {
+        let config = config.unwrap_or_default();
+        gate.fronts = Front::read(&config);
+        gate.inner = listened(&config);
     }
     let label = |labels: &Labels| labels.get(labels::NAME).cloned().unwrap_or_default();
     Ok(Deployed {

@@ -50,6 +50,8 @@ pub(crate) struct DeployedGate {
     pub(crate) ports: Vec<String>,
     /// What it does with what comes in for each service, where its configuration says so.
     pub(crate) fronts: BTreeMap<String, Front>,
+    /// The port in its container that it listens on; of a name's gate, one of them.
+    pub(crate) inner: Option<u16>,
 }
 
 /// One container of a service.
@@ -167,14 +169,6 @@ impl Deployed {
 }
 
 impl DeployedGate {
-    /// The port in its container that leads to the one of the host.
-    pub(crate) fn inner(&self) -> Option<u16> {
-        self.ports.iter().find_map(|text| {
-            let (_, inner) = text.split_once("->")?;
-            inner.split('/').next()?.parse().ok()
-        })
-    }
-
     /// What a container's labels and state say; `None` where it is no gate. What it does is not among
     /// them.
     pub(crate) fn read(info: &ContainerInfo) -> Option<Self> {
@@ -188,6 +182,7 @@ impl DeployedGate {
                 .unwrap_or_default(),
             ports: info.ports.clone(),
             fronts: BTreeMap::new(),
+            inner: None,
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::release::prepare::Prepared;
 use crate::release::proxy::{
     self, Config, FOLDER, Front, Listen, Part, Server, ServerName, Services,
 };
-use crate::release::state::{DeployedGate, Life, write_addresses};
+use crate::release::state::{Life, write_addresses};
 use crate::release::status;
 
 const MEMORY: u64 = 256 << 20;
@@ -189,7 +189,7 @@ impl Performer<'_> {
             return opening.ports.iter().map(|port| (*port, *port)).collect();
         };
         let known = self.deployed.gate(&opening.gate);
-        let inner = known.and_then(DeployedGate::inner);
+        let inner = known.and_then(|known| known.inner);
         let inner = inner.unwrap_or_else(|| self.inner(&opening.gate, published));
         vec![(inner, published.target)]
     }

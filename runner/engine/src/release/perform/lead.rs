@@ -1,7 +1,7 @@
 //! A gate's files and processes: its configuration is put on its volume and read by it. What a gate
 //! is told to do is decided elsewhere, and nothing is told to one that would refuse it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 
 use crate::backend::{Backend, BackendError, BackendErrorKind, Chunk, Process};
-use crate::release::proxy::{FOLDER, Front};
+use crate::release::proxy::FOLDER;
 use crate::walk::Owner;
 use crate::walk::entries::{Content, Entry, tar_of};
 
@@ -156,13 +156,8 @@ async fn put_pems(backend: &dyn Backend, id: &str, pems: &[Pem<'_>]) -> Result<(
     backend.upload(id, FOLDER, tar_of(files)).await
 }
 
-/// What a gate does now for each service, as far as its configuration says so.
-pub(crate) async fn fronts(backend: &dyn Backend, id: &str) -> BTreeMap<String, Front> {
-    let text = get(backend, id).await;
-    Front::read(&text.unwrap_or_default())
-}
-
-pub(in crate::release) async fn get(backend: &dyn Backend, id: &str) -> Option<String> {
+/// What a gate does now, in the text of its configuration; `None` where there is none yet.
+pub(crate) async fn get(backend: &dyn Backend, id: &str) -> Option<String> {
     let path = format!("{FOLDER}/{CONFIG}");
     let mut stream = backend.download(id, &path).await.ok()?;
     let mut tar = Vec::new();

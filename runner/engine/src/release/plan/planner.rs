@@ -1,14 +1,17 @@
 //! Orders the actions of a release.
 
+mod clear;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::unit::{CanaryPlan, Condition, Restart, Strategy, UpdateOrder};
 
+use super::fronts::{is_maintained, refront};
 use super::{Action, Backends, Change, Goal, Hook, Member, Program, Wanted, Which};
 use crate::release::gate::Gate;
 use crate::release::ports::HostPort;
 use crate::release::proxy::{Part, Refront, canary};
-use crate::release::state::{Deployed, Generation, Life, dependents_first};
+use crate::release::state::{Deployed, Generation, Life};
 
 /// The part of one of several equal servers.
 const EQUAL: u32 = 100;
@@ -466,118 +469,6 @@ impl<'a> Planner<'a> {
             }
         }
     }
-
-    /// What gave way stops. Of each service as many earlier generations stay as are to be kept.
-    fn clear(&mut self) {
-        let mut going: Vec<&Generation> = Vec::new();
-        for old in &self.deployed.generations {
-            let stays = match self.changes.get(&old.service) {
-                None => false,
-                Some(change) => {
-                    change.all().contains(&Which::Old(old.id.clone())) || self.is_kept(old, change)
-                }
-            };
-            if !stays {
-                going.push(old);
-            } else if old.life == Life::Running && self.is_leaving(old) {
-                // One that the engine starts with itself would come back beside the new.
-                if old.restart == Restart::Always || old.restart == Restart::OnFailure {
-                    let retired =
-                        Action::SetRestart(Which::Old(old.id.clone()), Restart::UnlessStopped);
-                    self.afterwards.push(retired);
-                }
-                if !self.stopped.contains(&old.id) {
-                    self.afterwards
-                        .push(Action::Stop(Which::Old(old.id.clone())));
-                }
-            }
-        }
-        let wanted: BTreeSet<&Gate> = self
-            .goal
-            .services
-            .iter()
-            .flat_map(|want| want.gates.keys())
-            .collect();
-        let gates = self.deployed.gates.iter().map(|gate| &gate.gate);
-        for gate in gates.filter(|gate| !wanted.contains(gate)) {
-            self.afterwards.push(Action::CloseGate(gate.clone()));
-        }
-        for old in dependents_first(&going) {
-            let which = Which::Old(old.id.clone());
-            if old.life == Life::Running && !self.stopped.contains(&old.id) {
-                self.afterwards.push(Action::Stop(which.clone()));
-            }
-            self.afterwards.push(Action::Remove(which));
-        }
-        let used = |network: &&String| {
-            let mut services = self.goal.services.iter();
-            services.any(|want| want.networks.contains(network))
-        };
-        let unused = self.deployed.networks.keys().filter(|name| !used(name));
-        self.afterwards
-            .extend(unused.cloned().map(Action::RemoveNetwork));
-    }
-
-    fn is_leaving(&self, old: &Generation) -> bool {
-        let change = self.changes.get(&old.service);
-        change.is_some_and(|change| change.leaving.contains(&old.id))
-    }
-
-    /// It belongs to one of the earlier generations that stay.
-    fn is_kept(&self, old: &Generation, change: &Change) -> bool {
-        let serving = change.members.values().find_map(|member| match member {
-            Member::New(slot) => Some(slot.sequence),
-            Member::Kept(id) | Member::Stopped(id) => Some(self.deployed.generation(id)?.sequence),
-        });
-        if serving == Some(old.sequence) || matches!(old.life, Life::Created | Life::Other) {
-            return false;
-        }
-        let mut earlier: Vec<u64> = self
-            .deployed
-            .generations
-            .iter()
-            .filter(|other| other.service == old.service && Some(other.sequence) != serving)
-            .map(|other| other.sequence)
-            .collect();
-        earlier.sort_unstable_by(|a, b| b.cmp(a));
-        earlier.dedup();
-        earlier
-            .iter()
-            .take(self.goal.keep)
-            .any(|kept| *kept == old.sequence)
-    }
-}
-
-/// What becomes other about what the gates of a service do with what comes in.
-fn refront(deployed: &Deployed, goal: &Goal, want: &Wanted) -> Refront {
-    let is_led_to = |service: &String, gate: &Gate| {
-        let mut services = goal.services.iter();
-        services.any(|one| one.name == *service && one.gates.contains_key(gate))
-    };
-    let running = deployed
-        .gates
-        .iter()
-        .filter(|gate| gate.life == Life::Running);
-    let known = running.filter_map(|known| {
-        let after = want.gates.get(&known.gate)?;
-        let before = known.fronts.get(&want.name);
-        // One that others share leads no more to who left it.
-        let left = known
-            .fronts
-            .keys()
-            .any(|other| !is_led_to(other, &known.gate));
-        let left = Refront {
-            other: left,
-            ..Refront::default()
-        };
-        Some(Refront::between(before, after).and(left))
-    });
-    known.fold(Refront::default(), Refront::and)
-}
-
-/// No request reaches it from outside.
-fn is_maintained(want: &Wanted) -> bool {
-    want.gates.values().any(|front| front.maintenance)
 }
 
 fn on_return(action: Action) -> Action {

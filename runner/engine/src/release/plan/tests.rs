@@ -439,6 +439,7 @@ fn open(gate: Gate) -> DeployedGate {
         addresses: BTreeMap::new(),
         ports: Vec::new(),
         fronts: [(service, front())].into(),
+        inner: None,
     }
 }
 

@@ -84,6 +84,15 @@ impl fmt::Display for ServerName {
     }
 }
 
+/// The port that a proxy listens on, as the text of its configuration says; of several the first.
+pub(crate) fn listened(config: &str) -> Option<u16> {
+    let line = |line: &str| line.strip_prefix(FRONTEND)?.parse().ok();
+    config.lines().find_map(line)
+}
+
+/// How the line begins that names a port.
+const FRONTEND: &str = "frontend port-";
+
 /// The name of what a service has behind a port. Since HAProxy 3.3 it has to be another than that of
 /// the port.
 fn backend(port: u16, service: &str) -> String {
@@ -196,7 +205,7 @@ impl fmt::Display for Config {
 
 /// What is done on a port for all services behind it. They speak the same.
 fn frontend(f: &mut fmt::Formatter<'_>, port: u16, services: &Services) -> fmt::Result {
-    writeln!(f, "\nfrontend port-{port}")?;
+    writeln!(f, "\n{FRONTEND}{port}")?;
     let fronts = || services.values().map(|listen| &listen.front);
     let certificates: BTreeSet<String> = fronts()
         .filter_map(|front| Some(front.tls.as_ref()?.file()))
