@@ -31,7 +31,7 @@ pub(super) async fn take_out(
             continue;
         };
         if has_another(&text, server) {
-            let before = lead(backend, proxy, &with(&text, server, true)).await?;
+            let before = lead(backend, proxy, &with(&text, server, true), &[]).await?;
             draining.push((proxy, before, drain(&text)));
         }
     }
@@ -53,7 +53,7 @@ pub(super) async fn put_back(
 ) -> Result<(), BackendError> {
     for proxy in proxies {
         if let Some(text) = get(backend, proxy).await {
-            lead(backend, proxy, &with(&text, server, false)).await?;
+            lead(backend, proxy, &with(&text, server, false), &[]).await?;
         }
     }
     Ok(())

@@ -169,7 +169,9 @@ impl Looked<'_> {
         let findings =
             findings.map_err(|error| surroundings("the engine cannot be looked at", &error))?;
         let problems = findings.problems.into_iter().filter_map(trouble);
-        let notes = findings.warnings.into_iter();
+        let certificates = self.all.warnings.iter();
+        let certificates = certificates.map(|one| (one.what.clone(), one.hint.clone()));
+        let notes = findings.warnings.into_iter().chain(certificates);
         let notes = notes.map(|(message, hint)| match hint {
             Some(hint) => format!("{message}; {hint}"),
             None => message,
@@ -287,13 +289,14 @@ impl Looked<'_> {
         let line = words::line(self.deployed, want, change, self.goal.sequence);
         // Where its settings are others, it is replaced whatever its image is.
         let is_open = want.image.is_empty() == (change.why == Some(plan::IMAGE_CHANGED));
-        match self.unknown.get(&want.name) {
+        let line = match self.unknown.get(&want.name) {
             Some(why) if !change.is_new && is_open => format!(
                 "{} is replaced where what the run makes is not what runs: {why}",
                 want.name
             ),
             _ => line,
-        }
+        };
+        line + &words::fronts(&self.program, want)
     }
 
     /// What the last release says of a service.

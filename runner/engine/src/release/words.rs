@@ -6,7 +6,6 @@ use hoist_model::unit::Strategy;
 
 use super::perform::Performer;
 use super::plan::{Action, Change, Goal, Member, Program, Wanted, Which};
-use super::proxy::Refront;
 use super::state::Deployed;
 use super::status;
 
@@ -14,10 +13,7 @@ use super::status;
 pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Vec<String> {
     let known = goal.services.iter().filter_map(|want| {
         let change = program.changes.get(&want.name)?;
-        let refront = program.refronts.get(&want.name);
-        let refront = refront.map(|one| refronted(want, *one));
-        let refront = refront.unwrap_or_default();
-        Some(line(deployed, want, change, goal.sequence) + &refront)
+        Some(line(deployed, want, change, goal.sequence) + &fronts(program, want))
     });
     let hooks = program.forward.iter().filter_map(|action| match action {
         Action::RunHook(name) => Some(format!("{name} runs once")),
@@ -78,8 +74,10 @@ pub(super) fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence
     format!("{name} is replaced, {why}: release {release} {how} after {before}; {meanwhile}")
 }
 
-/// What becomes other about what comes in.
-fn refronted(want: &Wanted, refront: Refront) -> String {
+/// What becomes other about what comes in to a service.
+pub(super) fn fronts(program: &Program, want: &Wanted) -> String {
+    let refront = program.refronts.get(&want.name).copied();
+    let refront = refront.unwrap_or_default();
     let maintenance = match refront.maintenance {
         Some(true) => "; a maintenance page takes its place from now on",
         Some(false) => "; it takes the place of the maintenance page again",

@@ -247,6 +247,7 @@ mod tests {
             environment: pairs(environment),
             values: Values::new(),
             config_hash: String::new(),
+            tls: None,
         }
     }
 
