@@ -2,6 +2,7 @@
 //! that is `options`' part.
 
 mod mcp;
+mod releases;
 mod seeing;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 pub(crate) use mcp::{Client, Install, Instead, Mcp};
+pub(crate) use releases::{Promote, Proxy, ProxyWhat, Releases, Rollback, Scale};
 pub(crate) use seeing::{Diagnose, Events, Exec, Restart, Stats, StatsFormat};
 
 /// Takes a project from source to running service in containers.
@@ -127,8 +129,13 @@ pub(crate) enum Command {
     Ps(Ps),
     /// Go back to an earlier release of an environment; nothing is built or scanned.
     Rollback(Rollback),
+    /// Release to an environment the very images that serve in another one; nothing is built or
+    /// scanned.
+    Promote(Promote),
     /// Change how many containers a service of an environment has.
     Scale(Scale),
+    /// Work on the proxies of an environment.
+    Proxy(Proxy),
     /// List what was released to an environment, the newest first.
     Releases(Releases),
     /// Show what the containers of an environment use, live on a terminal.
@@ -505,65 +512,6 @@ pub(crate) struct Down {
     /// Remove its named volumes too, and the data in them.
     #[arg(long)]
     pub(crate) volumes: bool,
-}
-
-/// Arguments of `rollback`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  hoist rollback staging\n  hoist rollback staging --to 7")]
-pub(crate) struct Rollback {
-    /// The environment.
-    #[arg(value_name = "ENV")]
-    pub(crate) environment: String,
-    /// The number of the release, as `hoist releases` shows it; the one before if nothing is said.
-    #[arg(long, value_name = "RELEASE")]
-    pub(crate) to: Option<u64>,
-    /// Approve of the change with this digest.
-    #[arg(long, value_name = "DIGEST")]
-    pub(crate) approve: Vec<String>,
-    /// Go back although the history does not say that the images passed their scans and tests.
-    #[arg(long)]
-    pub(crate) force_unverified: bool,
-}
-
-/// Arguments of `scale`.
-#[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  hoist scale staging web=5\n  hoist scale staging web=2 worker=3"
-)]
-pub(crate) struct Scale {
-    /// The environment.
-    #[arg(value_name = "ENV")]
-    pub(crate) environment: String,
-    /// Services, each with the number of containers that it is to have.
-    #[arg(value_name = "SERVICE=N", required = true, value_parser = replicas)]
-    pub(crate) services: Vec<(String, u32)>,
-    /// Approve of the change with this digest.
-    #[arg(long, value_name = "DIGEST")]
-    pub(crate) approve: Vec<String>,
-}
-
-fn replicas(text: &str) -> Result<(String, u32), String> {
-    let hint = || "write it like `web=3`".to_owned();
-    let (service, count) = text.split_once('=').ok_or_else(hint)?;
-    match count.parse() {
-        Ok(count @ 1..=100) if !service.is_empty() => Ok((service.to_owned(), count)),
-        Ok(_) => Err("a service has 1 to 100 containers".to_owned()),
-        Err(_) => Err(hint()),
-    }
-}
-
-/// Arguments of `releases`.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Releases {
-    /// The environment.
-    #[arg(value_name = "ENV")]
-    pub(crate) environment: String,
-    /// Look whether all entries are there and as they were written; exit code 1 if not.
-    #[arg(long)]
-    pub(crate) verify: bool,
-    /// What to write.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: Format,
 }
 
 /// Arguments of `unlock`.

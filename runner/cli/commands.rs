@@ -14,6 +14,8 @@ mod init;
 mod logs;
 mod mcp;
 mod plan;
+mod promote;
+mod proxy;
 mod ps;
 mod reap;
 mod releases;
@@ -68,6 +70,8 @@ pub(crate) async fn execute(command: Command, options: &Options) -> Result<ExitC
         Command::Unlock(args) => unlock::execute(&args, options).await,
         Command::Ps(args) => ps::execute(&args, options).await,
         Command::Rollback(args) => rollback::execute(&args, options).await,
+        Command::Promote(args) => promote::execute(&args, options).await,
+        Command::Proxy(args) => proxy::execute(&args, options).await,
         Command::Scale(args) => scale::execute(&args, options).await,
         Command::Stats(args) => stats::execute(&args, options).await,
         Command::Events(args) => events::execute(&args, options).await,

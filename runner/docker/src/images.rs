@@ -3,19 +3,20 @@
 
 use bollard::models::{CreateImageInfo, ImageInspect, ImageSummary, PushImageInfo};
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListImagesOptionsBuilder, PushImageOptionsBuilder,
-    RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder,
+    PushImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use hoist_engine::backend::{
     BackendError, BackendErrorKind as Kind, ByteStream, ImageInfo, LabelFilter, Login,
 };
 use hoist_model::image::ImageIdentity;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::DockerBackend;
-use crate::call::{self, CHANGE, IDLE, LOOK};
+use crate::call::{self, CHANGE, IDLE, LOOK, Pulse};
 use crate::containers::{has_all, label_filters};
 use crate::errors::Result;
 use crate::names;
@@ -120,6 +121,28 @@ impl DockerBackend {
         streams::opened(call::lively(IDLE, self.docker.export_image(image))).await
     }
 
+    pub(crate) async fn image_load(&self, archive: ByteStream) -> Result<String> {
+        let pulse = Pulse::default();
+        let (body, trouble) = streams::outgoing(archive, pulse.clone());
+        let options = ImportImageOptionsBuilder::default().quiet(true).build();
+        let body = bollard::body_try_stream(body);
+        let said = self.docker.import_image(options, body, None);
+        let said = said.try_filter_map(|step| std::future::ready(Ok(step.stream)));
+        let answer = pulse.within(IDLE, said.try_collect::<String>()).await;
+        // A stream that broke off is the reason for whatever the engine then said.
+        let answer = trouble.take().map_or(answer, Err)?;
+        loaded(&answer).map(str::to_owned).ok_or_else(|| {
+            let message = format!("the engine does not say what it loaded: {}", answer.trim());
+            BackendError::new(Kind::Engine, message)
+        })
+    }
+
+    pub(crate) async fn image_content_of(&self, image: &str) -> Result<Value> {
+        let image = names::image(image)?;
+        let found = call::within(LOOK, self.docker.inspect_image(image)).await?;
+        Ok(content(found))
+    }
+
     pub(crate) async fn image_push(
         &self,
         tag: &str,
@@ -175,6 +198,38 @@ fn identity(image: ImageInspect) -> ImageIdentity {
             .and_then(|size| u64::try_from(size).ok())
             .unwrap_or_default(),
     }
+}
+
+/// What an image consists of, without what an engine makes of it.
+fn content(image: ImageInspect) -> Value {
+    let settings = serde_json::to_value(image.config.unwrap_or_default());
+    let mut settings = settings.unwrap_or_default();
+    if let Some(settings) = settings.as_object_mut() {
+        // Some engines leave out what is empty.
+        settings.retain(|_, value| match value {
+            Value::Null | Value::Bool(false) => false,
+            Value::String(text) => !text.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+            Value::Bool(true) | Value::Number(_) => true,
+        });
+    }
+    json!({
+        "platform": [image.os, image.architecture],
+        "layers": image.root_fs.and_then(|root| root.layers).unwrap_or_default(),
+        "settings": settings,
+    })
+}
+
+/// The image in the engine's last word on an archive: `Loaded image: NAME`, or, of one without a
+/// name, `Loaded image ID: sha256:...`.
+fn loaded(said: &str) -> Option<&str> {
+    let mut lines = said.lines().rev();
+    lines.find_map(|line| {
+        let line = line.strip_prefix("Loaded image")?;
+        let line = line.strip_prefix(" ID").unwrap_or(line);
+        line.strip_prefix(": ").map(str::trim)
+    })
 }
 
 fn listed_image(image: ImageSummary) -> ImageInfo {
@@ -238,4 +293,52 @@ fn line(id: Option<String>, status: String, counting: bool) -> Option<String> {
         Some(id) => format!("{id}: {status}"),
         None => status,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::{ImageConfig, ImageInspectRootFs};
+
+    use super::*;
+
+    #[test]
+    fn the_last_word_on_an_archive_names_the_image() {
+        for (said, image) in [
+            ("Loaded image ID: sha256:00ff\n", Some("sha256:00ff")),
+            ("Loading layer\nLoaded image: app:1\n", Some("app:1")),
+            (
+                "Loaded image: localhost:5000/app:1",
+                Some("localhost:5000/app:1"),
+            ),
+            ("unexpected EOF", None),
+            ("", None),
+        ] {
+            assert_eq!(loaded(said), image, "{said}");
+        }
+    }
+
+    #[test]
+    fn what_one_engine_leaves_out_and_another_says_empty_is_the_same() {
+        let image = |config| ImageInspect {
+            config: Some(config),
+            os: Some("linux".to_owned()),
+            root_fs: Some(ImageInspectRootFs {
+                typ: "layers".to_owned(),
+                layers: Some(vec!["sha256:1".to_owned()]),
+            }),
+            ..ImageInspect::default()
+        };
+        let with = |user: &str| ImageConfig {
+            user: Some(user.to_owned()),
+            cmd: Some(vec!["sh".to_owned()]),
+            env: Some(Vec::new()),
+            ..ImageConfig::default()
+        };
+        let without = ImageConfig {
+            cmd: Some(vec!["sh".to_owned()]),
+            ..ImageConfig::default()
+        };
+        assert_eq!(content(image(with(""))), content(image(without.clone())));
+        assert_ne!(content(image(with("1000"))), content(image(without)));
+    }
 }

@@ -20,6 +20,7 @@ use hoist_engine::backend::{
 use hoist_model::image::ImageIdentity;
 use hoist_model::seen::Usage;
 use hoist_model::unit::Restart;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 mod auth;
@@ -103,6 +104,14 @@ impl Backend for DockerBackend {
 
     async fn export_image(&self, image: &str) -> Result<ByteStream> {
         self.image_export(image).await
+    }
+
+    async fn load_image(&self, archive: ByteStream) -> Result<String> {
+        self.image_load(archive).await
+    }
+
+    async fn image_content(&self, image: &str) -> Result<Value> {
+        self.image_content_of(image).await
     }
 
     async fn push_image(

@@ -20,6 +20,7 @@ use hoist_model::reason::Trouble;
 use hoist_model::seen::Usage;
 use hoist_model::unit::{Healthcheck, Limits, Network, PortMapping, Restart, Security, Tmpfs};
 use secrecy::SecretString;
+use serde_json::Value;
 use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -549,6 +550,12 @@ pub trait Backend: Send + Sync {
     async fn delete_image(&self, id: &str) -> Result<(), BackendError>;
     /// The image's archive, as `docker save` writes it.
     async fn export_image(&self, image: &str) -> Result<ByteStream, BackendError>;
+    /// Takes in the archive of one image, as it comes. Gives the ID or the name under which the
+    /// engine has the image then.
+    async fn load_image(&self, archive: ByteStream) -> Result<String, BackendError>;
+    /// What an image consists of: its layers, its platform and its settings. Engines that give it
+    /// different IDs tell the same.
+    async fn image_content(&self, image: &str) -> Result<Value, BackendError>;
     /// Pushes a tag to the registry in its name. Gives the digest by which the registry knows it.
     async fn push_image(
         &self,

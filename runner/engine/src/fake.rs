@@ -189,6 +189,8 @@ struct State {
     calls: Vec<String>,
     built: Vec<BuildRequest>,
     pushed: Vec<String>,
+    /// What any archive of an image is taken in as.
+    loaded: Option<ImageIdentity>,
     uploads: Vec<Upload>,
     subscribers: Vec<Subscriber>,
     /// What the engine remembers.
@@ -254,6 +256,7 @@ impl FakeBackend {
             calls: Vec::new(),
             built: Vec::new(),
             pushed: Vec::new(),
+            loaded: None,
             uploads: Vec::new(),
             subscribers: Vec::new(),
             events: Vec::new(),
@@ -302,6 +305,11 @@ impl FakeBackend {
     /// Puts an image into the registry, from which it can be pulled.
     pub fn add_to_registry(&self, name: &str) {
         self.lock().registry.insert(name.to_owned(), identity(name));
+    }
+
+    /// Takes in whatever archive of an image comes as this one.
+    pub fn load_as(&self, image: ImageIdentity) {
+        self.lock().loaded = Some(image);
     }
 
     /// What containers do; without any, they end well at once, or, where their input is open, as soon

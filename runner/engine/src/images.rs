@@ -36,7 +36,8 @@ impl ImageCache {
         }
     }
 
-    fn cell(&self, name: &str) -> Arc<OnceCell<ImageIdentity>> {
+    /// Where what a name stands for is kept; whoever comes first finds it out.
+    pub(crate) fn cell(&self, name: &str) -> Arc<OnceCell<ImageIdentity>> {
         let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(cells.entry(name.to_owned()).or_default())
     }

@@ -32,11 +32,13 @@ mod ports;
 mod preflight;
 mod prepare;
 mod preview;
+mod promote;
 mod proxy;
 mod read;
 mod record;
 mod restart;
 pub(crate) mod secrets;
+mod send;
 mod settings;
 mod state;
 mod stats;
@@ -50,16 +52,17 @@ mod wish;
 mod words;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use hoist_model::event::{EventKind, Question};
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason, Fallback, Trouble};
-use hoist_model::unit::{FailureAction, ReleaseUnit};
+use hoist_model::unit::{FailureAction, ReleaseDeed, ReleaseUnit};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::backend::{BackendError, BackendErrorKind};
+use crate::backend::{Backend, BackendError, BackendErrorKind};
 use crate::context::{Stop, UnitContext};
 pub(crate) use journal::image as proxy_of;
 use journal::{Intent, Journal, Known};
@@ -68,7 +71,7 @@ pub(crate) use names::Place;
 use perform::{Failed, Failure, Performer, Progress};
 use prepare::All;
 use state::Deployed;
-use target::Target;
+use target::{Origin, Target};
 use verify::Verified;
 use wish::Wish;
 
@@ -99,10 +102,16 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     let found = async {
         let target = Target::connect(context, unit.environment.engine.as_deref()).await?;
         let history = record::read(&target, &place).await?;
-        let wish = wish::wish(unit, &history, &place)?;
-        Ok((target, history, wish))
+        let source = Source::find(context, &target, unit).await?;
+        let mut wish = wish::wish(unit, &history, &source.history, &place)?;
+        let origin = Origin {
+            services: std::mem::take(&mut wish.origin),
+            from: source.backend,
+            before: record::images(&history),
+        };
+        Ok((target, history, wish, origin))
     };
-    let (target, history, wish) = tokio::select! {
+    let (target, history, wish, origin) = tokio::select! {
         biased;
         _ = context.stopped(Stop::Grace) => return Err(stopped()),
         found = found => found?,
@@ -110,7 +119,7 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     let all = tokio::select! {
         biased;
         _ = context.stopped(Stop::Grace) => return Err(stopped()),
-        all = prepare::all(context, &target, &wish.unit, wish.restored.clone()) => all,
+        all = prepare::all(context, &target, &wish.unit, wish.restored.clone(), &origin) => all,
     };
     let all = match all {
         Ok(all) => all,
@@ -171,6 +180,37 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
             Came::Done => return Ok(()),
             Came::Question(question) => approved = Some(ask(context, question).await?),
         }
+    }
+}
+
+/// Where what is released was before.
+#[derive(Default)]
+struct Source {
+    history: Known,
+    /// Its engine, where that is another one.
+    backend: Option<Arc<dyn Backend>>,
+}
+
+impl Source {
+    /// Looks at the environment that is promoted; nothing where none is.
+    async fn find(
+        context: &UnitContext,
+        target: &Target,
+        unit: &ReleaseUnit,
+    ) -> Result<Self, FailureReason> {
+        let ReleaseDeed::Promote { from } = &unit.deed else {
+            return Ok(Self::default());
+        };
+        let environment = context.plan.environments.get(from).ok_or_else(|| {
+            let what = format!("there is no environment `{from}` to promote from");
+            FailureReason::Configuration(Trouble::new(what))
+        })?;
+        let source = Target::connect(context, environment.engine.as_deref()).await?;
+        let place = Place::new(&context.plan.name, from);
+        Ok(Self {
+            history: record::read(&source, &place).await?,
+            backend: (!source.is_that_of(target).await).then_some(source.backend),
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Images and registries.
 
-use hoist_engine::backend::{BackendErrorKind as Kind, Login};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use hoist_engine::backend::{BackendError, BackendErrorKind as Kind, Login};
 use secrecy::SecretString;
 
 use crate::support::{
@@ -86,6 +88,31 @@ async fn there_and_back(bed: &Bed, registry: &str, logins: &[Login]) {
         .await
         .unwrap_err();
     assert_eq!(error.kind, Kind::NotFound, "{error}");
+}
+
+#[tokio::test]
+async fn an_archive_is_taken_in_as_the_image_that_it_is() {
+    on_engine("load", &[BASE], async |bed| {
+        let engine = &bed.engine;
+        let base = engine.inspect_image(BASE).await.unwrap().unwrap();
+        let archive = engine.export_image(&base.id).await.unwrap();
+        let loaded = engine.load_image(archive).await.unwrap();
+        let found = engine.inspect_image(&loaded).await.unwrap().unwrap();
+        assert_eq!(found.id, base.id);
+        let loaded = engine.image_content(&loaded).await.unwrap();
+        let base = engine.image_content(BASE).await.unwrap();
+        assert_eq!(loaded, base);
+        assert!(!base["layers"].as_array().unwrap().is_empty(), "{base}");
+        assert_eq!(base["platform"][0], "linux");
+
+        let broken = BackendError::new(Kind::Broken, "the other engine went away");
+        let broken = stream::iter([Err(broken)]).boxed();
+        let error = engine.load_image(broken).await.unwrap_err();
+        assert_eq!(error.message, "the other engine went away");
+        let nonsense = stream::iter([Ok(Bytes::from_static(&[7; 4096]))]).boxed();
+        assert!(engine.load_image(nonsense).await.is_err());
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use hoist_model::image::ImageIdentity;
 use hoist_model::unit::Restart;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -103,6 +104,31 @@ impl Backend for FakeBackend {
             .image(image)
             .ok_or_else(|| missing("image", image))?;
         Ok(whole(image.id.into_bytes()))
+    }
+
+    async fn load_image(&self, archive: ByteStream) -> Result<String, BackendError> {
+        self.called("load_image", "").await?;
+        let pieces: Vec<Bytes> = archive.try_collect().await?;
+        let id = String::from_utf8_lossy(&pieces.concat()).into_owned();
+        let mut state = self.lock();
+        let image = state.loaded.clone().unwrap_or(ImageIdentity {
+            config_digest: Some(id.clone()),
+            id,
+            tags: Vec::new(),
+            size: 1,
+        });
+        let id = image.id.clone();
+        state.images.insert(id.clone(), image);
+        Ok(id)
+    }
+
+    async fn image_content(&self, image: &str) -> Result<Value, BackendError> {
+        self.called("image_content", image).await?;
+        let image = self
+            .lock()
+            .image(image)
+            .ok_or_else(|| missing("image", image))?;
+        Ok(Value::from(image.size))
     }
 
     async fn push_image(

@@ -128,9 +128,20 @@ impl Gate {
     }
 }
 
-/// As the label of its container has it.
+/// As the label of its container has it; in the alternate form, for people.
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return match self {
+                Self::Port { address, port } => match address {
+                    Some(address) => write!(f, "the proxy of {address}:{port}"),
+                    None => write!(f, "the proxy of port {port}"),
+                },
+                Self::Chosen { service, .. } | Self::Name(service) => {
+                    write!(f, "the proxy of {service}")
+                }
+            };
+        }
         let host = |address: &Option<String>| address.clone().unwrap_or_default();
         match self {
             Self::Port { address, port } => write!(f, "port {}:{port}", host(address)),

@@ -484,6 +484,7 @@ mod tests {
     fn behind_a_gate_the_old_has_the_traffic_before_the_new_goes() {
         let mut found = with_history(vec![old(), unfinished(Life::Running)]);
         found.gates.push(crate::release::state::DeployedGate {
+            image: "sha256:proxy".to_owned(),
             gate: crate::release::gate::Gate::Name("web".into()),
             id: "gate".into(),
             life: Life::Running,

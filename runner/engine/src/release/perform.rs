@@ -5,6 +5,7 @@ pub(super) mod gates;
 pub(crate) mod hooks;
 pub(crate) mod lead;
 mod life;
+mod upgrade;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -202,6 +203,7 @@ impl Performer<'_> {
             Action::Remove(Which::Old(id)) => self.remove_old(id).await,
             Action::OpenGate { service, gate } => self.open_gate(service, gate).await,
             Action::CloseGate(gate) => self.close_gate(gate).await,
+            Action::ReplaceGate { service, gate, .. } => self.replace_gate(service, gate).await,
             Action::Route { service, to, .. } => self.route(service, to).await,
             Action::Front {
                 service,
@@ -277,7 +279,7 @@ impl Performer<'_> {
         }
     }
 
-    async fn void(&mut self, done: &Action) {
+    pub(crate) async fn void(&mut self, done: &Action) {
         let tickets = std::mem::take(&mut self.progress.tickets);
         let (void, kept): (Vec<_>, Vec<_>) = tickets
             .into_iter()
@@ -296,6 +298,7 @@ impl Performer<'_> {
                     | Action::Start(Which::Old(_))
                     | Action::Route { .. }
                     | Action::Front { .. }
+                    | Action::ReplaceGate { .. }
             )
         });
         self.progress.going_back = true;

@@ -70,6 +70,13 @@ pub(crate) enum Action {
     OpenGate { service: String, gate: Gate },
     /// Lets a gate's connections end, and removes it.
     CloseGate(Gate),
+    /// Puts a gate of a service on another image, by the engine's ID: for a moment its port has no
+    /// owner.
+    ReplaceGate {
+        service: String,
+        gate: Gate,
+        image: String,
+    },
     /// Makes what is behind a service's gates these.
     Route {
         service: String,
@@ -131,7 +138,8 @@ impl Action {
             Self::OnReturn(action) => Some((**action).clone()),
             // Those that wait, and one that makes no difference to who comes back: a new container
             // goes, and an old one had this policy. What a hook did only its author could take back.
-            // What removes comes only after the last way back.
+            // What removes comes only after the last way back. A gate on another image does the same,
+            // and to replace it once more would be another gap.
             Self::AwaitHealthy(_)
             | Self::SetRestart(..)
             | Self::Drain(_)
@@ -141,6 +149,7 @@ impl Action {
             | Self::Pause(_)
             | Self::RunHook(_)
             | Self::CloseGate(_)
+            | Self::ReplaceGate { .. }
             | Self::Remove(_)
             | Self::RemoveNetwork(_)
             | Self::RemoveVolume(_)
@@ -202,6 +211,8 @@ pub(crate) struct Goal {
     pub(crate) post_deploy: Vec<Hook>,
     /// How many earlier generations of a service stay.
     pub(crate) keep: usize,
+    /// The image that all gates are to have, by the engine's ID; absent, they stay as they are.
+    pub(crate) proxy: Option<String>,
     /// The number of this release.
     pub(crate) sequence: u64,
     /// What its images did not pass, where it is done nevertheless: one sentence each.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use hoist_model::image::{ImageIdentity, ImageSource};
 use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::text::Text;
-use hoist_model::unit::{HookUnit, ReleaseUnit, ServiceUnit};
+use hoist_model::unit::{HookUnit, ReleaseDeed, ReleaseUnit, ServiceUnit};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -18,7 +18,7 @@ use super::proxy::Certificate;
 use super::secrets::{self, Values};
 use super::settings::hash_service;
 use super::state::Deployed;
-use super::target::Target;
+use super::target::{Origin, Target};
 use crate::context::UnitContext;
 use crate::images::{self, Resolved};
 
@@ -26,6 +26,8 @@ use crate::images::{self, Resolved};
 pub(crate) struct Prepared<'a> {
     pub(crate) unit: &'a ServiceUnit,
     pub(crate) image: Resolved,
+    /// `repository@sha256:...`, where a registry has the image.
+    pub(crate) repo_digest: Option<String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) values: Values<'a>,
     pub(crate) config_hash: String,
@@ -70,6 +72,7 @@ pub(crate) async fn all<'a>(
     target: &Target,
     unit: &'a ReleaseUnit,
     restored: BTreeMap<String, u64>,
+    origin: &Origin,
 ) -> Result<All<'a>, Vec<FailureReason>> {
     let hooks = || unit.pre_deploy.iter().chain(&unit.post_deploy);
     let containers = unit
@@ -78,9 +81,9 @@ pub(crate) async fn all<'a>(
         .chain(hooks().map(|hook| &hook.container));
     let images = containers
         .clone()
-        .map(|service| target.image(context, &service.image));
+        .map(|service| target.image(context, &service.image, origin));
     let proxy = ImageSource::Name(Text::literal(unit.proxy.clone()));
-    let (proxy, images) = tokio::join!(target.image(context, &proxy), join_all(images));
+    let (proxy, images) = tokio::join!(target.image(context, &proxy, origin), join_all(images));
     let (mut prepared, mut missing, mut warnings) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (service, image) in containers.zip(images) {
         let values = values(
@@ -96,6 +99,7 @@ pub(crate) async fn all<'a>(
                 let one = Prepared {
                     unit: service,
                     image,
+                    repo_digest: origin.digest(context, &service.image),
                     environment,
                     values,
                     config_hash,
@@ -173,6 +177,7 @@ pub(crate) async fn known<'a>(
         let one = Prepared {
             unit: service,
             image,
+            repo_digest: None,
             environment,
             values,
             config_hash,
@@ -325,6 +330,7 @@ pub(crate) async fn goal(
         pre_deploy: unit.pre_deploy.iter().map(hook).collect(),
         post_deploy: unit.post_deploy.iter().map(hook).collect(),
         keep: usize::try_from(unit.keep).unwrap_or(usize::MAX),
+        proxy: (unit.deed == ReleaseDeed::UpgradeProxies).then(|| all.proxy.clone()),
         sequence,
         unverified: Vec::new(),
     })

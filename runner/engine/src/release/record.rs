@@ -21,6 +21,16 @@ pub(super) async fn read(target: &Target, place: &Place) -> Result<Known, Failur
     Ok(known)
 }
 
+/// The engine's IDs of all images that a history names, by the digests of their configs.
+pub(super) fn images(history: &Known) -> BTreeMap<String, String> {
+    let services = history.intents().flat_map(|intent| &intent.services);
+    let known = services.filter_map(|record| {
+        let digest = record.config_digest.clone()?;
+        Some((digest, record.image.clone()))
+    });
+    known.collect()
+}
+
 /// Who releases.
 pub(super) fn by() -> String {
     concat!("hoist ", env!("CARGO_PKG_VERSION")).to_owned()
@@ -32,7 +42,7 @@ pub(super) fn record(prepared: &Prepared<'_>) -> ServiceRecord {
         image: prepared.image.image.id.clone(),
         shown: prepared.image.shown.clone(),
         config_digest: prepared.image.image.config_digest.clone(),
-        repo_digest: None,
+        repo_digest: prepared.repo_digest.clone(),
         environment: prepared.environment.clone(),
         config_hash: prepared.config_hash.clone(),
     }

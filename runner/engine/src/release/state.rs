@@ -43,6 +43,8 @@ pub(crate) struct Deployed {
 pub(crate) struct DeployedGate {
     pub(crate) gate: Gate,
     pub(crate) id: String,
+    /// The engine's ID of its image.
+    pub(crate) image: String,
     pub(crate) life: Life,
     /// Fixed addresses by network name of the file.
     pub(crate) addresses: BTreeMap<String, Ipv4Addr>,
@@ -148,8 +150,11 @@ impl Deployed {
         serving.max().unwrap_or(0)
     }
 
+    /// The container of a gate: the one that runs, where one that took its place was cut off.
     pub(crate) fn gate(&self, gate: &Gate) -> Option<&DeployedGate> {
-        self.gates.iter().find(|found| found.gate == *gate)
+        let all = || self.gates.iter().filter(|found| found.gate == *gate);
+        let running = all().find(|found| found.life == Life::Running);
+        running.or_else(|| all().next())
     }
 
     pub(crate) fn gates_that_run(&self) -> impl Iterator<Item = &Gate> {
@@ -176,6 +181,7 @@ impl DeployedGate {
         Some(Self {
             gate: Gate::read(info.labels.get(labels::GATE)?)?,
             id: info.id.clone(),
+            image: info.image.clone(),
             life: Life::read(&info.status),
             addresses: addresses
                 .map(|text| read_addresses(text))

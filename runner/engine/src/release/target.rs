@@ -1,7 +1,9 @@
 //! The engine that a release goes to, and the images there. An image is deployed only if it is the
-//! very one that was built or named; where the engine is another one, it gets there through a
-//! registry. It refuses to send images between engines itself.
+//! very one that was built, recorded or named. Where the engine has it not, it gets there through a
+//! registry, or else from an engine that has it. It refuses names that mean another image there.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hoist_model::image::{ImageIdentity, ImageSource};
@@ -9,15 +11,87 @@ use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::text::Text;
 use hoist_model::unit::Unit;
 
-use crate::backend::Backend;
-use crate::context::UnitContext;
-use crate::images::{self, Resolved};
+use super::journal::ServiceRecord;
+use super::send::Sending;
+use crate::backend::{Backend, BackendError, BackendErrorKind};
+use crate::context::{Made, UnitContext};
+use crate::images::{self, ImageCache, Resolved};
+use crate::unit::tags::local_name;
 
 /// The engine that a release goes to.
 pub(crate) struct Target {
     pub(crate) backend: Arc<dyn Backend>,
     /// Its address for the reaper; absent for the engine in use.
     pub(crate) engine: Option<String>,
+    /// What names stand for there.
+    made: Arc<Made>,
+    /// What was looked for there and found or brought, by the ID that it was known by.
+    brought: ImageCache,
+}
+
+/// An image that is to be there as it is, whatever names stand for.
+struct Exact {
+    image: ImageIdentity,
+    /// For messages.
+    shown: String,
+    /// `repository@sha256:...`, where a registry has it.
+    digest: Option<String>,
+    /// Another engine, which has it.
+    from: Option<Arc<dyn Backend>>,
+    /// An ID that the engine may have for it.
+    known: Option<String>,
+}
+
+/// Services of a history, whose images are named by an engine's IDs.
+#[derive(Default)]
+pub(crate) struct Origin {
+    pub(crate) services: Vec<ServiceRecord>,
+    /// The engine that has them, where that is another one.
+    pub(crate) from: Option<Arc<dyn Backend>>,
+    /// The engine's IDs of what was deployed before, by the digests of their configs.
+    pub(crate) before: BTreeMap<String, String>,
+}
+
+impl Origin {
+    fn record(&self, id: &str) -> Option<&ServiceRecord> {
+        self.services.iter().find(|record| record.image == id)
+    }
+
+    fn exact(&self, id: &str) -> Option<Exact> {
+        let record = self.record(id)?;
+        Some(Exact {
+            image: ImageIdentity {
+                id: record.image.clone(),
+                config_digest: record.config_digest.clone(),
+                tags: Vec::new(),
+                size: 0,
+            },
+            shown: record.shown.clone(),
+            digest: record.repo_digest.clone(),
+            from: self.from.clone(),
+            known: record
+                .config_digest
+                .as_ref()
+                .and_then(|digest| self.before.get(digest))
+                .cloned(),
+        })
+    }
+
+    /// `repository@sha256:...` of a service's image, where a registry has it that other engines
+    /// reach too.
+    pub(crate) fn digest(&self, context: &UnitContext, source: &ImageSource) -> Option<String> {
+        let digest = match source {
+            ImageSource::Step(_) => pushed(context, source),
+            ImageSource::Name(name) => {
+                let name = images::text(context, name).ok()?;
+                match self.record(&name) {
+                    Some(record) => record.repo_digest.clone(),
+                    None => name.contains("@sha256:").then_some(name),
+                }
+            }
+        };
+        digest.filter(|digest| !is_of_own_host(digest))
+    }
 }
 
 impl Target {
@@ -26,14 +100,16 @@ impl Target {
         context: &UnitContext,
         engine: Option<&str>,
     ) -> Result<Self, FailureReason> {
-        let in_use = Self {
+        let in_use = || Self {
             backend: Arc::clone(&context.backend),
             engine: None,
+            made: Arc::clone(&context.made),
+            brought: ImageCache::default(),
         };
         let Some(address) = engine else {
-            return Ok(in_use);
+            return Ok(in_use());
         };
-        let unreachable = |error: crate::backend::BackendError| {
+        let unreachable = |error: BackendError| {
             FailureReason::Surroundings(
                 error.trouble(format!("the engine {address} does not answer")),
             )
@@ -46,11 +122,14 @@ impl Target {
         let there = backend.info().await.map_err(unreachable)?;
         let here = context.backend.info().await.map_err(unreachable)?;
         if !here.id.is_empty() && here.id == there.id {
-            return Ok(in_use);
+            return Ok(in_use());
         }
+        let engine = Some(address.to_owned());
         Ok(Self {
             backend,
-            engine: Some(address.to_owned()),
+            made: Arc::new(context.made.elsewhere(engine.clone())),
+            engine,
+            brought: ImageCache::default(),
         })
     }
 
@@ -59,44 +138,27 @@ impl Target {
         &self,
         context: &UnitContext,
         source: &ImageSource,
+        origin: &Origin,
     ) -> Result<Resolved, FailureReason> {
-        let Some(engine) = &self.engine else {
-            let resolved = images::resolve(context, source).await?;
-            self.require(&resolved).await?;
-            return Ok(resolved);
-        };
         match source {
             ImageSource::Name(name) => {
                 let name = images::text(context, name)?;
-                images::resolve(&self.elsewhere(context), &named(name)).await
+                if let Some(exact) = origin.exact(&name) {
+                    return self.exact(context, exact).await;
+                }
+                self.require_meaning(&name).await?;
+                images::resolve(&self.there(context), &named(name)).await
             }
             ImageSource::Step(_) => {
                 let built = images::resolve(context, source).await?;
-                if let Some(image) = self.find(&built.image.id).await? {
-                    return Ok(Resolved { image, ..built });
-                }
-                let Some(digest) = pushed(context, source) else {
-                    return Err(absent(&built.shown, engine));
-                };
-                let pulled = images::resolve(&self.elsewhere(context), &named(digest)).await?;
-                if !pulled.image.is_same(&built.image) {
-                    return Err(FailureReason::Surroundings(
-                        Trouble::new(format!(
-                            "{engine} pulled another image than {}",
-                            built.shown
-                        ))
-                        .cause(format!(
-                            "{} is not {}",
-                            pulled.image.short(),
-                            built.image.short()
-                        )),
-                    ));
-                }
-                Ok(Resolved {
+                let exact = Exact {
+                    image: built.image,
                     shown: built.shown,
-                    built: true,
-                    ..pulled
-                })
+                    digest: pushed(context, source),
+                    from: self.engine.as_ref().map(|_| Arc::clone(&context.backend)),
+                    known: None,
+                };
+                self.exact(context, exact).await
             }
         }
     }
@@ -110,12 +172,13 @@ impl Target {
     ) -> Option<Resolved> {
         if self.engine.is_none() {
             let resolved = images::known(context, source).await?;
-            return self.require(&resolved).await.is_ok().then_some(resolved);
+            let there = self.backend.inspect_image(&resolved.image.id).await;
+            return there.ok()?.map(|_| resolved);
         }
         match source {
             ImageSource::Name(name) => {
                 let name = images::text(context, name).ok()?;
-                images::known(&self.elsewhere(context), &named(name)).await
+                images::known(&self.there(context), &named(name)).await
             }
             ImageSource::Step(_) => {
                 let built = images::known(context, source).await?;
@@ -124,32 +187,159 @@ impl Target {
         }
     }
 
+    /// It is the engine of another target.
+    pub(crate) async fn is_that_of(&self, other: &Self) -> bool {
+        let (own, other) = tokio::join!(self.backend.info(), other.backend.info());
+        matches!((own, other), (Ok(own), Ok(other)) if own.id == other.id)
+    }
+
+    async fn exact(&self, context: &UnitContext, exact: Exact) -> Result<Resolved, FailureReason> {
+        let cell = self.brought.cell(&exact.image.id);
+        let obtain = || self.obtain(context, &exact);
+        let image = cell.get_or_try_init(obtain).await?.clone();
+        // Some engines do not tell it, and it is the same image.
+        let config_digest = image.config_digest.or(exact.image.config_digest);
+        Ok(Resolved {
+            image: ImageIdentity {
+                config_digest,
+                ..image
+            },
+            shown: exact.shown,
+            built: true,
+        })
+    }
+
+    async fn obtain(
+        &self,
+        context: &UnitContext,
+        exact: &Exact,
+    ) -> Result<ImageIdentity, FailureReason> {
+        let kept = local_name(&context.plan.name, &exact.image);
+        if let Some(image) = self.find(exact, &kept).await? {
+            return Ok(image);
+        }
+        if let Some(digest) = self.reachable(exact.digest.as_ref()).await {
+            let pulled = images::resolve(&self.there(context), &named(digest)).await?;
+            return match self.is(&pulled.image, exact).await? {
+                true => Ok(pulled.image),
+                false => Err(self.another("pulled", &pulled.image, exact)),
+            };
+        }
+        let Some(from) = &exact.from else {
+            return Err(gone(&exact.shown));
+        };
+        let sending = Sending {
+            from: from.as_ref(),
+            to: self.backend.as_ref(),
+            image: &exact.image,
+            shown: &exact.shown,
+            engine: self.shown(),
+        };
+        let arrived = sending.send(context).await?;
+        if !self.is(&arrived.image, exact).await? {
+            let another = self.another("took in", &arrived.image, exact);
+            return Err(arrived.discard(context, another).await);
+        }
+        // A name by which it is found again, whatever ID this engine gives it, and `gc` knows it.
+        let tagged = self.backend.tag_image(&arrived.image.id, &kept).await;
+        tagged.map_err(|error| {
+            let what = format!("{} cannot be kept on {}", exact.shown, self.shown());
+            FailureReason::Surroundings(error.trouble(what))
+        })?;
+        Ok(arrived.image)
+    }
+
+    /// The image, if this engine has it already.
+    async fn find(
+        &self,
+        exact: &Exact,
+        kept: &str,
+    ) -> Result<Option<ImageIdentity>, FailureReason> {
+        let wanted = &exact.image;
+        let (digest, known) = (wanted.config_digest.as_deref(), exact.known.as_deref());
+        for name in [Some(wanted.id.as_str()), digest, known, Some(kept)]
+            .into_iter()
+            .flatten()
+        {
+            let found = self.backend.inspect_image(name).await;
+            let found = found.map_err(|error| unknown(&exact.shown, &error))?;
+            if let Some(found) = found
+                && self.is(&found, exact).await?
+            {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is there is the image that is meant. Engines give one image different IDs: then its
+    /// config says it, and where an engine does not tell that, all that it consists of.
+    async fn is(&self, found: &ImageIdentity, exact: &Exact) -> Result<bool, FailureReason> {
+        let wanted = &exact.image;
+        if found.id == wanted.id {
+            return Ok(true);
+        }
+        if let (Some(found), Some(wanted)) = (&found.config_digest, &wanted.config_digest) {
+            return Ok(found == wanted);
+        }
+        let Some(from) = &exact.from else {
+            return Ok(false);
+        };
+        let contents = tokio::try_join!(
+            self.backend.image_content(&found.id),
+            from.image_content(&wanted.id)
+        );
+        match contents {
+            Ok((there, here)) => Ok(there == here),
+            Err(error) if error.kind == BackendErrorKind::NotFound => Ok(false),
+            Err(error) => Err(unknown(&exact.shown, &error)),
+        }
+    }
+
+    /// A digest in a registry that this engine reaches.
+    async fn reachable(&self, digest: Option<&String>) -> Option<String> {
+        let digest = digest?;
+        let here = !is_of_own_host(digest) || !self.is_remote().await;
+        here.then(|| digest.clone())
+    }
+
+    /// A name means the same there as to whoever wrote it.
+    async fn require_meaning(&self, name: &str) -> Result<(), FailureReason> {
+        if !is_of_own_host(name) || !self.is_remote().await {
+            return Ok(());
+        }
+        let engine = self.shown();
+        let what = format!("the image {name} means another one to the engine {engine}");
+        let trouble = Trouble::new(what)
+            .cause("its registry is on the host of whoever asks for it, and that engine is on another one")
+            .hint("name a registry that both reach, or a step that builds the image: then it is sent there");
+        Err(FailureReason::Configuration(trouble))
+    }
+
+    /// It is another engine than the one in use, on another host perhaps.
+    async fn is_remote(&self) -> bool {
+        let info = self.backend.info().await;
+        let address = info.map(|info| info.address).unwrap_or_default();
+        self.engine.is_some() && !address.starts_with("unix://")
+    }
+
     /// A context whose images are this engine's.
-    fn elsewhere(&self, context: &UnitContext) -> UnitContext {
+    fn there(&self, context: &UnitContext) -> UnitContext {
         UnitContext {
             backend: Arc::clone(&self.backend),
-            made: Arc::new(context.made.elsewhere(self.engine.clone())),
+            made: Arc::clone(&self.made),
             ..context.clone()
         }
     }
 
-    async fn require(&self, resolved: &Resolved) -> Result<(), FailureReason> {
-        match self.find(&resolved.image.id).await? {
-            Some(_) => Ok(()),
-            None => Err(FailureReason::Surroundings(
-                Trouble::new(format!("{} is no longer on the engine", resolved.shown))
-                    .cause("someone removed the image since this run made or found it")
-                    .hint("run again"),
-            )),
-        }
+    fn shown(&self) -> &str {
+        self.engine.as_deref().unwrap_or("the engine in use")
     }
 
-    async fn find(&self, id: &str) -> Result<Option<ImageIdentity>, FailureReason> {
-        self.backend.inspect_image(id).await.map_err(|error| {
-            FailureReason::Surroundings(
-                error.trouble(format!("the image {id} cannot be looked up")),
-            )
-        })
+    fn another(&self, did: &str, found: &ImageIdentity, exact: &Exact) -> FailureReason {
+        let what = format!("{} {did} another image than {}", self.shown(), exact.shown);
+        let cause = format!("{} is not {}", found.short(), exact.image.short());
+        FailureReason::Surroundings(Trouble::new(what).cause(cause))
     }
 }
 
@@ -165,10 +355,58 @@ fn pushed(context: &UnitContext, source: &ImageSource) -> Option<String> {
     })
 }
 
-fn absent(image: &str, engine: &str) -> FailureReason {
+/// The registry in an image's name is on the host of whoever asks for it.
+fn is_of_own_host(name: &str) -> bool {
+    let Some((registry, _)) = name.split_once('/') else {
+        return false;
+    };
+    let host = match registry.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => registry.split(':').next(),
+    };
+    let host = host.unwrap_or_default().to_ascii_lowercase();
+    let loopback = |address: IpAddr| address.is_loopback();
+    host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(loopback)
+}
+
+fn unknown(image: &str, error: &BackendError) -> FailureReason {
+    FailureReason::Surroundings(error.trouble(format!("the image {image} cannot be looked up")))
+}
+
+fn gone(image: &str) -> FailureReason {
     FailureReason::Surroundings(
-        Trouble::new(format!("{image} is not on the engine {engine}"))
-            .cause("it was built on another engine, and no step of this run pushed it")
-            .hint("push it in a step that this one needs; the engine then pulls it by its digest"),
+        Trouble::new(format!("{image} is no longer on the engine"))
+            .cause("someone removed the image since it was built or deployed")
+            .hint("run again"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_own_host;
+
+    #[test]
+    fn a_registry_of_the_own_host_is_told_from_others() {
+        for name in [
+            "localhost/app",
+            "localhost:5000/app:1",
+            "LOCALHOST:5000/app",
+            "registry.localhost/app",
+            "127.0.0.1:5000/team/app@sha256:00",
+            "127.1.2.3/app",
+            "[::1]:5000/app",
+        ] {
+            assert!(is_of_own_host(name), "{name}");
+        }
+        for name in [
+            "app",
+            "localhost",
+            "library/app",
+            "ghcr.io/localhost/app",
+            "10.0.0.1:5000/app",
+            "localhost.example/app",
+        ] {
+            assert!(!is_of_own_host(name), "{name}");
+        }
+    }
 }

@@ -6,8 +6,10 @@ mod faults;
 pub(super) mod fixtures;
 mod harness;
 mod preflight;
+mod promote;
 pub(super) mod rig;
 mod switches;
+mod upgrade;
 mod verified;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -42,9 +42,10 @@ pub(super) fn look(context: &UnitContext, wish: &Wish, all: &All<'_>) -> Verifie
     let mut verified = Verified::default();
     if let Some(recorded) = &wish.recorded {
         verified.passed.clone_from(&recorded.gates);
-        // What is only scaled is there already.
-        verified.was_forced = recorded.forced && wish.deed == Deed::Scale;
-        if wish.deed == Deed::Scale {
+        // What stays on its images is there already.
+        let stays = matches!(wish.deed, Deed::Scale | Deed::UpgradeProxies);
+        verified.was_forced = recorded.forced && stays;
+        if stays {
             return verified;
         }
     }

@@ -10,6 +10,7 @@ use hoist_model::unit::{ReleaseDeed, ReleaseUnit, ServiceUnit};
 
 use super::journal::{Conclusion, Deed, GateRecord, Intent, Known, ServiceRecord};
 use super::names::Place;
+use super::promote;
 
 /// What is wished.
 pub(super) struct Wish {
@@ -21,6 +22,8 @@ pub(super) struct Wish {
     pub(super) stays: Option<String>,
     /// What the history has of the images' gates, where they are an earlier release's.
     pub(super) recorded: Option<Recorded>,
+    /// The services of a history whose images these are.
+    pub(super) origin: Vec<ServiceRecord>,
 }
 
 /// What an earlier release has of its images' gates.
@@ -35,23 +38,26 @@ pub(super) struct Recorded {
 
 impl Recorded {
     fn of(release: &Intent) -> Self {
-        let images = release.services.iter().map(|record| {
-            let digest = record.config_digest.iter().cloned();
-            let known = digest.chain([record.image.clone()]);
-            (record.unit.name.clone(), known.collect())
-        });
         Self {
             gates: release.gates.clone(),
-            images: images.collect(),
+            images: release.services.iter().map(known).collect(),
             forced: release.forced,
         }
     }
 }
 
-/// Finds out what is wished.
+/// A service, and what its image is known by.
+pub(super) fn known(record: &ServiceRecord) -> (String, Vec<String>) {
+    let digest = record.config_digest.iter().cloned();
+    let known = digest.chain([record.image.clone()]);
+    (record.unit.name.clone(), known.collect())
+}
+
+/// Finds out what is wished. `source` is the history of the environment that is promoted.
 pub(super) fn wish(
     unit: &ReleaseUnit,
     history: &Known,
+    source: &Known,
     place: &Place,
 ) -> Result<Wish, FailureReason> {
     let configuration = |trouble| FailureReason::Configuration(trouble);
@@ -62,7 +68,11 @@ pub(super) fn wish(
             restored: BTreeMap::new(),
             stays: None,
             recorded: None,
+            origin: Vec::new(),
         }),
+        ReleaseDeed::Promote { from } => {
+            promote::promote(unit, from, source, place).map_err(configuration)
+        }
         ReleaseDeed::Rollback { to } => {
             let release = earlier(history, *to, place).map_err(configuration)?;
             let outcome = history.outcome(release.sequence);
@@ -76,32 +86,47 @@ pub(super) fn wish(
                     .unwrap_or_default(),
                 stays: stays(history, release.sequence),
                 recorded: Some(Recorded::of(release)),
+                origin: release.services.clone(),
             })
         }
         ReleaseDeed::Scale { replicas } => {
-            let release = current(history).ok_or_else(|| configuration(nothing(place)))?;
-            let unknown = replicas.keys().find(|name| {
-                let mut services = release.services.iter();
-                !services.any(|record| record.unit.name == **name)
-            });
-            if let Some(name) = unknown {
+            let unknown = |release: &Intent| {
+                let has = |name: &str| release.services.iter().any(|one| one.unit.name == name);
+                replicas.keys().find(|name| !has(name)).cloned()
+            };
+            if let Some(name) = current(history).and_then(unknown) {
                 let what = format!("{} has no service {name}", place.environment);
                 return Err(configuration(
                     Trouble::new(what).hint("`hoist ps` shows what it has"),
                 ));
             }
-            let outcome = history.last_passed().map(|(_, outcome)| outcome);
-            Ok(Wish {
-                unit: again(unit, release, replicas),
-                deed: Deed::Scale,
-                restored: outcome
-                    .map(|outcome| outcome.serving.clone())
-                    .unwrap_or_default(),
-                stays: None,
-                recorded: Some(Recorded::of(release)),
-            })
+            as_it_is(unit, history, place, Deed::Scale, replicas).map_err(configuration)
+        }
+        ReleaseDeed::UpgradeProxies => {
+            let (deed, replicas) = (Deed::UpgradeProxies, BTreeMap::new());
+            as_it_is(unit, history, place, deed, &replicas).map_err(configuration)
         }
     }
+}
+
+/// What serves, with other numbers of containers where they are said.
+fn as_it_is(
+    unit: &ReleaseUnit,
+    history: &Known,
+    place: &Place,
+    deed: Deed,
+    replicas: &BTreeMap<String, u32>,
+) -> Result<Wish, Trouble> {
+    let last = history.last_passed();
+    let (release, outcome) = last.ok_or_else(|| nothing(&place.environment))?;
+    Ok(Wish {
+        unit: again(unit, release, replicas),
+        deed,
+        restored: outcome.serving.clone(),
+        stays: None,
+        recorded: Some(Recorded::of(release)),
+        origin: release.services.clone(),
+    })
 }
 
 /// The release that serves.
@@ -160,9 +185,8 @@ fn stays(history: &Known, release: u64) -> Option<String> {
         .then(|| format!("since release {release} there ran: {all}. What that did stays"))
 }
 
-fn nothing(place: &Place) -> Trouble {
-    Trouble::new(format!("nothing is deployed in {}", place.environment))
-        .hint("`hoist run` deploys it")
+pub(super) fn nothing(environment: &str) -> Trouble {
+    Trouble::new(format!("nothing is deployed in {environment}")).hint("`hoist run` deploys it")
 }
 
 /// The unit of a recorded release, with other numbers of containers where they are said.

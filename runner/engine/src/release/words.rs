@@ -28,8 +28,21 @@ pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Ve
         }
         _ => None,
     });
+    let gates = program.forward.iter().filter_map(|action| match action {
+        Action::ReplaceGate { gate, .. } => Some(format!(
+            "{gate:#} is replaced by the image that is configured now: for a moment, about a \
+             second, nobody gets through it"
+        )),
+        _ => None,
+    });
     let unverified = goal.unverified.iter().cloned();
-    known.chain(hooks).chain(gone).chain(unverified).collect()
+    let all = known.chain(hooks).chain(gone).chain(gates);
+    let all = all.chain(unverified);
+    let mut all: Vec<String> = all.collect();
+    if goal.proxy.is_some() && program.is_in_place() {
+        all.push("all proxies have the image that is configured already".to_owned());
+    }
+    all
 }
 
 /// What is about to happen to a service.

@@ -74,7 +74,7 @@ pub struct ServiceSpec {
     pub networks: Option<Vec<At<String>>>,
     /// How its health is told.
     pub healthcheck: Option<HealthcheckSpec>,
-    /// What the engine does when it exits; `unless-stopped` if nothing is said.
+    /// What the engine does when it exits; `always` if nothing is said.
     #[schemars(with = "Option<Word<RestartWord>>")]
     pub restart: Option<At<String>>,
     /// Services that come first: an array of names, or a table with a condition for each.

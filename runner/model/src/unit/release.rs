@@ -60,11 +60,18 @@ pub enum ReleaseDeed {
         /// Its number; the one before the one that serves where absent.
         to: Option<u64>,
     },
+    /// The services of the unit, on the very images that serve in another environment.
+    Promote {
+        /// The other environment.
+        from: String,
+    },
     /// Those that serve, in another number.
     Scale {
         /// By service.
         replicas: BTreeMap<String, u32>,
     },
+    /// Those that serve, as they are, behind proxies of the image that is configured now.
+    UpgradeProxies,
 }
 
 impl ReleaseUnit {
@@ -397,10 +404,11 @@ pub enum Restart {
     /// Nothing.
     No,
     /// Starts it again, always.
+    #[default]
     Always,
     /// Starts it again after an exit code other than 0.
     OnFailure,
-    /// Starts it again unless someone stopped it.
-    #[default]
+    /// Starts it again unless someone stopped it. An engine that was killed takes what it finds
+    /// running for stopped by someone.
     UnlessStopped,
 }

@@ -10,7 +10,7 @@ use super::record::{Intent, Outcome, Record};
 
 /// The version of what an entry holds. It goes up when an older hoist could not read a newer entry,
 /// or a newer hoist an older one as it is.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What stands before an entry's own hash, between that and what is hashed, and after it.
 const FRAME: [&str; 3] = ["{\"blake3\":\"", "\",\"entry\":", "}\n"];

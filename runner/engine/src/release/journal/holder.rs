@@ -110,7 +110,7 @@ pub(super) async fn ensure(
     require(place, &volume.labels, STATE, &name)?;
     let mut spec = waiting(&name, image, place.labels(HOLDER), Input::Open);
     spec.mounts = vec![mount(place, false)];
-    spec.restart = Restart::UnlessStopped;
+    spec.restart = Restart::Always;
     let id = backend.create_container(&spec).await?;
     match backend.start_container(&id).await {
         Ok(()) => Ok(id),

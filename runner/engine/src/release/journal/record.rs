@@ -57,6 +57,8 @@ pub(crate) enum Deed {
     Restart,
     /// What another environment has.
     Promote { from: String },
+    /// The same, behind proxies of another image.
+    UpgradeProxies,
 }
 
 impl fmt::Display for Deed {
@@ -67,6 +69,7 @@ impl fmt::Display for Deed {
             Self::Scale => f.write_str("scale"),
             Self::Restart => f.write_str("restart"),
             Self::Promote { from } => write!(f, "promote from {from}"),
+            Self::UpgradeProxies => f.write_str("proxy upgrade"),
         }
     }
 }

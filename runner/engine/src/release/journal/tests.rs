@@ -113,7 +113,7 @@ async fn the_volume_has_a_holder_that_runs_and_both_are_the_environment_s() {
     released(&backend, 2).await;
     let holder = holder(&engine);
     assert!(holder.is_running());
-    assert_eq!(holder.restart, Restart::UnlessStopped);
+    assert_eq!(holder.restart, Restart::Always);
     assert!(place().owns(&holder.labels, "holder"));
     assert!(place().owns(&engine.volumes()[0].labels, "state"));
     assert!(

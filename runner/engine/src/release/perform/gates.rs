@@ -3,6 +3,7 @@
 //! ever replaced here: a port has one owner, and between two there would be none.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
@@ -39,24 +40,51 @@ impl Performer<'_> {
         let Some(prepared) = self.services.get(service) else {
             return Ok(());
         };
-        let unit = prepared.unit;
-        let openings = prepared.openings();
-        let Some(opening) = openings.into_iter().find(|one| one.gate == *gate) else {
-            return Ok(());
-        };
+        let networks = &prepared.unit.networks;
         self.context.phase(format!("opening {}", shown(gate)));
         let name = self.place.gate(gate);
-        let mut all = self.place.labels(PROXY);
-        all.insert(labels::GATE.to_owned(), gate.to_string());
-        all.insert(labels::SERVICE.to_owned(), service.to_owned());
+        let all = self.gate_labels(service, gate);
         self.clear_left_over(&name, gate).await?;
         let undo = self.reaper_takes_back_all();
         let voided_by = Action::CloseGate(gate.clone());
         self.new_volume(&name, &all, voided_by.clone(), undo)
             .await?;
-        let addresses = self.free_addresses(&unit.networks, &BTreeMap::new());
+        let addresses = self.free_addresses(networks, &BTreeMap::new());
         let addresses = addresses.map_err(failed(format!("opening {}", shown(gate))))?;
-        all.insert(labels::ADDRESS.to_owned(), write_addresses(&addresses));
+        let Some(spec) = self.gate_container(&name, service, gate, &addresses) else {
+            return Ok(());
+        };
+        if undo {
+            let engine = self.target.engine.clone();
+            let container = name.clone();
+            let undo = Undo::RemoveContainer { engine, container };
+            self.hold(voided_by, undo).await;
+        }
+        let made = self.target.backend.create_container(&spec).await;
+        let id = made.map_err(failed(format!("opening {}", shown(gate))))?;
+        self.progress.gates.insert(gate.clone(), id);
+        Ok(())
+    }
+
+    fn gate_labels(&self, service: &str, gate: &Gate) -> Labels {
+        let mut all = self.place.labels(PROXY);
+        all.insert(labels::GATE.to_owned(), gate.to_string());
+        all.insert(labels::SERVICE.to_owned(), service.to_owned());
+        all
+    }
+
+    /// The container of a gate that a service has, of the image of proxies that is configured.
+    pub(super) fn gate_container(
+        &self,
+        name: &str,
+        service: &str,
+        gate: &Gate,
+        addresses: &BTreeMap<String, Ipv4Addr>,
+    ) -> Option<ContainerSpec> {
+        let prepared = self.services.get(service)?;
+        let unit = prepared.unit;
+        let mut openings = prepared.openings().into_iter();
+        let opening = openings.find(|one| one.gate == *gate)?;
         let endpoint = |network: &String| {
             Some(Endpoint {
                 network: self.progress.networks.get(network)?.id.clone(),
@@ -72,18 +100,13 @@ impl Performer<'_> {
             target: self.inner(gate, &published),
             ..published
         });
-        let mut spec = container(&name, self.proxy, endpoints, published);
-        spec.labels = all;
-        if undo {
-            let engine = self.target.engine.clone();
-            let container = name.clone();
-            let undo = Undo::RemoveContainer { engine, container };
-            self.hold(voided_by, undo).await;
-        }
-        let made = self.target.backend.create_container(&spec).await;
-        let id = made.map_err(failed(format!("opening {}", shown(gate))))?;
-        self.progress.gates.insert(gate.clone(), id);
-        Ok(())
+        let mut labels = self.gate_labels(service, gate);
+        labels.insert(labels::ADDRESS.to_owned(), write_addresses(addresses));
+        let volume = self.place.gate(gate);
+        Some(ContainerSpec {
+            labels,
+            ..container(name, &volume, self.proxy, endpoints, published)
+        })
     }
 
     /// Removes the volume of a gate whose release was cut off before its container was made.
@@ -322,22 +345,21 @@ impl Performer<'_> {
             .deployed
             .gate(gate)
             .is_some_and(|known| known.life == Life::Running);
-        if let Some(id) = id.filter(|_| serves && !self.progress.going_back) {
+        if let Some(id) = id.as_ref().filter(|_| serves && !self.progress.going_back) {
             // It ends by itself once its last connection has, and is not to be started again.
-            backend
-                .set_restart(&id, Restart::No)
-                .await
-                .map_err(failed)?;
-            backend.kill_container(&id, "USR1").await.map_err(failed)?;
+            backend.set_restart(id, Restart::No).await.map_err(failed)?;
+            backend.kill_container(id, "USR1").await.map_err(failed)?;
             let until = Instant::now() + DRAIN;
-            while Instant::now() < until && runs(backend.as_ref(), &id).await {
+            while Instant::now() < until && runs(backend.as_ref(), id).await {
                 tokio::select! {
                     () = sleep(PAUSE) => {}
                     () = self.broken_off() => break,
                 }
             }
         }
-        backend.remove_container(&name).await.map_err(failed)?;
+        for container in [Some(name.clone()), id].into_iter().flatten() {
+            backend.remove_container(&container).await.map_err(failed)?;
+        }
         backend.remove_volume(&name).await.map_err(failed)?;
         self.progress.gates.remove(gate);
         Ok(())
@@ -430,14 +452,9 @@ const LINES: usize = 400;
 /// How long the connections of a gate that goes may go on.
 const DRAIN: Duration = Duration::from_secs(60);
 
-fn shown(gate: &Gate) -> String {
-    match gate {
-        Gate::Port { address, port } => match address {
-            Some(address) => format!("the proxy of {address}:{port}"),
-            None => format!("the proxy of port {port}"),
-        },
-        Gate::Chosen { service, .. } | Gate::Name(service) => format!("the proxy of {service}"),
-    }
+/// For messages.
+pub(super) fn shown(gate: &Gate) -> String {
+    format!("{gate:#}")
 }
 
 /// What a service has behind one port of a gate.
@@ -459,9 +476,20 @@ fn listen(
     }
 }
 
+/// What a gate reads, in a container.
+pub(super) fn configuration(volume: &str, read_only: bool) -> Mount {
+    Mount {
+        volume: volume.to_owned(),
+        target: FOLDER.to_owned(),
+        read_only,
+        populate: false,
+    }
+}
+
 /// The container of a gate, sealed as far as a proxy can be.
 fn container(
     name: &str,
+    volume: &str,
     image: &str,
     endpoints: Vec<Endpoint>,
     published: Option<PortMapping>,
@@ -481,14 +509,13 @@ fn container(
             memory: Some(MEMORY),
             ..Limits::SERVICE
         },
-        mounts: vec![Mount {
-            volume: name.to_owned(),
-            target: FOLDER.to_owned(),
-            read_only: false,
-            populate: false,
-        }],
+        mounts: vec![configuration(volume, false)],
         ports: published.into_iter().collect(),
-        restart: Restart::UnlessStopped,
+        // To an engine a container that it sent a signal was stopped by someone, whatever the signal:
+        // with any other policy a proxy that ever read another configuration would not come back.
+        // Nor would one without a signal to stop at that is another than those.
+        restart: Restart::Always,
+        stop_signal: Some("SIGUSR1".to_owned()),
         logs: Logs::Keep,
         input: Input::None,
         ..crate::release::bare::bare(name, image, Labels::new())

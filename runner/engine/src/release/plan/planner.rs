@@ -99,6 +99,7 @@ impl<'a> Planner<'a> {
             let hooks = hooks.map(|hook| Action::RunHook(hook.name.clone()));
             self.forward.extend(hooks);
         }
+        self.replace_gates();
         self.settle();
         self.clear();
         Program {
@@ -448,6 +449,24 @@ impl<'a> Planner<'a> {
         for which in all {
             if self.awaited.insert(which.clone()) {
                 self.forward.push(Action::AwaitHealthy(which.clone()));
+            }
+        }
+    }
+
+    /// One gate after the other, so that no two ports are without an owner at once.
+    fn replace_gates(&mut self) {
+        let Some(image) = &self.goal.proxy else {
+            return;
+        };
+        for known in &self.deployed.gates {
+            let mut services = self.goal.services.iter();
+            let owner = services.find(|want| want.gates.contains_key(&known.gate));
+            if let Some(owner) = owner.filter(|_| known.image != *image) {
+                self.forward.push(Action::ReplaceGate {
+                    service: owner.name.clone(),
+                    gate: known.gate.clone(),
+                    image: image.clone(),
+                });
             }
         }
     }

@@ -433,6 +433,7 @@ fn open(gate: Gate) -> DeployedGate {
         Gate::Port { .. } => "web".to_owned(),
     };
     DeployedGate {
+        image: "sha256:proxy".to_owned(),
         id: gate.to_string(),
         gate,
         life: Life::Running,
@@ -745,6 +746,7 @@ impl World {
             }
             A::OpenGate { gate, .. } => drop(self.gates.insert(gate.to_string())),
             A::CloseGate(gate) => drop(self.gates.remove(&gate.to_string())),
+            A::ReplaceGate { gate, .. } => assert!(self.gates.contains(&gate.to_string())),
             A::Route { service, to, from } => {
                 let named = |all: &Backends| -> Vec<(String, Part)> {
                     all.iter()

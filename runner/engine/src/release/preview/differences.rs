@@ -244,6 +244,7 @@ mod tests {
                 shown: String::new(),
                 built: false,
             },
+            repo_digest: None,
             environment: pairs(environment),
             values: Values::new(),
             config_hash: String::new(),

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use super::rig::Rig;
 use crate::backend::{Backend, Connector, Labels};
 use crate::context::{Made, Stop, UnitContext};
+use crate::fake::FakeBackend;
 use crate::labels;
 use crate::output::OutputWriter;
 use crate::owner::Owner;
@@ -96,6 +97,11 @@ impl Deploy {
             pipe,
             _folder: folder,
         }
+    }
+
+    /// The engine in use.
+    pub(crate) fn engine(&self) -> &FakeBackend {
+        &self.rig.engine
     }
 
     /// Runs it to its end; gives the ending and how many calls it took.

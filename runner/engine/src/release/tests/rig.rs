@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use hoist_model::image::ImageIdentity;
 use hoist_model::unit::Restart;
+use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
 use crate::backend::{
@@ -227,6 +228,14 @@ impl Backend for Rig {
 
     async fn export_image(&self, image: &str) -> Result<ByteStream, BackendError> {
         self.call(self.engine.export_image(image)).await
+    }
+
+    async fn load_image(&self, archive: ByteStream) -> Result<String, BackendError> {
+        self.call(self.engine.load_image(archive)).await
+    }
+
+    async fn image_content(&self, image: &str) -> Result<Value, BackendError> {
+        self.call(self.engine.image_content(image)).await
     }
 
     async fn push_image(

@@ -133,7 +133,7 @@ fn a_last_entry_that_was_cut_off_is_ignored_and_the_next_one_follows_it() {
 #[test]
 fn what_a_newer_hoist_wrote_is_not_guessed_at() {
     let mut history = passed(1);
-    let body = r#"{"version":2,"number":3,"previous":null,"record":{"purge":1}}"#;
+    let body = r#"{"version":3,"number":3,"previous":null,"record":{"purge":1}}"#;
     let [before, between, after] = FRAME;
     let own = hash(body.as_bytes());
     history.insert(
@@ -142,7 +142,7 @@ fn what_a_newer_hoist_wrote_is_not_guessed_at() {
     );
     let newer = Fault::Newer {
         number: 3,
-        version: 2,
+        version: 3,
     };
     assert_eq!(read(&history).faults, [newer]);
 }
