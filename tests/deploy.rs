@@ -233,7 +233,7 @@ fn a_service_is_put_in_place_left_alone_and_replaced() {
             "{{.HostConfig.RestartPolicy.Name}}",
             &site.name_of("web", 2)
         ]),
-        "unless-stopped"
+        "always"
     );
 }
 

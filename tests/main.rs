@@ -34,6 +34,8 @@ mod diagnostics;
 #[cfg(test)]
 mod drift;
 #[cfg(test)]
+mod elsewhere;
+#[cfg(test)]
 mod ends;
 #[cfg(test)]
 mod examples;
@@ -61,6 +63,8 @@ mod mcp_clients;
 mod mcp_http;
 #[cfg(test)]
 mod mcp_install;
+#[cfg(test)]
+mod outages;
 #[cfg(test)]
 mod passing;
 #[cfg(test)]

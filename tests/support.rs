@@ -6,6 +6,7 @@
     reason = "tests read their own environment"
 )]
 
+pub(crate) mod host;
 pub(crate) mod terminal;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::load::{Load, Tally};
-use crate::support::{Ended, Project, docker, engine, eventually};
+use crate::support::host::get;
+use crate::support::{Ended, Project, docker, engine, eventually, skip, variable};
 
 /// Answers each request with its version: after DELAY seconds, in a share ERRORS of all with 500,
 /// from READY seconds after its start on. It ends at once when it is asked to.
@@ -467,4 +468,83 @@ fn a_restart_of_several_containers_loses_nothing() {
     let config = docker(&["cp", &format!("{proxy}:/etc/hoist/haproxy.cfg"), "-"]);
     assert!(!config.contains("disabled"), "{config}");
     assert_eq!(config.matches("server web-1-").count(), 2, "{config}");
+}
+
+/// An image of the proxy that is another one than the one in use.
+fn another_proxy(name: &str) -> Option<String> {
+    let proxy = variable("HOIST_TOOLS_HAPROXY")?;
+    let (image, made) = (format!("hoist-test/{name}:1"), format!("hoist-test-{name}"));
+    docker(&["create", "--name", &made, &proxy, "haproxy"]);
+    docker(&["commit", "--change", "LABEL another=yes", &made, &image]);
+    docker(&["rm", &made]);
+    Some(image)
+}
+
+#[test]
+fn proxies_are_put_on_another_image_with_a_gap_that_is_said() {
+    let test = "switching::proxies_are_put_on_another_image_with_a_gap_that_is_said";
+    if !engine(test) {
+        return;
+    }
+    let Some(image) = another_proxy("upgrade") else {
+        let _ = skip(
+            test,
+            "HOIST_TOOLS_HAPROXY names no proxy that is on this machine",
+        );
+        return;
+    };
+    let mut shop = Shop::new(
+        "upgrade",
+        "strategy = \"blue-green\"\nupdate_config = { monitor = \"0s\" }",
+    );
+    shop.deploy().expect(0);
+    let upgrade = |shop: &Shop| shop.project.hoist(&["proxy", "upgrade", "live"]);
+    upgrade(&shop)
+        .expect(0)
+        .says("have the image that is configured already");
+    let project = std::mem::replace(&mut shop.project, Project::empty());
+    shop.project = project.variable("HOIST_TOOLS_HAPROXY", &image);
+    shop.deploy().expect(0).says("did not change");
+
+    let load = shop.load(100_000);
+    load.reach(500);
+    let said = upgrade(&shop)
+        .expect(0)
+        .says("for a moment, about a second, nobody gets through it")
+        .stderr;
+    let gaps: Vec<f64> = said
+        .lines()
+        .filter_map(|line| {
+            line.split_once("nobody got through it for ")?
+                .1
+                .strip_suffix('s')
+        })
+        .filter_map(|gap| gap.parse().ok())
+        .collect();
+    assert!(
+        gaps.len() == 2 && gaps.iter().all(|gap| *gap < 5.0),
+        "{gaps:?}"
+    );
+    let address = ([127, 0, 0, 1], shop.port).into();
+    eventually("it answers again", Duration::from_secs(5), || {
+        get(address, "/").as_deref() == Some("one")
+    });
+    assert!(load.stop().answers["one"] >= 500);
+    let id = docker(&["inspect", "--format", "{{.Id}}", &image]);
+    for proxy in ["proxy-web", &format!("proxy-127.0.0.1-{}", shop.port)] {
+        let proxy = format!("switch-upgrade-live-{proxy}");
+        let now = docker(&["inspect", "--format", "{{.Image}}", &proxy]);
+        assert_eq!(now, id, "{proxy}");
+    }
+    let releases = shop.project.hoist(&["releases", "live"]).expect(0);
+    assert!(
+        releases.stdout.contains("proxy upgrade"),
+        "{}",
+        releases.stdout
+    );
+    shop.environment("\"one\"", "\"two\"");
+    shop.deploy().expect(0);
+    assert_eq!(shop.running(), ["switch-upgrade-live-web-3-1"]);
+    drop(shop);
+    docker(&["rmi", &image]);
 }
