@@ -318,8 +318,8 @@ name = "preflight"
 [steps.up.deploy]
 environment = "live"
 [steps.up.deploy.services.web]
-image = "debian:bookworm-slim"
-command = ["sleep", "600"]
+image = "python:3.11-slim-bookworm"
+command = ["python", "-m", "http.server", "80"]
 volumes = ["data:/data"]
 ports = ["127.0.0.1:{port}:80"]
 resources.reservations.memory = "900g"
