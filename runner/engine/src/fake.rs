@@ -7,6 +7,7 @@ mod backend;
 pub(crate) mod bench;
 mod container;
 mod plan;
+mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 
