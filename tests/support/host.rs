@@ -181,8 +181,10 @@ fn init(parent: u32) -> Option<String> {
 /// Starts all that the host consists of, and the link to it.
 fn boot(folder: &Path, name: &str, network: [u8; 3]) -> Child {
     let at = folder.display();
+    // An engine of Debian's is known by a key in /etc, and two with one key would be one.
     let script = format!(
-        "ip link set lo up && echo '{{}}' > {at}/config && while :; do \
+        "mkdir -p {at}/etc && {{ [ ! -d /etc/docker ] || mount --bind {at}/etc /etc/docker; }} && \
+         ip link set lo up && echo '{{}}' > {at}/config && while :; do \
          dockerd --config-file {at}/config --host unix://{at}/docker.sock --host tcp://0.0.0.0:{TLS} \
          --tlsverify --tlscacert {at}/ca.pem --tlscert {at}/server.pem --tlskey {at}/server-key.pem \
          --data-root {at}/data --exec-root {at}/exec --pidfile {at}/pid --cgroup-parent /{name} \
