@@ -94,6 +94,7 @@ pub(crate) fn read(answer: SystemInfo, api: &Api, address: &str) -> EngineInfo {
     };
     EngineInfo {
         id: answer.id.unwrap_or_default(),
+        host: answer.name.unwrap_or_default(),
         address: address.to_owned(),
         version: api.engine.clone(),
         api: format!("{major}.{minor}"),

@@ -89,8 +89,10 @@ pub enum BackendErrorKind {
 /// What an engine says of itself.
 #[derive(Clone, Debug, Default)]
 pub struct EngineInfo {
-    /// A stable ID of the engine.
+    /// A stable ID of the engine. Hosts that were copied from one may share it.
     pub id: String,
+    /// The name of its host.
+    pub host: String,
     /// The address that was connected to, for messages.
     pub address: String,
     /// Its version.
@@ -118,6 +120,13 @@ pub struct EngineInfo {
 }
 
 impl EngineInfo {
+    /// It is the engine that the other tells of. Older engines are known by a key that a copied host
+    /// has too, so the host's name has to be the same.
+    #[must_use]
+    pub fn is_that_of(&self, other: &Self) -> bool {
+        !self.id.is_empty() && self.id == other.id && self.host == other.host
+    }
+
     /// It speaks this version of the API, or a newer one.
     #[must_use]
     pub fn speaks(&self, version: (u32, u32)) -> bool {

@@ -121,7 +121,7 @@ impl Target {
             .map_err(unreachable)?;
         let there = backend.info().await.map_err(unreachable)?;
         let here = context.backend.info().await.map_err(unreachable)?;
-        if !here.id.is_empty() && here.id == there.id {
+        if here.is_that_of(&there) {
             return Ok(in_use());
         }
         let engine = Some(address.to_owned());
@@ -190,7 +190,7 @@ impl Target {
     /// It is the engine of another target.
     pub(crate) async fn is_that_of(&self, other: &Self) -> bool {
         let (own, other) = tokio::join!(self.backend.info(), other.backend.info());
-        matches!((own, other), (Ok(own), Ok(other)) if own.id == other.id)
+        matches!((own, other), (Ok(own), Ok(other)) if own.is_that_of(&other))
     }
 
     async fn exact(&self, context: &UnitContext, exact: Exact) -> Result<Resolved, FailureReason> {
@@ -384,6 +384,21 @@ fn gone(image: &str) -> FailureReason {
 #[cfg(test)]
 mod tests {
     use super::is_of_own_host;
+    use crate::backend::EngineInfo;
+
+    #[test]
+    fn a_copied_host_has_another_engine() {
+        let engine = |id: &str, host: &str| EngineInfo {
+            id: id.to_owned(),
+            host: host.to_owned(),
+            ..EngineInfo::default()
+        };
+        let own = engine("A:B", "one");
+        assert!(own.is_that_of(&engine("A:B", "one")));
+        assert!(!own.is_that_of(&engine("A:B", "two")));
+        assert!(!own.is_that_of(&engine("A:C", "one")));
+        assert!(!engine("", "one").is_that_of(&engine("", "one")));
+    }
 
     #[test]
     fn a_registry_of_the_own_host_is_told_from_others() {
