@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::support::{Project, Running, docker, engine, eventually};
+use crate::support::{Project, Running, docker, engine, eventually, free_port};
 
 /// A web service that says its version and, at `/secret`, how long its secret is.
 const SERVER: &str = r#"
@@ -167,12 +167,6 @@ impl Drop for Site {
     fn drop(&mut self) {
         self.project.hoist(&["down", "live", "--volumes"]);
     }
-}
-
-/// A port of loopback that was free a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 const SOON: Duration = Duration::from_secs(10);

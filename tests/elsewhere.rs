@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::host::{OtherHost, get};
-use crate::support::{Project, docker, engine, eventually, skip, variable};
+use crate::support::{Project, docker, engine, eventually, free_port, skip, variable};
 
 /// Answers each request with the version that is in its image.
 const SERVER: &str = r#"
@@ -165,11 +165,6 @@ impl Drop for Shop {
 }
 
 const SOON: Duration = Duration::from_secs(20);
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// Another host with the proxy on board, or the word that the test is skipped.
 fn host(test: &str) -> Option<OtherHost> {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use crate::load::Load;
-use crate::support::{Project, docker, engine, left_of, skip};
+use crate::support::{Project, docker, engine, free_port, left_of, skip};
 
 #[test]
 fn hello_says_hello() {
@@ -220,14 +220,6 @@ pub(crate) fn shop(name: &str, port: u16) -> Project {
     let tag = format!("{name}:1");
     project.change("pipeline.toml", "shop:${git.short_sha:-dev}", &tag);
     project
-}
-
-pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 /// What the service answers at a path: the status line and all that follows.

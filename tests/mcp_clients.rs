@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::examples::{free_port, shop};
+use crate::examples::shop;
 use crate::support::{
-    Ended, Project, Running, docker, ended, engine, eventually, left_of, skip, variable,
+    Ended, Project, Running, docker, ended, engine, eventually, free_port, left_of, skip, variable,
 };
 
 const PIPELINE: &str = r#"

@@ -305,6 +305,12 @@ fn kill(signal: &str, whom: &str) {
     assert!(status.unwrap().success());
 }
 
+/// A port of loopback that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 /// Fails the test unless `holds` within a time.
 #[track_caller]
 pub(crate) fn eventually(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {

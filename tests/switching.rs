@@ -2,12 +2,11 @@
 //! retries.
 
 use std::io::Read as _;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::load::{Load, Tally};
 use crate::support::host::get;
-use crate::support::{Ended, Project, docker, engine, eventually, skip, variable};
+use crate::support::{Ended, Project, docker, engine, eventually, free_port, skip, variable};
 
 /// Answers each request with its version: after DELAY seconds, in a share ERRORS of all with 500,
 /// from READY seconds after its start on. It ends at once when it is asked to.
@@ -130,11 +129,6 @@ impl Drop for Shop {
     fn drop(&mut self) {
         self.project.hoist(&["down", "live", "--volumes"]);
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 #[track_caller]

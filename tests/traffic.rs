@@ -2,14 +2,13 @@
 //! client, what clients get instead of it, and where a connection ends.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::load::{Load, connect};
-use crate::support::{Ended, Project, docker, engine, eventually};
+use crate::support::{Ended, Project, docker, engine, eventually, free_port};
 
 /// Answers each request with its version, the client that it was told of and the scheme. With
 /// PROXY it hangs up on whoever does not begin with a header of the PROXY protocol's version 2.
@@ -124,11 +123,6 @@ impl Drop for Site {
     fn drop(&mut self) {
         self.project.hoist(&["down", "live", "--volumes"]);
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 /// One request over plain HTTP: the status and all of the answer.

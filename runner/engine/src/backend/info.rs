@@ -41,6 +41,12 @@ impl EngineInfo {
         !self.id.is_empty() && self.id == other.id && self.host == other.host
     }
 
+    /// It is on this host, so that what its host has can be looked at from here.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.address.starts_with("unix://")
+    }
+
     /// It speaks this version of the API, or a newer one.
     #[must_use]
     pub fn speaks(&self, version: (u32, u32)) -> bool {

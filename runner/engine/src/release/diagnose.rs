@@ -19,8 +19,6 @@ use crate::labels;
 
 /// Free space under which databases and builds begin to fail.
 const LITTLE_DISK: u64 = 5 << 30;
-/// How an address begins whose engine is on this machine.
-const LOCAL: &str = "unix://";
 
 /// What a look at an environment came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +68,7 @@ pub async fn diagnose(
         .filter_map(|(service, port)| Some(((*service).to_owned(), HostPort::wanted(port)?)))
         .collect();
     let facts = Facts {
-        taken: match info.address.starts_with(LOCAL) {
+        taken: match info.is_here() {
             true => wanted.iter().map(|(_, port)| is_taken(port)).collect(),
             false => Vec::new(),
         },
@@ -93,7 +91,7 @@ pub async fn diagnose(
 /// Bytes that are free where an engine keeps its data, if that is on this machine.
 #[must_use]
 pub fn free_disk(info: &EngineInfo) -> Option<u64> {
-    if !info.address.starts_with(LOCAL) {
+    if !info.is_here() || info.data_root.is_empty() {
         return None;
     }
     let stat = rustix::fs::statvfs(info.data_root.as_str()).ok()?;

@@ -62,7 +62,7 @@ impl Performer<'_> {
         // The engine makes a network over a route of its host without a word, and then nothing in it
         // is reached. Routes of another host are not seen from here.
         let info = self.target.backend.info().await.map_err(failed)?;
-        if info.address.starts_with("unix://") {
+        if info.is_here() {
             let table = std::fs::read_to_string("/proc/net/route");
             taken.extend(routed(&table.unwrap_or_default()));
         }

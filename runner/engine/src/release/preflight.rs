@@ -9,6 +9,7 @@ use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::unit::{NetworkPlan, ReleaseUnit, ServiceUnit};
 use ipnet::Ipv4Net;
 
+use super::diagnose::free_disk;
 use super::names::Place;
 use super::ports::HostPort;
 use super::settings::hash_network;
@@ -304,15 +305,6 @@ fn profiles(findings: &mut Findings, unit: &ReleaseUnit, info: &EngineInfo) {
             findings.engine(Trouble::new(what).hint("leave the profile out, or deploy elsewhere"));
         }
     }
-}
-
-/// Bytes that are free where the engine keeps its data; `None` unless that is on this host.
-fn free_disk(info: &EngineInfo) -> Option<u64> {
-    if !info.address.starts_with("unix://") || info.data_root.is_empty() {
-        return None;
-    }
-    let stat = rustix::fs::statvfs(info.data_root.as_str()).ok()?;
-    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn disk(findings: &mut Findings, free: u64, root: &str) {

@@ -319,8 +319,7 @@ impl Target {
     /// It is another engine than the one in use, on another host perhaps.
     async fn is_remote(&self) -> bool {
         let info = self.backend.info().await;
-        let address = info.map(|info| info.address).unwrap_or_default();
-        self.engine.is_some() && !address.starts_with("unix://")
+        self.engine.is_some() && !info.is_ok_and(|info| info.is_here())
     }
 
     /// A context whose images are this engine's.
