@@ -60,7 +60,7 @@ fn the_very_image_is_pushed_and_its_digest_recorded() {
     docker(&["image", "rm", "--force", &reference]);
     let tags = docker(&["image", "ls", "--format", "{{.Repository}}"]);
     assert!(
-        !tags.contains("kind/push"),
+        !tags.contains(&format!("{registry}/kind/push")),
         "a push leaves no names behind: {tags}"
     );
     assert_eq!(left_of(&project.runs().pop().unwrap()), "");
