@@ -55,7 +55,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use hoist_model::event::{EventKind, Question};
+use hoist_model::event::Question;
 use hoist_model::plan::PlannedStep;
 use hoist_model::reason::{Ending, FailureReason, Fallback, Trouble};
 use hoist_model::unit::{FailureAction, ReleaseDeed, ReleaseUnit};
@@ -101,7 +101,11 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     // Nothing is touched yet: it can be broken off anywhere.
     let found = async {
         let target = Target::connect(context, unit.environment.engine.as_deref()).await?;
-        let history = record::read(&target, &place).await?;
+        let (history, objects) = tokio::join!(
+            record::read(&target, &place),
+            read::objects(target.backend.as_ref(), &place)
+        );
+        let history = history?;
         let source = Source::find(context, &target, unit).await?;
         let mut wish = wish::wish(unit, &history, &source.history, &place)?;
         let origin = Origin {
@@ -109,9 +113,9 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
             from: source.backend,
             before: record::images(&history),
         };
-        Ok((target, history, wish, origin))
+        Ok((target, history, objects, wish, origin))
     };
-    let (target, history, wish, origin) = tokio::select! {
+    let (target, history, objects, wish, origin) = tokio::select! {
         biased;
         _ = context.stopped(Stop::Grace) => return Err(stopped()),
         found = found => found?,
@@ -146,7 +150,9 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         all: &all,
         verified: &verified,
     };
-    if release.is_in_place().await {
+    if let Ok(objects) = objects
+        && release.is_in_place(&history, objects).await
+    {
         return Ok(());
     }
     if !verified.missing.is_empty() && !context.force_unverified {
@@ -160,13 +166,17 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         context.phase(format!("waiting for the lock of {}", place.environment));
         let stop = context.stopped(Stop::Grace);
         let (labels, wait) = (&context.labels, context.lock_wait);
-        let lock = Lock::take(&target.backend, &place, &all.proxy, labels, wait, stop);
-        let lock = match lock.await {
-            Ok(lock) => lock,
+        let (backend, look) = (&target.backend, || release.look());
+        let lock = Lock::take_and_look(backend, &place, &all.proxy, labels, wait, stop, look);
+        let (lock, seen) = match lock.await {
+            Ok(taken) => taken,
             Err(_) if *context.stop.borrow() > Stop::No => return Err(stopped()),
             Err(trouble) => return Err(FailureReason::Surroundings(trouble)),
         };
-        let result = release.locked(&lock, &approved).await;
+        let result = match seen {
+            Ok(seen) => release.locked(&lock, seen, &approved).await,
+            Err(reason) => Err(reason),
+        };
         if !lock.held() {
             let message = format!("the lock of {} was lost meanwhile", place.environment);
             let hint = "someone removed it, or the engine was restarted: see `hoist ps`".to_owned();
@@ -178,7 +188,7 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         }
         match result? {
             Came::Done => return Ok(()),
-            Came::Question(question) => approved = Some(ask(context, question).await?),
+            Came::Question(question) => approved = Some(approve::ask(context, question).await?),
         }
     }
 }
@@ -241,6 +251,13 @@ struct Release<'a> {
     verified: &'a Verified,
 }
 
+/// What whoever has the lock finds.
+struct Seen {
+    journal: Journal,
+    history: Known,
+    deployed: Deployed,
+}
+
 /// What a look at an environment came to.
 enum Came {
     /// The release is in place.
@@ -249,65 +266,19 @@ enum Came {
     Question(Question),
 }
 
-/// Gives the digest that was approved of.
-async fn ask(context: &UnitContext, question: Question) -> Result<String, FailureReason> {
-    let approver = &context.approver;
-    let step = context.id();
-    let beforehand = approver.beforehand(&question);
-    // Whom nothing is asked keeps what they type.
-    let asked = !beforehand && approver.attend();
-    let given = if asked {
-        context.phase("waiting for approval");
-        context.events.send(EventKind::ApprovalAwaited {
-            step: step.clone(),
-            question: question.clone(),
-        });
-        tokio::select! {
-            biased;
-            _ = context.stopped(Stop::Grace) => return Err(stopped()),
-            given = approver.ask(&question) => given,
-        }
-    } else {
-        beforehand
-    };
-    let Question {
-        environment,
-        digest,
-        ..
-    } = question;
-    if !given {
-        return Err(FailureReason::NotApproved {
-            environment,
-            digest,
-            denied: asked,
-        });
-    }
-    context.events.send(EventKind::Approved {
-        step,
-        environment,
-        digest: digest.clone(),
-    });
-    Ok(digest)
-}
-
 impl Release<'_> {
     /// Whether the release is in place and well as it is, which is told then. There is nothing from
     /// which another deploy would have to be kept, so no lock is taken: what another one does comes
     /// after this. Whatever else is found is left to who has the lock, and looks again.
-    async fn is_in_place(&self) -> bool {
+    async fn is_in_place(&self, history: &Known, objects: read::Objects) -> bool {
         let backend = self.target.backend.as_ref();
-        let Ok(history) = record::read(self.target, self.place).await else {
-            return false;
-        };
-        let Ok(deployed) = read::read(backend, self.place, &history).await else {
-            return false;
-        };
+        let deployed = objects.beside(history);
         let is_whole = history.open().is_none() && mend::mend(&deployed).is_nothing();
         let networks = preflight::own_networks(self.place, &deployed, self.all.unit);
         if !is_whole || !networks.is_empty() {
             return false;
         }
-        let sequence = next(&history, &deployed);
+        let sequence = next(history, &deployed);
         let Ok(goal) = prepare::goal(self.target, &deployed, self.all, sequence).await else {
             return false;
         };
@@ -331,27 +302,48 @@ impl Release<'_> {
         true
     }
 
-    async fn locked(&self, lock: &Lock, approved: &Option<String>) -> Result<Came, FailureReason> {
+    /// Looks at the environment and its history.
+    async fn look(&self) -> Result<Seen, FailureReason> {
+        let (target, place) = (self.target, self.place);
+        let (read, objects) = tokio::join!(
+            Journal::read(&target.backend, place),
+            read::objects(target.backend.as_ref(), place)
+        );
+        let (journal, history) = read.map_err(|error| {
+            surroundings("the history of the environment cannot be read", &error)
+        })?;
+        let objects =
+            objects.map_err(|error| surroundings("what is deployed cannot be read", &error))?;
+        let deployed = objects.beside(&history);
+        Ok(Seen {
+            journal,
+            history,
+            deployed,
+        })
+    }
+
+    async fn locked(
+        &self,
+        lock: &Lock,
+        seen: Seen,
+        approved: &Option<String>,
+    ) -> Result<Came, FailureReason> {
         let (context, place, target) = (self.context, self.place, self.target);
         let backend = target.backend.as_ref();
-        let (mut journal, history) =
-            Journal::read(&target.backend, place)
-                .await
-                .map_err(|error| {
-                    surroundings("the history of the environment cannot be read", &error)
-                })?;
-        let read = async |history: &Known| {
-            let deployed = read::read(backend, place, history).await;
-            deployed.map_err(|error| surroundings("what is deployed cannot be read", &error))
-        };
-        let mut deployed = read(&history).await?;
+        let Seen {
+            mut journal,
+            history,
+            mut deployed,
+        } = seen;
         // Counted with what a cut-off release left, whose names a reaper may still be removing.
         let sequence = next(&history, &deployed);
         if let Some(mended) = self
             .mend_first(&mut journal, &history, &deployed, sequence)
             .await?
         {
-            deployed = read(&history).await?;
+            let again = read::read(backend, place, &history).await;
+            deployed =
+                again.map_err(|error| surroundings("what is deployed cannot be read", &error))?;
             deployed.serving = mended;
             deployed.ended = sequence - 1;
         }

@@ -3,12 +3,15 @@
 //! changed image, setting or environment has another. It refuses to take up the values of secrets:
 //! that they changed is said, not to what.
 
-use hoist_model::event::Question;
+use hoist_model::event::{EventKind, Question};
+use hoist_model::reason::FailureReason;
 use hoist_model::unit::EnvironmentPlan;
 
 use super::names::Place;
 use super::plan::{Action, Goal, Program};
 use super::settings::hash_network;
+use super::stopped;
+use crate::context::{Stop, UnitContext};
 
 /// Changes whenever what is hashed does.
 const VERSION: &str = "hoist approval 2";
@@ -68,4 +71,48 @@ pub(super) fn question(
         digest: digest.chars().take(DIGITS).collect(),
         changes: lines.to_vec(),
     })
+}
+
+/// Gives the digest that was approved of.
+pub(super) async fn ask(
+    context: &UnitContext,
+    question: Question,
+) -> Result<String, FailureReason> {
+    let approver = &context.approver;
+    let step = context.id();
+    let beforehand = approver.beforehand(&question);
+    // Whom nothing is asked keeps what they type.
+    let asked = !beforehand && approver.attend();
+    let given = if asked {
+        context.phase("waiting for approval");
+        context.events.send(EventKind::ApprovalAwaited {
+            step: step.clone(),
+            question: question.clone(),
+        });
+        tokio::select! {
+            biased;
+            _ = context.stopped(Stop::Grace) => return Err(stopped()),
+            given = approver.ask(&question) => given,
+        }
+    } else {
+        beforehand
+    };
+    let Question {
+        environment,
+        digest,
+        ..
+    } = question;
+    if !given {
+        return Err(FailureReason::NotApproved {
+            environment,
+            digest,
+            denied: asked,
+        });
+    }
+    context.events.send(EventKind::Approved {
+        step,
+        environment,
+        digest: digest.clone(),
+    });
+    Ok(digest)
 }

@@ -12,7 +12,7 @@ use crate::backend::{Backend, BackendError, ContainerInfo, HealthStatus};
 pub(crate) const SETTLE: Duration = Duration::from_secs(1);
 
 /// Between two looks.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How many last lines are quoted of what a container, or its health check, printed.
 const LINES: usize = 10;

@@ -7,6 +7,7 @@
 //! comes next and finds it dead gives that reaper a moment, and then removes it by its ID, since the
 //! name may be another's by then.
 
+use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,22 @@ impl Lock {
         wait: Duration,
         stopped: impl Future,
     ) -> Result<Self, Trouble> {
+        let look = || ready(());
+        let taken = Self::take_and_look(backend, place, image, labels, wait, stopped, look).await;
+        taken.map(|(lock, ())| lock)
+    }
+
+    /// The same, and what a `look` at the environment gave. It was looked at while the lock was being
+    /// started, which takes an engine its time: whoever else came would have found the name taken.
+    pub(crate) async fn take_and_look<F: Future>(
+        backend: &Arc<dyn Backend>,
+        place: &Place,
+        image: &str,
+        labels: &Labels,
+        wait: Duration,
+        stopped: impl Future,
+        look: impl Fn() -> F,
+    ) -> Result<(Self, F::Output), Trouble> {
         let mut stopped = pin!(stopped);
         let name = place.lock();
         let mut all = labels.clone();
@@ -60,10 +77,10 @@ impl Lock {
         let until = Instant::now() + wait;
         let mut suspect = Suspect::default();
         loop {
-            if let Some(lock) = Self::create(backend, &spec).await.map_err(failed)? {
-                return Ok(lock);
+            if let Some(taken) = Self::create(backend, &spec, &look).await.map_err(failed)? {
+                return Ok(taken);
             }
-            let found = look(backend.as_ref(), place).await.map_err(failed)?;
+            let found = find(backend.as_ref(), place).await.map_err(failed)?;
             if let Some(found) = &found {
                 require(place, found)?;
             }
@@ -89,10 +106,11 @@ impl Lock {
     }
 
     /// Makes the lock and starts it, unless someone else has the name.
-    async fn create(
+    async fn create<F: Future>(
         backend: &Arc<dyn Backend>,
         spec: &ContainerSpec,
-    ) -> Result<Option<Self>, BackendError> {
+        look: impl Fn() -> F,
+    ) -> Result<Option<(Self, F::Output)>, BackendError> {
         let id = match backend.create_container(spec).await {
             Ok(id) => id,
             Err(error) if error.kind == BackendErrorKind::Conflict => return Ok(None),
@@ -102,10 +120,11 @@ impl Lock {
             let input = backend.hold_input(&id).await?;
             backend.start_container(&id).await.map(|()| input)
         };
-        match started.await {
+        let (started, seen) = tokio::join!(started, look());
+        match started {
             Ok(input) => {
                 let backend = Arc::clone(backend);
-                Ok(Some(Self { backend, id, input }))
+                Ok(Some((Self { backend, id, input }, seen)))
             }
             // It took so long that another took the lock for dead.
             Err(error) if error.kind == BackendErrorKind::NotFound => Ok(None),
@@ -158,13 +177,13 @@ fn patience(found: &ContainerInfo) -> Option<Duration> {
     }
 }
 
-async fn look(backend: &dyn Backend, place: &Place) -> Result<Option<ContainerInfo>, BackendError> {
+async fn find(backend: &dyn Backend, place: &Place) -> Result<Option<ContainerInfo>, BackendError> {
     backend.inspect_container(&place.lock()).await
 }
 
 /// Someone has the lock of an environment and lives.
 pub(crate) async fn is_held(backend: &dyn Backend, place: &Place) -> Result<bool, BackendError> {
-    let found = look(backend, place).await?;
+    let found = find(backend, place).await?;
     Ok(found.is_some_and(|found| place.owns(&found.labels, LOCK) && patience(&found).is_none()))
 }
 
@@ -268,7 +287,7 @@ pub async fn unlock(
     let place = Place::new(project, environment);
     let failed =
         |error: BackendError| error.trouble(format!("the lock of {environment} cannot be freed"));
-    let Some(first) = look(backend, &place).await.map_err(failed)? else {
+    let Some(first) = find(backend, &place).await.map_err(failed)? else {
         return Ok(Unlocked::Free);
     };
     require(&place, &first)?;
@@ -289,7 +308,7 @@ async fn await_death(backend: &dyn Backend, place: &Place, id: &str) -> Result<(
     let environment = &place.environment;
     let mut suspect = Suspect::default();
     loop {
-        let found = look(backend, place).await.map_err(|error| {
+        let found = find(backend, place).await.map_err(|error| {
             error.trouble(format!("the lock of {environment} cannot be looked at"))
         })?;
         let Some(found) = found else {

@@ -93,6 +93,8 @@ pub(crate) struct Progress {
     fronted: BTreeSet<String>,
     /// By service: what its gates lead to since this release changed it.
     led: BTreeMap<String, Backends>,
+    /// By gate's ID: the text of the configuration that it checked last.
+    checked: BTreeMap<String, String>,
     /// By gate's ID: workers that only bring to an end what they had begun.
     draining: BTreeMap<String, BTreeSet<u64>>,
     /// Hooks that ran to their end.
@@ -210,6 +212,7 @@ impl Performer<'_> {
                 to,
                 wanted,
             } => self.front(service, to, *wanted).await,
+            Action::Check { service, to } => self.check(service, to).await,
             Action::Drain(service) => self.drain(service).await,
             Action::Prove(which) => {
                 let proved = self.prove(which).await;

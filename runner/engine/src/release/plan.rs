@@ -90,6 +90,8 @@ pub(crate) enum Action {
         to: Backends,
         wanted: bool,
     },
+    /// Has a service's gates check what they are led to next, so that they can be led there at once.
+    Check { service: String, to: Backends },
     /// Waits until no connection is left from before the last change of a service's gates.
     Drain(String),
     /// Waits until a service's gates have seen for themselves that a container answers.
@@ -142,6 +144,7 @@ impl Action {
             // and to replace it once more would be another gap.
             Self::AwaitHealthy(_)
             | Self::SetRestart(..)
+            | Self::Check { .. }
             | Self::Drain(_)
             | Self::Prove(_)
             | Self::Bake(..)

@@ -8,15 +8,32 @@ use super::names::{DATA, NETWORK, PROXY, Place, SECRETS, SERVICE};
 use super::perform::lead;
 use super::proxy::{Front, listened};
 use super::state::{Deployed, DeployedGate, DeployedNetwork, Generation};
-use crate::backend::{Backend, BackendError, ContainerInfo, Labels};
+use crate::backend::{
+    Backend, BackendError, ContainerInfo, EngineInfo, Labels, NetworkInfo, VolumeInfo,
+};
 use crate::labels;
 
-/// What is deployed. Objects without the environment's labels are not seen.
+/// What is deployed, beside the history of it. Objects without the environment's labels are not seen.
 pub(crate) async fn read(
     backend: &dyn Backend,
     place: &Place,
     history: &Known,
 ) -> Result<Deployed, BackendError> {
+    Ok(objects(backend, place).await?.beside(history))
+}
+
+/// What the engine has of an environment.
+pub(crate) struct Objects {
+    services: Vec<ContainerInfo>,
+    gates: Vec<DeployedGate>,
+    networks: Vec<NetworkInfo>,
+    data: Vec<VolumeInfo>,
+    secrets: Vec<VolumeInfo>,
+    info: EngineInfo,
+}
+
+/// Reads all but the history.
+pub(crate) async fn objects(backend: &dyn Backend, place: &Place) -> Result<Objects, BackendError> {
     let (services, data) = (place.filter(SERVICE), place.filter(DATA));
     let (networks, secrets) = (place.filter(NETWORK), place.filter(SECRETS));
     let proxies = place.filter(PROXY);
@@ -28,39 +45,55 @@ pub(crate) async fn read(
         backend.list_volumes(&secrets),
         backend.info(),
     )?;
-    // A list tells neither health nor restart policy.
-    let found = services.iter();
-    let found = try_join_all(found.map(|found| backend.inspect_container(&found.id))).await?;
-    let generation = |found: &ContainerInfo| {
-        let read = Generation::read(found);
-        let record = drift::record(history, &read.service, read.sequence);
-        Generation {
-            drift: drift::of(found, record, &info.enforces),
-            ..read
-        }
-    };
     let mut gates: Vec<DeployedGate> = proxies.iter().filter_map(DeployedGate::read).collect();
     let configs = gates.iter().map(|gate| lead::get(backend, &gate.id));
-    let configs = join_all(configs).await;
+    // A list tells neither health nor restart policy.
+    let found = services.iter();
+    let found = found.map(|found| backend.inspect_container(&found.id));
+    let (found, configs) = tokio::join!(try_join_all(found), join_all(configs));
     for (gate, config) in gates.iter_mut().zip(configs) {
         let config = config.unwrap_or_default();
         gate.fronts = Front::read(&config);
         gate.inner = listened(&config);
     }
-    let label = |labels: &Labels| labels.get(labels::NAME).cloned().unwrap_or_default();
-    Ok(Deployed {
-        generations: found.iter().flatten().map(generation).collect(),
-        networks: networks
-            .iter()
-            .map(|info| (label(&info.labels), DeployedNetwork::read(info)))
-            .collect(),
-        volumes: data
-            .into_iter()
-            .map(|info| (label(&info.labels), info.name))
-            .collect(),
-        secrets: secrets.into_iter().map(|info| info.name).collect(),
+    Ok(Objects {
+        services: found?.into_iter().flatten().collect(),
         gates,
-        serving: history.serving(),
-        ended: history.ended(),
+        networks,
+        data,
+        secrets,
+        info,
     })
+}
+
+impl Objects {
+    /// What they tell, beside what the history does.
+    pub(crate) fn beside(self, history: &Known) -> Deployed {
+        let generation = |found: &ContainerInfo| {
+            let read = Generation::read(found);
+            let record = drift::record(history, &read.service, read.sequence);
+            Generation {
+                drift: drift::of(found, record, &self.info.enforces),
+                ..read
+            }
+        };
+        let label = |labels: &Labels| labels.get(labels::NAME).cloned().unwrap_or_default();
+        Deployed {
+            generations: self.services.iter().map(generation).collect(),
+            networks: self
+                .networks
+                .iter()
+                .map(|info| (label(&info.labels), DeployedNetwork::read(info)))
+                .collect(),
+            volumes: self
+                .data
+                .into_iter()
+                .map(|info| (label(&info.labels), info.name))
+                .collect(),
+            secrets: self.secrets.into_iter().map(|info| info.name).collect(),
+            gates: self.gates,
+            serving: history.serving(),
+            ended: history.ended(),
+        }
+    }
 }

@@ -33,6 +33,31 @@ async fn take(backend: &Arc<dyn Backend>, run: &str, wait: Duration) -> Result<L
     .await
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_looked_at_while_it_starts_is_seen_by_its_owner_alone() {
+    let (engine, backend) = engine();
+    engine.delay("start_container", Duration::from_millis(400));
+    let (place, labels) = (place(), labels("first"));
+    let look = async || {
+        let now = Instant::now();
+        let second = take(&backend, "second", Duration::ZERO).await.map(drop);
+        (second.is_err(), now)
+    };
+    let begun = Instant::now();
+    let taken = Lock::take_and_look(
+        &backend,
+        &place,
+        "proxy",
+        &labels,
+        LOCK_WAIT,
+        pending::<()>(),
+        look,
+    );
+    let (lock, (second_lost, looked)) = taken.await.expect("taken");
+    assert!(second_lost && lock.held());
+    assert!(looked < begun + Duration::from_millis(400));
+}
+
 /// The owner of a lock dies.
 async fn die(lock: Lock) {
     drop(lock);

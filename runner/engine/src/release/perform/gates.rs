@@ -10,7 +10,7 @@ use futures_util::future::{join_all, try_join_all};
 use hoist_model::unit::{Limits, PortMapping, Restart, Security, ServiceUnit, Strategy};
 use tokio::time::{Instant, sleep};
 
-use super::lead::{CONFIG, PAUSE, Pem, USER, ended, lead, runs, text_of};
+use super::lead::{CONFIG, PAUSE, Pem, USER, check, ended, lead, reload, runs, text_of};
 use super::{Failure, Performer, failed};
 use crate::backend::{Attachment, ContainerSpec, Endpoint, Input, Labels, Logs, Mount};
 use crate::labels;
@@ -128,14 +128,39 @@ impl Performer<'_> {
             .map_err(failed(format!("opening {}", shown(gate))))
     }
 
+    /// The gates of a service that are there, with their IDs.
+    fn opened(&self, service: &str) -> Vec<(String, Opening)> {
+        let prepared = self.services.get(service);
+        let openings = prepared.into_iter().flat_map(Prepared::openings);
+        openings
+            .filter_map(|opening| Some((self.gate_id(&opening.gate)?, opening)))
+            .collect()
+    }
+
+    /// Has the gates of a service check what they are led to next.
+    pub(super) async fn check(&mut self, service: &str, to: &Backends) -> Result<(), Failure> {
+        let gates = self.opened(service);
+        let led = self.progress.led.insert(service.to_owned(), to.clone());
+        let backend = self.target.backend.as_ref();
+        let checking = gates.iter().map(async |(id, opening)| {
+            let (config, pems) = self.config(&opening.gate);
+            let text = config.to_string();
+            let checked = check(backend, id, &text, &pems).await;
+            checked.map_err(failed(format!("leading {} to it", shown(&opening.gate))))?;
+            Ok((id.clone(), text))
+        });
+        let checked: Result<Vec<(String, String)>, Failure> = try_join_all(checking).await;
+        match led {
+            Some(led) => self.progress.led.insert(service.to_owned(), led),
+            None => self.progress.led.remove(service),
+        };
+        self.progress.checked.extend(checked?);
+        Ok(())
+    }
+
     /// Makes what is behind the gates of a service these.
     pub(super) async fn route(&mut self, service: &str, to: &Backends) -> Result<(), Failure> {
-        let Some(prepared) = self.services.get(service) else {
-            return Ok(());
-        };
-        let gates = prepared.openings().into_iter();
-        let gates = gates.filter_map(|opening| Some((self.gate_id(&opening.gate)?, opening)));
-        let gates: Vec<(String, Opening)> = gates.collect();
+        let gates = self.opened(service);
         if gates.is_empty() {
             return Ok(());
         }
@@ -144,7 +169,11 @@ impl Performer<'_> {
         let backend = self.target.backend.as_ref();
         let leading = gates.iter().map(async |(id, opening)| {
             let (config, pems) = self.config(&opening.gate);
-            let led = lead(backend, id, &config.to_string(), &pems).await;
+            let text = config.to_string();
+            let led = match self.progress.checked.get(id) == Some(&text) {
+                true => reload(backend, id, &text).await,
+                false => lead(backend, id, &text, &pems).await,
+            };
             let led = led.map_err(failed(format!("leading {} to it", shown(&opening.gate))))?;
             Ok((id.clone(), led))
         });

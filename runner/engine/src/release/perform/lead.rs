@@ -58,6 +58,17 @@ pub(in crate::release) async fn lead(
     {
         return Ok(BTreeSet::new());
     }
+    check(backend, id, text, pems).await?;
+    reload(backend, id, text).await
+}
+
+/// Has a gate that runs check a configuration, and changes nothing of what it does.
+pub(super) async fn check(
+    backend: &dyn Backend,
+    id: &str,
+    text: &str,
+    pems: &[Pem<'_>],
+) -> Result<(), BackendError> {
     put_pems(backend, id, pems).await?;
     put(backend, id, NEXT, text).await?;
     let next = format!("{FOLDER}/{NEXT}");
@@ -70,19 +81,31 @@ pub(in crate::release) async fn lead(
         );
         return Err(BackendError::new(BackendErrorKind::Engine, why));
     }
+    Ok(())
+}
+
+/// Has a gate that runs read a configuration that it checked. Gives the workers that only bring to
+/// an end what they had begun.
+pub(super) async fn reload(
+    backend: &dyn Backend,
+    id: &str,
+    text: &str,
+) -> Result<BTreeSet<u64>, BackendError> {
     put(backend, id, CONFIG, text).await?;
     let before = workers(backend, id).await;
     let until = Instant::now() + RELOAD;
     let mut again = Instant::now();
-    while workers(backend, id).await.is_subset(&before) {
+    loop {
         // Soon after a start it is not heard. Once too often does no harm.
         if Instant::now() >= again {
             backend.kill_container(id, "USR2").await?;
             again = Instant::now() + AGAIN;
         }
         wait(until, "the proxy did not read its configuration").await?;
+        if !workers(backend, id).await.is_subset(&before) {
+            return Ok(before);
+        }
     }
-    Ok(before)
 }
 
 async fn wait(until: Instant, what: &str) -> Result<(), BackendError> {

@@ -46,7 +46,7 @@ impl Performer<'_> {
         let prepared = async {
             let text = get(backend.as_ref(), &old.id).await;
             let text = text.ok_or_else(|| refused("its configuration cannot be read"))?;
-            self.check(&name).await?;
+            self.image_takes(&name).await?;
             Ok(text)
         };
         let text = prepared.await.map_err(failed(what.clone()))?;
@@ -132,7 +132,7 @@ impl Performer<'_> {
     }
 
     /// The new image takes the configuration as it is.
-    async fn check(&self, volume: &str) -> Result<(), BackendError> {
+    async fn image_takes(&self, volume: &str) -> Result<(), BackendError> {
         let backend = self.target.backend.as_ref();
         let name = format!("{volume}-check-{}", self.release.simple());
         let file = format!("{FOLDER}/{CONFIG}");

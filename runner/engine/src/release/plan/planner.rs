@@ -301,23 +301,34 @@ impl<'a> Planner<'a> {
             to.extend(starting.iter().map(|which| (which.clone(), Part::Probing)));
             self.route(want, to);
         }
-        self.await_all(&starting);
+        let after: Vec<Which> = others.iter().chain(&starting).cloned().collect();
+        let after = active(after.into_iter());
+        let bakes = !starting.is_empty() && !leaving.is_empty() && !want.update.monitor.is_zero();
+        let mut baking = after.clone();
+        if bakes {
+            baking.extend(leaving.iter().map(|which| (which.clone(), Part::Backup)));
+        }
         if !starting.is_empty() && !serving.is_empty() {
+            // While they start there is time for it.
+            if canary.is_none() {
+                self.check(want, &baking);
+            }
+            self.await_all(&starting);
             let prove = starting.iter().cloned().map(Action::Prove);
             self.forward.extend(prove);
+        } else {
+            self.await_all(&starting);
         }
         if let Some(canary) = canary {
             self.canary(want, &starting, &serving, canary);
         }
-        let after: Vec<Which> = others.iter().chain(&starting).cloned().collect();
-        if !starting.is_empty() && !leaving.is_empty() && !want.update.monitor.is_zero() {
-            let mut to = active(after.iter().cloned());
-            to.extend(leaving.iter().map(|which| (which.clone(), Part::Backup)));
-            self.route(want, to);
+        if bakes {
+            self.route(want, baking);
+            self.check(want, &after);
             self.forward
                 .push(Action::Bake(starting.clone(), want.update.monitor));
         }
-        self.route(want, active(after.into_iter()));
+        self.route(want, after);
         if serving.is_empty() {
             self.forward.extend(starting.into_iter().map(Action::Prove));
         } else {
@@ -380,6 +391,13 @@ impl<'a> Planner<'a> {
             service: want.name.clone(),
             to,
             from,
+        });
+    }
+
+    fn check(&mut self, want: &Wanted, to: &Backends) {
+        self.forward.push(Action::Check {
+            service: want.name.clone(),
+            to: to.clone(),
         });
     }
 

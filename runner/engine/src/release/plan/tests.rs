@@ -548,6 +548,7 @@ impl World {
             | A::Front { .. }
             | A::Drain(_)
             | A::Bake(..)
+            | A::Check { .. }
             | A::Judge { .. }
             | A::Pause(_)
             | A::RunHook(_)

@@ -26,6 +26,24 @@ fn blue_green_proves_the_new_before_it_has_the_traffic_and_keeps_the_old_meanwhi
 }
 
 #[test]
+fn what_gates_are_led_to_is_checked_while_there_is_time_for_it() {
+    let mut runs = deployed(replicas("web", 1));
+    runs.gates.push(open(gate_of("web")));
+    let program = plan_of(&runs, &[behind_gate(changed("web"), How::BlueGreen, 1)]);
+    let routes = routes(&program);
+    let at = |wanted: &A| program.forward.iter().position(|action| action == wanted);
+    let check = |to: &Backends| A::Check {
+        service: "web".to_owned(),
+        to: to.clone(),
+    };
+    let (switch, end) = (at(&check(&routes[1])), at(&check(&routes[2])));
+    assert!(switch.is_some() && switch < at(&A::AwaitHealthy(new("web"))));
+    let bake = |action: &A| matches!(action, A::Bake(..));
+    let bake = program.forward.iter().position(bake);
+    assert!(end.is_some() && end < bake);
+}
+
+#[test]
 fn a_rolling_update_never_has_fewer_than_are_wanted() {
     let mut runs = deployed(replicas("web", 3));
     runs.gates.push(open(gate_of("web")));
