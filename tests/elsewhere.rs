@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::host::{OtherHost, get};
+use crate::support::host::{Kind, OtherHost, get};
 use crate::support::{Project, docker, engine, eventually, free_port, skip, variable};
 
 /// Answers each request with the version that is in its image.
@@ -178,7 +178,7 @@ fn host(test: &str) -> Option<OtherHost> {
         );
         return None;
     };
-    OtherHost::start(test, &[&proxy])
+    OtherHost::start(test, Kind::Debian, &[&proxy])
 }
 
 #[test]

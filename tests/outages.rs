@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::host::OtherHost;
+use crate::support::host::{Kind, OtherHost};
 use crate::support::{Project, engine, eventually, skip, variable};
 
 /// Answers each request with its version, and `/secret` with the length of its secret.
@@ -42,13 +42,6 @@ impl Site {
         if !engine(test) {
             return None;
         }
-        if variable("HOIST_GROUND_ENGINE").as_deref() == Some("current") {
-            let _ = skip(
-                test,
-                "the engine that dies is Debian's whichever is in use, so it runs beside the floor",
-            );
-            return None;
-        }
         let Some(proxy) = variable("HOIST_TOOLS_HAPROXY") else {
             let _ = skip(
                 test,
@@ -56,7 +49,7 @@ impl Site {
             );
             return None;
         };
-        let host = OtherHost::start(test, &[IMAGE, &proxy])?;
+        let host = OtherHost::start(test, Kind::InUse, &[IMAGE, &proxy])?;
         let pipeline = format!(
             r#"
 name = "outages"

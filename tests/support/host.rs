@@ -10,7 +10,16 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{docker, eventually, skip, which};
+use super::{docker, eventually, skip, variable, which};
+
+/// Which engine a host has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Debian's.
+    Debian,
+    /// The same as the one in use.
+    InUse,
+}
 
 /// The port at which its engine listens.
 const TLS: u16 = 2376;
@@ -18,6 +27,8 @@ const TLS: u16 = 2376;
 /// See the module.
 pub(crate) struct OtherHost {
     folder: TempDir,
+    /// Where its programs are looked for.
+    programs: String,
     process: Child,
     /// Tells it from others of this machine.
     name: String,
@@ -26,7 +37,7 @@ pub(crate) struct OtherHost {
 
 impl OtherHost {
     /// Starts it with these images on board, or says that the test is skipped.
-    pub(crate) fn start(test: &str, images: &[&str]) -> Option<Self> {
+    pub(crate) fn start(test: &str, kind: Kind, images: &[&str]) -> Option<Self> {
         let needed = ["unshare", "nsenter", "dockerd", "ip", "openssl"];
         if let Some(lacking) = needed.iter().find(|program| !which(program)) {
             let why = format!("it needs {lacking}, for an engine on a host of its own");
@@ -41,9 +52,11 @@ impl OtherHost {
         let network = [10, 192 | high & 63, low];
         certificates(folder.path(), &address(network, 2));
         let name = format!("hoist{number}");
-        let process = boot(folder.path(), &name, network);
+        let programs = programs(kind);
+        let process = boot(folder.path(), &programs, &name, network);
         let host = Self {
             folder,
+            programs,
             process,
             name,
             network,
@@ -109,7 +122,7 @@ impl OtherHost {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         let _ = std::fs::remove_file(self.path("pid"));
-        self.process = boot(self.folder.path(), &self.name, self.network);
+        self.process = boot(self.folder.path(), &self.programs, &self.name, self.network);
         self.wait();
     }
 
@@ -178,8 +191,18 @@ fn init(parent: u32) -> Option<String> {
     Some(children.split_whitespace().next()?.to_owned())
 }
 
+/// Where the programs of such an engine are, in `PATH`'s words.
+fn programs(kind: Kind) -> String {
+    let path = variable("PATH").unwrap_or_default();
+    let own = variable("HOIST_GROUND_ENGINE_PROGRAMS").unwrap_or_default();
+    match kind {
+        Kind::InUse if !own.is_empty() => format!("{own}:{path}"),
+        Kind::InUse | Kind::Debian => path,
+    }
+}
+
 /// Starts all that the host consists of, and the link to it.
-fn boot(folder: &Path, name: &str, network: [u8; 3]) -> Child {
+fn boot(folder: &Path, programs: &str, name: &str, network: [u8; 3]) -> Child {
     let at = folder.display();
     // An engine of Debian's is known by a key in /etc, and two with one key would be one.
     let script = format!(
@@ -199,6 +222,7 @@ fn boot(folder: &Path, name: &str, network: [u8; 3]) -> Child {
         "--mount-proc",
     ];
     let mut command = Command::new("unshare");
+    command.env("PATH", programs);
     let process = command.args(apart).args(["sh", "-c", &script]);
     let process = process.spawn().unwrap();
     eventually("the host is there", Duration::from_secs(10), || {
