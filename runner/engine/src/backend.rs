@@ -155,6 +155,9 @@ pub enum Input {
 /// Which networks a container is on.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Attachment {
+    /// Loopback only, and no names either, not even the container's own: what never speaks to anyone
+    /// starts in half the time.
+    Nothing,
     /// Loopback only.
     None,
     /// The engine's default bridge.

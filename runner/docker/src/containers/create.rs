@@ -50,6 +50,7 @@ pub(crate) fn body(spec: &ContainerSpec, several: bool) -> ContainerCreateBody {
             .stop_grace_period
             .map(|grace| i64::from(whole_seconds(grace))),
         stop_signal: spec.stop_signal.clone(),
+        network_disabled: (spec.network == Attachment::Nothing).then_some(true),
         host_config: Some(host_config(spec)),
         networking_config: networking(spec, several),
         ..ContainerCreateBody::default()
@@ -104,7 +105,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
             maximum_retry_count: None,
         }),
         log_config: Some(log_config(spec.logs)),
-        network_mode: Some(network_mode(spec)),
+        network_mode: network_mode(spec),
         // A resolver that is nowhere: not in the container either.
         dns: spec.local_names.then(|| vec!["127.0.0.1".to_owned()]),
         dns_options: spec
@@ -197,18 +198,20 @@ fn log_config(logs: Logs) -> HostConfigLogConfig {
 pub(crate) fn endpoints(spec: &ContainerSpec) -> &[Endpoint] {
     match &spec.network {
         Attachment::Networks(endpoints) => endpoints,
-        Attachment::None | Attachment::Bridge => &[],
+        Attachment::Nothing | Attachment::None | Attachment::Bridge => &[],
     }
 }
 
-fn network_mode(spec: &ContainerSpec) -> String {
-    match &spec.network {
+/// `None` where networking is disabled, for which an engine takes no mode.
+fn network_mode(spec: &ContainerSpec) -> Option<String> {
+    Some(match &spec.network {
+        Attachment::Nothing => return None,
         Attachment::Bridge => "bridge".to_owned(),
         Attachment::None => "none".to_owned(),
         Attachment::Networks(endpoints) => endpoints
             .first()
             .map_or_else(|| "none".to_owned(), |first| first.network.clone()),
-    }
+    })
 }
 
 fn networking(spec: &ContainerSpec, several: bool) -> Option<NetworkingConfig> {

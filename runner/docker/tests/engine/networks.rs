@@ -87,6 +87,23 @@ async fn a_container_is_on_all_of_its_networks_from_the_start() {
 }
 
 #[tokio::test]
+async fn what_speaks_to_nobody_has_loopback_and_is_apart_from_the_host() {
+    on_engine("no-networking", &[BASE], async |bed| {
+        let mut spec = bed.shell("readlink /proc/self/ns/net; tail -n +3 /proc/net/dev");
+        spec.network = Attachment::Nothing;
+        let ran = bed.run(&spec).await;
+        let text = ran.text();
+        let (namespace, interfaces) = text.split_once('\n').unwrap_or_default();
+        assert!(namespace.starts_with("net:["), "{text}");
+        let here = std::fs::read_link("/proc/self/ns/net").unwrap();
+        assert_ne!(here.to_str(), Some(namespace), "it is the host's");
+        let names = interfaces.lines().filter_map(|line| line.split(':').next());
+        assert_eq!(names.map(str::trim).collect::<Vec<_>>(), ["lo"]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn networks_are_joined_and_left_while_a_container_runs() {
     on_engine("connect", &[BASE], async |bed| {
         let engine = &bed.engine;

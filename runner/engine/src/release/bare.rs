@@ -25,7 +25,7 @@ pub(crate) fn bare(name: &str, image: &str, labels: Labels) -> ContainerSpec {
         working_dir: None,
         user: None,
         labels,
-        network: Attachment::None,
+        network: Attachment::Nothing,
         local_names: false,
         security: Security::default(),
         limits: Limits::SEALED,

@@ -146,7 +146,7 @@ mod tests {
             info: EngineInfo::default(),
         };
         let named = |way_out, own| match attachment(way_out, own) {
-            Attachment::None => vec!["none".to_owned()],
+            Attachment::Nothing | Attachment::None => vec!["none".to_owned()],
             Attachment::Bridge => vec!["default".to_owned()],
             Attachment::Networks(all) => all.into_iter().map(|end| end.network).collect(),
         };

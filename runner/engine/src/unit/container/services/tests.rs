@@ -105,7 +105,7 @@ fn on(spec: &ContainerSpec) -> Vec<(String, Vec<String>)> {
             .iter()
             .map(|end| (end.network.clone(), end.aliases.clone()))
             .collect(),
-        Attachment::None | Attachment::Bridge => Vec::new(),
+        Attachment::Nothing | Attachment::None | Attachment::Bridge => Vec::new(),
     }
 }
 
