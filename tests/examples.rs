@@ -335,7 +335,7 @@ fn shop_goes_from_source_to_running_and_stays_up_through_every_failure() {
         4,
         Duration::from_millis(20),
         100_000,
-        Duration::from_secs(120),
+        Duration::from_secs(300),
     );
     project.change("shop/catalogue.py", "Wall clock, oak", "Wall clock, ash");
     project.hoist(&["run"]).expect(0).says("without an outage");
@@ -407,7 +407,7 @@ fn containers_are_replaced_one_at_a_time() {
         4,
         Duration::from_millis(20),
         100_000,
-        Duration::from_secs(120),
+        Duration::from_secs(300),
     );
     project.change("pipeline.toml", "hello", "good day");
     project.hoist(&["run"]).expect(0).says("without an outage");
@@ -449,7 +449,7 @@ fn a_release_has_to_earn_its_traffic() {
     project.hoist(&["run"]).expect(0);
     let load = || {
         let pause = Duration::from_millis(5);
-        Load::start(port, "/", 8, pause, 100_000, Duration::from_secs(90))
+        Load::start(port, "/", 8, pause, 100_000, Duration::from_secs(300))
     };
     let going = load();
     project.change("pipeline.toml", "hello", "good day");

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+/// However many are asked for.
+const MOST: usize = 1_000_000;
+
 /// A load that goes on until it is stopped.
 pub(crate) struct Load {
     shared: Arc<Shared>,
@@ -40,7 +43,7 @@ struct Shared {
     started: Instant,
     stop: AtomicBool,
     done: AtomicUsize,
-    most: usize,
+    least: usize,
     pause: Duration,
     tally: Mutex<Tally>,
     tls: Option<Arc<ClientConfig>>,
@@ -68,16 +71,17 @@ pub(crate) fn connect(
 }
 
 impl Load {
-    /// So many clients, each with a pause after an answer, for `most` requests or `within`.
+    /// So many clients, each with a pause after an answer, for `least` requests or more, `within`
+    /// that time.
     pub(crate) fn start(
         port: u16,
         path: &'static str,
         clients: usize,
         pause: Duration,
-        most: usize,
+        least: usize,
         within: Duration,
     ) -> Self {
-        Self::start_over(None, port, path, clients, pause, most, within)
+        Self::start_over(None, port, path, clients, pause, least, within)
     }
 
     /// The same over TLS, where there is a configuration.
@@ -87,7 +91,7 @@ impl Load {
         path: &'static str,
         clients: usize,
         pause: Duration,
-        most: usize,
+        least: usize,
         within: Duration,
     ) -> Self {
         let shared = Arc::new(Shared {
@@ -97,7 +101,7 @@ impl Load {
             started: Instant::now(),
             stop: AtomicBool::new(false),
             done: AtomicUsize::new(0),
-            most,
+            least,
             pause,
             tally: Mutex::default(),
             tls,
@@ -119,14 +123,18 @@ impl Load {
         }
     }
 
-    /// Ends the load.
-    pub(crate) fn stop(self) -> Tally {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        self.end()
+    /// Ends the load once all requests were made, however slow the machine is.
+    #[track_caller]
+    pub(crate) fn end(self) -> Tally {
+        self.reach(self.shared.least);
+        self.stop()
     }
 
-    /// Waits for its end.
-    pub(crate) fn end(self) -> Tally {
+    /// Ends the load, which went on until now.
+    #[track_caller]
+    pub(crate) fn stop(self) -> Tally {
+        assert!(self.shared.goes_on(), "the load was over too soon");
+        self.shared.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             client.join().expect("a client ends");
         }
@@ -138,7 +146,7 @@ impl Shared {
     fn goes_on(&self) -> bool {
         !self.stop.load(Ordering::Relaxed)
             && Instant::now() < self.until
-            && self.done.load(Ordering::Relaxed) < self.most
+            && self.done.load(Ordering::Relaxed) < MOST
     }
 
     fn run(&self) {

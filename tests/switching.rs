@@ -94,7 +94,7 @@ start_period = "20s"
         self.project.change("pipeline.toml", from, to);
     }
 
-    /// A load of so many requests that goes on meanwhile; 16 clients.
+    /// A load of at least so many requests that goes on meanwhile; 16 clients.
     pub(crate) fn load(&self, requests: usize) -> Load {
         let pause = Duration::from_millis(5);
         Load::start(
@@ -103,7 +103,7 @@ start_period = "20s"
             16,
             pause,
             requests,
-            Duration::from_secs(120),
+            Duration::from_secs(180),
         )
     }
 
@@ -338,7 +338,7 @@ fn rollback_and_scale_lose_nothing() {
         .expect(0)
         .says("release 1 comes back after 2");
     assert_eq!(shop.running(), ["switch-back-live-web-1-1"]);
-    nothing_lost(&load.stop(), "two", "one");
+    nothing_lost(&load.end(), "two", "one");
     shop.project
         .hoist(&["rollback", "live", "--to", "2"])
         .expect(0);
@@ -356,7 +356,7 @@ fn a_canary_is_led_to_the_end_or_back() {
     }
     let shop = Shop::new(
         "canary",
-        "strategy = \"canary\"\ncanary = { weights = [10, 50], step = \"2s\" }\nupdate_config = { monitor = \"500ms\" }",
+        "strategy = \"canary\"\ncanary = { weights = [10, 50], step = \"4s\" }\nupdate_config = { monitor = \"500ms\" }",
     );
     shop.deploy().expect(0);
     let load = shop.load(100_000);
@@ -449,14 +449,11 @@ fn a_restart_of_several_containers_loses_nothing() {
     }
     let shop = Shop::new("restart", "strategy = \"rolling\"\nreplicas = 2");
     shop.deploy().expect(0);
-    let most = 200_000;
-    let load = shop.load(most);
+    let load = shop.load(20_000);
     load.reach(1_000);
     let restarted = shop.project.hoist(&["restart", "live", "web"]).expect(0);
     restarted.says("restarting web-1").says("restarting web-2");
-    let tally = load.stop();
-    nothing_lost(&tally, "one", "one");
-    assert!(tally.requests() < most, "the load ended before the restart");
+    nothing_lost(&load.end(), "one", "one");
     // Each has its part of the traffic again.
     let proxy = "switch-restart-live-proxy-web";
     let config = docker(&["cp", &format!("{proxy}:/etc/hoist/haproxy.cfg"), "-"]);
