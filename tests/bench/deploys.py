@@ -102,7 +102,7 @@ def has_compose():
 def engine_alone():
     """Seconds that the engine takes for the same container, from nothing to its first answer."""
     port, version = free_port(), random.randbytes(6).hex()
-    command = ["docker", "run", "--rm", "--detach", "--name", f"bench-deploys-{port}", "--env", f"VERSION={version}"]
+    command = ["docker", "run", "--rm", "--init", "--detach", "--name", f"bench-deploys-{port}", "--env", f"VERSION={version}"]
     command += ["--publish", f"127.0.0.1:{port}:8000", IMAGE, "python", "-c", SERVER]
     try:
         return until_it_says(command, None, port, version)

@@ -91,8 +91,8 @@ pub(super) async fn reload(
     id: &str,
     text: &str,
 ) -> Result<BTreeSet<u64>, BackendError> {
-    put(backend, id, CONFIG, text).await?;
-    let before = workers(backend, id).await;
+    let (put, before) = tokio::join!(put(backend, id, CONFIG, text), workers(backend, id));
+    put?;
     let until = Instant::now() + RELOAD;
     let mut again = Instant::now();
     loop {
