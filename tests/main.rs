@@ -44,6 +44,8 @@ mod gc;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod host_network;
+#[cfg(test)]
 mod junit;
 #[cfg(test)]
 mod kinds;

@@ -230,6 +230,10 @@ pub(crate) struct Run {
     /// history says so.
     #[arg(long)]
     pub(crate) force_unverified: bool,
+    /// Let services of deploys have the host's network, where pipeline.toml says so with
+    /// `network_mode = "host"`.
+    #[arg(long)]
+    pub(crate) allow_host_network: bool,
     /// Show the plan and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -290,6 +294,9 @@ pub(crate) struct Plan {
     /// --approve takes; needs the engine, and changes nothing on it.
     #[arg(long, value_name = "ENV", conflicts_with_all = ["steps", "from", "only", "skip"])]
     pub(crate) deploy: Option<String>,
+    /// Look although a service of the deploy would have the host's network, as a run with this flag.
+    #[arg(long, requires = "deploy")]
+    pub(crate) allow_host_network: bool,
     /// What to write.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: PlanFormat,
@@ -458,6 +465,10 @@ pub(crate) struct Rerun {
     /// history says so.
     #[arg(long)]
     pub(crate) force_unverified: bool,
+    /// Let services of deploys have the host's network, where pipeline.toml says so with
+    /// `network_mode = "host"`.
+    #[arg(long)]
+    pub(crate) allow_host_network: bool,
 }
 
 /// Arguments of `runs`.

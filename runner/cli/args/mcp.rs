@@ -24,6 +24,10 @@ pub(crate) struct Mcp {
     /// Let deploys to this environment through, again for each; without it a deploy is refused.
     #[arg(long, value_name = "ENV")]
     pub(crate) allow_deploy: Vec<String>,
+    /// Let services of deploys have the host's network, where pipeline.toml says so; without it such
+    /// a deploy is refused.
+    #[arg(long)]
+    pub(crate) allow_host_network: bool,
     /// Write down each call in this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,

@@ -21,6 +21,9 @@ pub(crate) struct Rollback {
     /// Go back although the history does not say that the images passed their scans and tests.
     #[arg(long)]
     pub(crate) force_unverified: bool,
+    /// Let services have the host's network, where the release has such.
+    #[arg(long)]
+    pub(crate) allow_host_network: bool,
 }
 
 /// Arguments of `promote`.
@@ -40,6 +43,9 @@ pub(crate) struct Promote {
     /// scans and tests.
     #[arg(long)]
     pub(crate) force_unverified: bool,
+    /// Let services have the host's network, where the release has such.
+    #[arg(long)]
+    pub(crate) allow_host_network: bool,
 }
 
 /// Arguments of `scale`.

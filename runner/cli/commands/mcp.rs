@@ -97,11 +97,18 @@ fn server(args: &args::Mcp, options: &Options) -> Result<Server, CliError> {
         colour_err: false,
         ..options.clone()
     };
-    Server::new(&settings, Arc::new(Process(options))).map_err(CliError::usage)
+    let process = Process {
+        options,
+        allow_host_network: args.allow_host_network,
+    };
+    Server::new(&settings, Arc::new(process)).map_err(CliError::usage)
 }
 
 /// This process, as the server needs it.
-struct Process(Options);
+struct Process {
+    options: Options,
+    allow_host_network: bool,
+}
 
 impl Process {
     /// What was meant, for another project.
@@ -111,7 +118,7 @@ impl Process {
             root: workspace.to_owned(),
             file: file.to_owned(),
             file_shown: shown.display().to_string(),
-            ..self.0.clone()
+            ..self.options.clone()
         }
     }
 }
@@ -145,7 +152,10 @@ impl Host for Process {
     ) -> Result<RunRequest, Vec<Trouble>> {
         let options = self.of(workspace, &workspace.join(crate::options::FILE));
         let files = run::files(&plan, &options);
-        let args = args::Run::default();
+        let args = args::Run {
+            allow_host_network: self.allow_host_network,
+            ..args::Run::default()
+        };
         let mut request = run::request(plan, commit, &args, &options, signals)
             .map_err(|error| troubles(&error))?;
         request.reporters = files;

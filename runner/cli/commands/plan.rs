@@ -20,7 +20,7 @@ pub(super) async fn execute(args: &args::Plan, options: &Options) -> Outcome {
     let project = project::read(options)?;
     say(&project.warnings);
     if let Some(environment) = &args.deploy {
-        return deploy(&project.plan, environment, args.format, options).await;
+        return deploy(&project.plan, environment, args, options).await;
     }
     let plan = project::choose(&project.plan, &args.selection)?;
     print(&match args.format {
@@ -32,7 +32,8 @@ pub(super) async fn execute(args: &args::Plan, options: &Options) -> Outcome {
 }
 
 /// What the deploy to an environment would change there.
-async fn deploy(plan: &Plan, environment: &str, format: PlanFormat, options: &Options) -> Outcome {
+async fn deploy(plan: &Plan, environment: &str, args: &args::Plan, options: &Options) -> Outcome {
+    let format = args.format;
     if format == PlanFormat::Dot {
         let trouble = Trouble::new("--deploy has no graph");
         return Err(CliError::usage(trouble.hint("use --format text or json")));
@@ -65,6 +66,7 @@ async fn deploy(plan: &Plan, environment: &str, format: PlanFormat, options: &Op
         shared: options.cache(),
         secrets: Arc::new(secrets),
         connector: connector(options),
+        allow_host_network: args.allow_host_network,
     };
     let changes = release::preview(asked).await.map_err(failed)?;
     let text = match format {

@@ -15,6 +15,7 @@ pub(super) async fn execute(args: &args::Promote, options: &Options) -> Outcome 
     let asked = args::Run {
         approve: args.approve.clone(),
         force_unverified: args.force_unverified,
+        allow_host_network: args.allow_host_network,
         ..args::Run::default()
     };
     rollback::release(&args.environment, deed, &asked, options).await

@@ -141,7 +141,7 @@ fn text(services: &[DeployedService]) -> String {
             drift,
             since,
             service.image.clone(),
-            service.ports.join(" "),
+            ports(service),
             certificate(service),
         ]
     }));
@@ -167,6 +167,13 @@ fn hints(services: &[DeployedService]) -> String {
         out.push_str("  try: `hoist run` puts right what is not as it was released\n");
     }
     out
+}
+
+fn ports(service: &DeployedService) -> String {
+    match service.host_network {
+        true => "the host's".to_owned(),
+        false => service.ports.join(" "),
+    }
 }
 
 /// Until when it is valid.
@@ -207,6 +214,7 @@ fn json_text(services: &[DeployedService]) -> String {
                 "image": service.image,
                 "image_id": service.image_id,
                 "ports": service.ports,
+                "host_network": service.host_network,
                 "certificate_expires": service.certificate_expires.map(|at| at.to_string()),
             })
         })

@@ -100,7 +100,11 @@ fn action(release: &ReleaseEntry) -> String {
 fn services(release: &ReleaseEntry) -> String {
     let services = release.services.iter().map(|service| {
         let star = if service.serves { "*" } else { "" };
-        format!("{}{star}={}", service.name, service.image)
+        let network = match service.host_network {
+            true => " (host's network)",
+            false => "",
+        };
+        format!("{}{star}={}{network}", service.name, service.image)
     });
     services.collect::<Vec<_>>().join(" ")
 }
@@ -126,6 +130,7 @@ fn release_json(release: &ReleaseEntry) -> Value {
             "config_digest": service.config_digest,
             "repo_digest": service.repo_digest,
             "replicas": service.replicas,
+            "host_network": service.host_network,
             "serves": service.serves,
         })
     });

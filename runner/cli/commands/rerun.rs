@@ -45,6 +45,7 @@ pub(super) async fn execute(args: &args::Rerun, options: &Options) -> Outcome {
         jobs: args.jobs,
         fail_fast: args.fail_fast,
         force_unverified: args.force_unverified,
+        allow_host_network: args.allow_host_network,
         ..args::Run::default()
     };
     let commit = project::git(&options.root).sha;

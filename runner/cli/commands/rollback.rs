@@ -17,6 +17,7 @@ pub(super) async fn execute(args: &args::Rollback, options: &Options) -> Outcome
     let asked = args::Run {
         approve: args.approve.clone(),
         force_unverified: args.force_unverified,
+        allow_host_network: args.allow_host_network,
         ..args::Run::default()
     };
     release(&args.environment, deed, &asked, options).await

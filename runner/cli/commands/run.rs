@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use hoist_engine::release::LOCK_WAIT;
+use hoist_engine::release::{LOCK_WAIT, host_network_refused};
 use hoist_engine::run::{ReaperCommand, RunRequest, RunSummary};
 use hoist_engine::secrets::Secrets;
 use hoist_engine::shell::{Occasion, Shells};
@@ -12,7 +12,7 @@ use hoist_model::inputs::Force;
 use hoist_model::plan::Plan;
 use hoist_model::reason::{Signal, Trouble, Verdict};
 use hoist_model::reporter::Reporter;
-use hoist_model::unit::Unit;
+use hoist_model::unit::{ReleaseDeed, Unit};
 use hoist_report::{jsonl::JsonLines, plain::Plain, summary, tty::Tty, written::Written};
 use indicatif::ProgressDrawTarget;
 use tokio::signal::unix::{SignalKind, signal};
@@ -71,6 +71,7 @@ pub(super) fn request(
     options: &Options,
     signals: mpsc::Receiver<Signal>,
 ) -> Result<RunRequest, CliError> {
+    allowed(&plan, args)?;
     let secrets = Secrets::read(&plan, &options.root, &options.environment)
         .map_err(CliError::configuration)?;
     Ok(RunRequest {
@@ -84,6 +85,7 @@ pub(super) fn request(
         timeout: args.timeout.or(plan.timeout),
         lock_wait: args.lock_wait.unwrap_or(LOCK_WAIT),
         force_unverified: args.force_unverified,
+        allow_host_network: args.allow_host_network,
         plan: Arc::new(plan),
         approver: Arc::new(Starter::new(&args.approve, options.progress)),
         connector: connector(options),
@@ -95,6 +97,21 @@ pub(super) fn request(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit,
     })
+}
+
+/// What the file alone cannot have is asked for at once, and not when a deploy's turn has come.
+fn allowed(plan: &Plan, args: &args::Run) -> Result<(), CliError> {
+    let steps = plan.steps.iter().filter(|step| step.skip.is_none());
+    let mut refused = steps.filter_map(|step| match &step.unit {
+        // Which services come back only the history says.
+        Unit::Release(unit) if matches!(unit.deed, ReleaseDeed::Rollback { .. }) => None,
+        Unit::Release(unit) => host_network_refused(unit),
+        Unit::Container(_) | Unit::Build(_) | Unit::Push(_) => None,
+    });
+    match refused.next().filter(|_| !args.allow_host_network) {
+        Some(trouble) => Err(CliError::configuration(vec![trouble])),
+        None => Ok(()),
+    }
 }
 
 /// Runs it.

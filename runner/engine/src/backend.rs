@@ -162,6 +162,8 @@ pub enum Attachment {
     None,
     /// The engine's default bridge.
     Bridge,
+    /// All of the host's, and none of its own.
+    Host,
     /// These, the first before the start, the others connected before it too.
     Networks(Vec<Endpoint>),
 }

@@ -81,6 +81,8 @@ pub struct UnitContext {
     pub lock_wait: Duration,
     /// A deploy goes on with images that were not verified.
     pub force_unverified: bool,
+    /// A deploy may have services on the host's network.
+    pub allow_host_network: bool,
     /// What must be undone should this process die.
     pub undo: UndoList,
     /// Labels for every object that this run puts on the engine.

@@ -19,6 +19,7 @@ mod expiry;
 mod gate;
 mod health;
 mod history;
+mod host_network;
 mod instances;
 mod journal;
 mod lock;
@@ -80,6 +81,7 @@ pub use down::{Removed, down};
 pub use drift::Drift;
 pub use events::Events;
 pub use history::{History, ReleaseEnd, ReleaseEntry, ReleaseService, history};
+pub use host_network::host_network_refused;
 pub use instances::{NotFound, running};
 pub use lock::{LOCK_WAIT, LockHolder, Unlocked, unlock};
 pub use logs::{LogLine, Logs, LogsOf};
@@ -108,6 +110,11 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         let history = history?;
         let source = Source::find(context, &target, unit).await?;
         let mut wish = wish::wish(unit, &history, &source.history, &place)?;
+        if let Some(trouble) =
+            host_network_refused(&wish.unit).filter(|_| !context.allow_host_network)
+        {
+            return Err(FailureReason::Configuration(trouble));
+        }
         let origin = Origin {
             services: std::mem::take(&mut wish.origin),
             from: source.backend,

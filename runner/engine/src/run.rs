@@ -53,6 +53,8 @@ pub struct RunRequest {
     pub lock_wait: Duration,
     /// Deploys go on with images that were not verified.
     pub force_unverified: bool,
+    /// Deploys may have services on the host's network.
+    pub allow_host_network: bool,
     /// Who is told of what happens. They are finished from the last to the first, so that the first
     /// can show what those after it could not write.
     pub reporters: Vec<Box<dyn Reporter>>,

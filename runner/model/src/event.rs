@@ -283,6 +283,9 @@ pub struct ReleasedService {
     pub unchanged: bool,
     /// Published ports as `address:port`.
     pub ports: Vec<String>,
+    /// It has the host's network, so its ports are the host's.
+    #[serde(default)]
+    pub host_network: bool,
 }
 
 /// A piece of a step's live output, masked already. Pieces split anywhere but inside a secret.

@@ -383,7 +383,11 @@ pub fn released(service: &ReleasedService) -> String {
         .iter()
         .map(|port| format!(" {port}"))
         .collect::<String>();
-    format!("{}{state}{ports}", service.service)
+    let network = match service.host_network {
+        true => " on the host's network",
+        false => "",
+    };
+    format!("{}{state}{ports}{network}", service.service)
 }
 
 /// `1 of 12 tests failed`, `12 tests passed`, `12 tests passed, 1 flaky, 1 skipped`.

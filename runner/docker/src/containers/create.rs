@@ -198,7 +198,7 @@ fn log_config(logs: Logs) -> HostConfigLogConfig {
 pub(crate) fn endpoints(spec: &ContainerSpec) -> &[Endpoint] {
     match &spec.network {
         Attachment::Networks(endpoints) => endpoints,
-        Attachment::Nothing | Attachment::None | Attachment::Bridge => &[],
+        Attachment::Nothing | Attachment::None | Attachment::Bridge | Attachment::Host => &[],
     }
 }
 
@@ -207,6 +207,7 @@ fn network_mode(spec: &ContainerSpec) -> Option<String> {
     Some(match &spec.network {
         Attachment::Nothing => return None,
         Attachment::Bridge => "bridge".to_owned(),
+        Attachment::Host => "host".to_owned(),
         Attachment::None => "none".to_owned(),
         Attachment::Networks(endpoints) => endpoints
             .first()

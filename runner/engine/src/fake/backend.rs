@@ -721,7 +721,7 @@ fn is_on(spec: &ContainerSpec, network: &str) -> bool {
 
 fn endpoints(spec: &ContainerSpec) -> &[Endpoint] {
     match &spec.network {
-        Attachment::Nothing | Attachment::None | Attachment::Bridge => &[],
+        Attachment::Nothing | Attachment::None | Attachment::Bridge | Attachment::Host => &[],
         Attachment::Networks(endpoints) => endpoints,
     }
 }

@@ -57,6 +57,7 @@ impl Bench {
             logins: Arc::new(Vec::new()),
             lock_wait: crate::release::LOCK_WAIT,
             force_unverified: false,
+            allow_host_network: false,
             undo: UndoList::over(None, events.clone()),
             events,
             labels: Labels::from([

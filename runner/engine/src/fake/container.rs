@@ -72,7 +72,9 @@ impl FakeContainer {
 
     pub(super) fn info(&self) -> ContainerInfo {
         let addresses = match &self.spec.network {
-            Attachment::Nothing | Attachment::None | Attachment::Bridge => BTreeMap::new(),
+            Attachment::Nothing | Attachment::None | Attachment::Bridge | Attachment::Host => {
+                BTreeMap::new()
+            }
             Attachment::Networks(endpoints) => endpoints
                 .iter()
                 .filter_map(|end| Some((end.network.clone(), end.address?.to_string())))

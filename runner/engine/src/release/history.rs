@@ -76,6 +76,8 @@ pub struct ReleaseService {
     pub repo_digest: Option<String>,
     /// How many containers.
     pub replicas: u32,
+    /// It has the host's network.
+    pub host_network: bool,
     /// This release's containers served when the last release ended.
     pub serves: bool,
 }
@@ -189,6 +191,7 @@ impl ReleaseEntry {
             config_digest: service.config_digest.clone(),
             repo_digest: service.repo_digest.clone(),
             replicas: service.unit.replicas,
+            host_network: service.unit.host_network,
             serves: serving.get(&service.unit.name) == Some(&intent.sequence),
         });
         let gates = intent.gates.iter();

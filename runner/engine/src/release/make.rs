@@ -442,6 +442,9 @@ pub(crate) fn spec(
     if unit.traffic.proxy_protocol {
         put(labels::PROXY_PROTOCOL, "2".to_owned());
     }
+    if unit.host_network {
+        put(labels::NETWORK_MODE, "host".to_owned());
+    }
     let aliases = match gate::is_named_by_gate(unit) {
         true => Vec::new(),
         false => vec![unit.name.clone()],
@@ -474,7 +477,10 @@ pub(crate) fn spec(
         working_dir: unit.working_dir.clone(),
         user: unit.user.clone(),
         labels,
-        network: Attachment::Networks(unit.networks.iter().filter_map(endpoint).collect()),
+        network: match unit.host_network {
+            true => Attachment::Host,
+            false => Attachment::Networks(unit.networks.iter().filter_map(endpoint).collect()),
+        },
         local_names: false,
         security: unit.security.clone(),
         limits: unit.limits.clone(),

@@ -155,13 +155,13 @@ impl<'a> Service<'a> {
 
     fn go_back(&self, new: u64, before: u64, mending: &mut Mending) {
         let before_all = self.containers(before);
-        // First away, then up, where they share an address; else nobody is without an answer.
+        // First away, then up, where they share an address or ports; else nobody is without an answer.
         let shares = self.containers(new).iter().any(|new| {
             let mut before = before_all.iter();
             before.any(|old| {
-                old.addresses
-                    .iter()
-                    .any(|at| new.addresses.get(at.0) == Some(at.1))
+                let mut addresses = old.addresses.iter();
+                let same = addresses.any(|at| new.addresses.get(at.0) == Some(at.1));
+                same || old.host_network || new.host_network
             })
         });
         if shares || self.deployed.gates.is_empty() {
@@ -362,6 +362,20 @@ mod tests {
     }
 
     #[test]
+    fn two_on_the_hosts_network_are_never_up_at_once() {
+        let sick = Generation {
+            health: Some(HealthStatus::Unhealthy),
+            host_network: true,
+            ..unfinished(Life::Running)
+        };
+        let mut all = deployed(vec![stopped(old()), sick]);
+        all.gates.push(gate());
+        let actions = mend(&all).actions;
+        let first = [stop("web-3"), remove("web-3"), start("web-2")];
+        assert_eq!(actions.get(..3), Some(first.as_slice()), "{actions:?}");
+    }
+
+    #[test]
     fn cut_off_after_the_start_the_new_one_is_kept_if_it_serves() {
         let mending = mend(&deployed(vec![stopped(old()), unfinished(Life::Running)]));
         assert_eq!(mending.actions, []);
@@ -480,10 +494,8 @@ mod tests {
         assert_eq!(mend(&found).actions, [stop("web-2")]);
     }
 
-    #[test]
-    fn behind_a_gate_the_old_has_the_traffic_before_the_new_goes() {
-        let mut found = with_history(vec![old(), unfinished(Life::Running)]);
-        found.gates.push(crate::release::state::DeployedGate {
+    fn gate() -> crate::release::state::DeployedGate {
+        crate::release::state::DeployedGate {
             image: "sha256:proxy".to_owned(),
             gate: crate::release::gate::Gate::Name("web".into()),
             id: "gate".into(),
@@ -492,7 +504,13 @@ mod tests {
             ports: Vec::new(),
             fronts: BTreeMap::new(),
             inner: None,
-        });
+        }
+    }
+
+    #[test]
+    fn behind_a_gate_the_old_has_the_traffic_before_the_new_goes() {
+        let mut found = with_history(vec![old(), unfinished(Life::Running)]);
+        found.gates.push(gate());
         let actions = mend(&found).actions;
         let to = vec![(Which::Old("web-2".into()), Part::Active { weight: 100 })];
         assert!(

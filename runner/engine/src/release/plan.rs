@@ -182,6 +182,8 @@ pub(crate) struct Wanted {
     /// The kept generation that is to come back, as it was.
     pub(crate) restored: Option<u64>,
     pub(crate) networks: Vec<String>,
+    /// It has the host's network, and takes its ports there.
+    pub(crate) host_network: bool,
     pub(crate) volumes: Vec<String>,
     pub(crate) ports: Vec<PortMapping>,
     /// With what each does with what comes in.

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use hoist_model::image::{ImageIdentity, ImageSource};
 use hoist_model::reason::{FailureReason, Trouble};
 use hoist_model::text::Text;
-use hoist_model::unit::{HookUnit, ReleaseDeed, ReleaseUnit, ServiceUnit};
+use hoist_model::unit::{HookUnit, ReleaseDeed, ReleaseUnit, ServiceUnit, Strategy};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -363,6 +363,12 @@ async fn wanted(
         }
     };
     let gates = prepared.openings().into_iter();
+    let mut update = service.update.clone();
+    let mut current = deployed.current(&service.name).into_iter();
+    if current.any(|old| old.host_network) {
+        // It may hold what the new would open, and no proxy leads away from it.
+        update.strategy = Strategy::Recreate;
+    }
     Ok(Wanted {
         name: service.name.clone(),
         image: prepared.image.image.id.clone(),
@@ -371,12 +377,13 @@ async fn wanted(
         secrets_changed,
         restored,
         networks: service.networks.clone(),
+        host_network: service.host_network,
         volumes: volumes(service),
         ports: service.ports.clone(),
         gates: gates.map(|one| (one.gate, one.front)).collect(),
         depends_on: service.depends_on.clone(),
         restart: service.restart,
         replicas: service.replicas,
-        update: service.update.clone(),
+        update,
     })
 }

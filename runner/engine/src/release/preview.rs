@@ -27,7 +27,10 @@ use super::plan::{self, Action, Change, Goal, Program, Wanted};
 use super::prepare::{self, All, Prepared};
 use super::state::{Deployed, Generation};
 use super::target::Target;
-use super::{approve, lock, mend, next, preflight, read, record, secrets, surroundings, words};
+use super::{
+    approve, host_network_refused, lock, mend, next, preflight, read, record, secrets,
+    surroundings, words,
+};
 use crate::approval::Nobody;
 use crate::backend::{Backend, Connector, Labels};
 use crate::context::{Made, Stop, UnitContext};
@@ -51,6 +54,8 @@ pub struct Preview<'a> {
     pub secrets: Arc<Secrets>,
     /// The way to engines.
     pub connector: Arc<dyn Connector>,
+    /// The deploy may have services on the host's network.
+    pub allow_host_network: bool,
 }
 
 /// Finds out what a deploy would change.
@@ -59,6 +64,11 @@ pub struct Preview<'a> {
 /// What would keep the deploy from finding it out as well: an engine that does not answer, a history
 /// that cannot be read.
 pub async fn preview(asked: Preview<'_>) -> Result<DeployChanges, FailureReason> {
+    if let Some(Unit::Release(unit)) = asked.plan.steps.get(asked.step).map(|step| &step.unit)
+        && let Some(trouble) = host_network_refused(unit).filter(|_| !asked.allow_host_network)
+    {
+        return Err(FailureReason::Configuration(trouble));
+    }
     let connected = asked.connector.connect(None).await;
     let backend =
         connected.map_err(|error| surroundings("no engine could be connected to", &error))?;
@@ -140,6 +150,7 @@ fn context(
         logins: Arc::new(asked.secrets.logins(&asked.plan)),
         lock_wait: super::LOCK_WAIT,
         force_unverified: false,
+        allow_host_network: asked.allow_host_network,
         labels: Labels::new(),
         shells: None,
         stop,

@@ -34,6 +34,7 @@ pub(crate) fn hash_service(
         volumes,
         ports,
         networks,
+        host_network,
         healthcheck,
         restart,
         depends_on: _,
@@ -66,6 +67,7 @@ pub(crate) fn hash_service(
     let own = ports.iter().filter(|port| port.protocol == Protocol::Udp);
     fields.put("ports", &own.collect::<Vec<_>>());
     fields.put("networks", networks);
+    fields.put("host_network", host_network);
     fields.put("healthcheck", healthcheck);
     fields.put("restart", restart);
     fields.put("labels", labels);
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn each_setting_of_a_container_counts() {
         type Change = fn(&mut ServiceUnit);
-        let changes: [(&str, Change); 15] = [
+        let changes: [(&str, Change); 16] = [
             ("command", |s| s.command = Some(Command::Exec(vec![]))),
             ("shell", |s| s.command = Some(Command::Shell("x".into()))),
             ("entrypoint", |s| s.entrypoint = Some(vec![])),
@@ -196,6 +198,7 @@ mod tests {
             ("restart", |s| s.restart = Restart::No),
             ("labels", |s| drop(s.labels.insert("a".into(), "b".into()))),
             ("proxy", |s| s.traffic.proxy_protocol = true),
+            ("network", |s| s.host_network = true),
             ("grace", |s| {
                 s.stop_grace_period = std::time::Duration::from_secs(3)
             }),

@@ -82,6 +82,8 @@ pub(crate) struct Generation {
     pub(crate) grace: Duration,
     /// It is told its clients by the PROXY protocol.
     pub(crate) proxy_protocol: bool,
+    /// It has the host's network, and takes its ports there.
+    pub(crate) host_network: bool,
     pub(crate) depends_on: Vec<String>,
     /// What was changed by hand and cannot be put right in this container.
     pub(crate) drift: Vec<Drift>,
@@ -229,6 +231,7 @@ impl Generation {
                 .collect(),
             grace: number(labels::STOP_GRACE_PERIOD).map_or(DEFAULT_GRACE, Duration::from_millis),
             proxy_protocol: label(labels::PROXY_PROTOCOL).is_some(),
+            host_network: label(labels::NETWORK_MODE).is_some(),
             depends_on: label(labels::DEPENDS_ON)
                 .unwrap_or_default()
                 .split(',')

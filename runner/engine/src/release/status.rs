@@ -43,6 +43,8 @@ pub struct DeployedService {
     pub release: u64,
     /// Published ports as `address:port`, those of the proxies that lead to it among them.
     pub ports: Vec<String>,
+    /// It has the host's network, so its ports are the host's.
+    pub host_network: bool,
     /// Until when the certificate is valid by which TLS ends at its proxies.
     pub certificate_expires: Option<Timestamp>,
     /// When it started last, where it has.
@@ -123,6 +125,7 @@ fn of_container(info: &ContainerInfo, gates: &[DeployedGate]) -> DeployedService
             true => ports(info, gates),
             false => Vec::new(),
         },
+        host_network: is_on_host_network(info),
         certificate_expires: expires(info, gates),
         // An engine says year 1 of one that never started.
         since: since.filter(|since| *since > Timestamp::UNIX_EPOCH),
@@ -197,6 +200,7 @@ fn missing(
             image_id: record.image.clone(),
             release: *sequence,
             ports: Vec::new(),
+            host_network: record.unit.host_network,
             certificate_expires: None,
             since: None,
         }));
@@ -226,6 +230,11 @@ fn ports(of: &ContainerInfo, gates: &[DeployedGate]) -> Vec<String> {
     let running = leading(of, gates).filter(|(gate, _)| gate.life == Life::Running);
     let ports = running.flat_map(|(gate, _)| &gate.ports).chain(&of.ports);
     ports.map(|port| published(port)).collect()
+}
+
+/// A container was made with the host's network.
+pub(super) fn is_on_host_network(info: &ContainerInfo) -> bool {
+    info.labels.contains_key(labels::NETWORK_MODE)
 }
 
 fn order(service: &DeployedService) -> (&str, &str, u64, u32) {

@@ -5,6 +5,7 @@ mod elsewhere;
 mod faults;
 pub(super) mod fixtures;
 mod harness;
+mod host_network;
 mod preflight;
 mod promote;
 pub(super) mod rig;

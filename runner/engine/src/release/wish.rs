@@ -100,7 +100,13 @@ pub(super) fn wish(
                     Trouble::new(what).hint("`hoist ps` shows what it has"),
                 ));
             }
-            as_it_is(unit, history, place, Deed::Scale, replicas).map_err(configuration)
+            let wish = as_it_is(unit, history, place, Deed::Scale, replicas);
+            let wish = wish.map_err(configuration)?;
+            let mut services = wish.unit.services.iter();
+            match services.find(|one| one.host_network && one.replicas > 1) {
+                Some(one) => Err(configuration(alone(one))),
+                None => Ok(wish),
+            }
         }
         ReleaseDeed::UpgradeProxies => {
             let (deed, replicas) = (Deed::UpgradeProxies, BTreeMap::new());
@@ -127,6 +133,12 @@ fn as_it_is(
         recorded: Some(Recorded::of(release)),
         origin: release.services.clone(),
     })
+}
+
+fn alone(service: &ServiceUnit) -> Trouble {
+    let (name, replicas) = (&service.name, service.replicas);
+    Trouble::new(format!("{name} cannot have {replicas} containers"))
+        .cause("it has the host's network, and two would want the same ports")
 }
 
 /// The release that serves.

@@ -53,8 +53,9 @@ pub(super) fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence
     }
     if change.is_new {
         return format!(
-            "{name} is new in release {sequence}{}",
-            times(want.replicas)
+            "{name} is new in release {sequence}{}{}",
+            times(want.replicas),
+            on_host_network(want)
         );
     }
     let Some(why) = change.why else {
@@ -84,7 +85,17 @@ pub(super) fn line(deployed: &Deployed, want: &Wanted, change: &Change, sequence
         }
         Strategy::Recreate | Strategy::Rolling => "it is down meanwhile",
     };
-    format!("{name} is replaced, {why}: release {release} {how} after {before}; {meanwhile}")
+    let where_to = on_host_network(want);
+    format!(
+        "{name} is replaced, {why}: release {release} {how} after {before}; {meanwhile}{where_to}"
+    )
+}
+
+fn on_host_network(want: &Wanted) -> &'static str {
+    match want.host_network {
+        true => "; it has the host's network",
+        false => "",
+    }
 }
 
 /// What becomes other about what comes in to a service.
@@ -150,6 +161,7 @@ pub(super) async fn announce(performer: &Performer<'_>, program: &Program) {
                 release: serving.get(service).copied().unwrap_or(performer.sequence),
                 unchanged,
                 ports,
+                host_network: found.is_some_and(|info| status::is_on_host_network(&info)),
             },
         });
     }

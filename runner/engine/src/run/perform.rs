@@ -263,6 +263,7 @@ impl Run {
             logins: Arc::clone(&self.logins),
             lock_wait: request.lock_wait,
             force_unverified: request.force_unverified,
+            allow_host_network: request.allow_host_network,
             undo: self.undo.clone(),
             labels,
             shells: request.shells.clone(),

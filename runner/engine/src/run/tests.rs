@@ -50,6 +50,7 @@ fn bench_of(plan: Plan) -> Bench {
         timeout: None,
         lock_wait: crate::release::LOCK_WAIT,
         force_unverified: false,
+        allow_host_network: false,
         reporters: Vec::new(),
         connector: engine.connector(),
         engine: None,

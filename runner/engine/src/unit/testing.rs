@@ -94,6 +94,7 @@ impl Stage {
             logins: Arc::new(Vec::new()),
             lock_wait: crate::release::LOCK_WAIT,
             force_unverified: false,
+            allow_host_network: false,
             undo: UndoList::over(None, events),
             labels: BTreeMap::from([(labels::RUN.to_owned(), run.to_string())]),
             shells: None,

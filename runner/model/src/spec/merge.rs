@@ -130,6 +130,7 @@ fields!(ServiceSpec {
     volumes: by_target,
     ports: merged,
     networks: merged,
+    network_mode: Option::or,
     healthcheck: check,
     restart: Option::or,
     depends_on: merged,

@@ -72,6 +72,10 @@ pub struct ServiceSpec {
     pub ports: Option<Vec<At<Scalar>>>,
     /// Networks of the environment; `default` if nothing is said.
     pub networks: Option<Vec<At<String>>>,
+    /// `host`: all of the host's network instead of networks of its own. A run has to allow it, with
+    /// `--allow-host-network`.
+    #[schemars(with = "Option<Word<NetworkModeWord>>")]
+    pub network_mode: Option<At<String>>,
     /// How its health is told.
     pub healthcheck: Option<HealthcheckSpec>,
     /// What the engine does when it exits; `always` if nothing is said.
@@ -275,6 +279,14 @@ enum RestartWord {
     Always,
     OnFailure,
     UnlessStopped,
+}
+
+/// Whose network a service has.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case", inline)]
+#[expect(dead_code, reason = "only the schema is made from it")]
+enum NetworkModeWord {
+    Host,
 }
 
 /// When a dependency counts as there.

@@ -199,6 +199,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ),
     (
         "steps.*.deploy.*.*",
+        "network_mode",
+        "a hook is on networks of the environment, named in `networks`",
+    ),
+    (
+        "steps.*.deploy.*.*",
         "healthcheck",
         "it runs to its end, and its exit code says how it went",
     ),

@@ -5,6 +5,7 @@ mod bounds;
 mod extends;
 mod fit;
 mod hook;
+mod host_network;
 mod mounts;
 mod security;
 mod service;

@@ -141,8 +141,12 @@ pub struct ServiceUnit {
     pub volumes: Vec<VolumeMount>,
     /// Ports published on the host.
     pub ports: Vec<PortMapping>,
-    /// Names of the environment's networks; `default` where the file names none.
+    /// Names of the environment's networks; `default` where the file names none, and none on the
+    /// host's network.
     pub networks: Vec<String>,
+    /// It has all of the host's network, and none of its own.
+    #[serde(default)]
+    pub host_network: bool,
     /// How its health is told.
     pub healthcheck: Option<Healthcheck>,
     /// What the engine does when it exits.

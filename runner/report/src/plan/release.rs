@@ -132,6 +132,9 @@ fn update(service: &ServiceUnit) -> String {
     if *strategy != Strategy::Recreate && service.traffic.app_protocol == AppProtocol::Tcp {
         parts.push("over TCP".to_owned());
     }
+    if service.host_network {
+        parts.push("on the host's network".to_owned());
+    }
     parts.extend(traffic(&service.traffic));
     if *failure_action == FailureAction::Pause {
         parts.push("a failure leaves it as it is".to_owned());

@@ -437,7 +437,11 @@ impl<'a> Planner<'a> {
         let ports: Vec<HostPort> = want.ports.iter().filter_map(HostPort::wanted).collect();
         let holds = |old: &&Generation| {
             let mut held = old.ports.iter();
-            old.service != want.name && held.any(|held| ports.iter().any(|p| p.clashes(held)))
+            // What one on the host's network holds there is not known.
+            let may =
+                want.host_network && old.host_network && !self.changes.contains_key(&old.service);
+            let clashes = held.any(|held| ports.iter().any(|p| p.clashes(held)));
+            old.service != want.name && (may || clashes)
         };
         let goes = |old: &&Generation| match self.changes.get(&old.service) {
             None => true,

@@ -22,6 +22,7 @@ fn want(name: &str) -> Wanted {
         secrets_changed: false,
         restored: None,
         networks: Vec::new(),
+        host_network: false,
         volumes: Vec::new(),
         ports: Vec::new(),
         gates: BTreeMap::new(),
@@ -317,6 +318,24 @@ fn two_services_may_swap_their_ports() {
         .filter(|a| **a == A::Stop(old("web-1")))
         .count();
     assert_eq!(stops, 1);
+}
+
+#[test]
+fn one_on_the_hosts_network_that_goes_is_stopped_before_another_is_started_there() {
+    let on_host = |name: &str| Generation {
+        host_network: true,
+        ..generation(name, 1)
+    };
+    let wanted = |name: &str| Wanted {
+        host_network: true,
+        ..want(name)
+    };
+    let all = deployed(vec![on_host("api"), on_host("web")]);
+    let program = plan_of(&all, &[wanted("api"), wanted("app")]);
+    let place = |action| program.forward.iter().position(|one| *one == action);
+    let stopped = place(A::Stop(old("web-1"))).expect("stopped");
+    assert!(stopped < place(A::Start(new("app"))).expect("started"));
+    assert_eq!(place(A::Stop(old("api-1"))), None, "it stays");
 }
 
 #[test]

@@ -148,7 +148,7 @@ fn settings(before: &ServiceUnit, after: &ServiceUnit) -> (Vec<SettingChange>, V
 }
 
 fn is_told(key: &str) -> bool {
-    let own = ["replicas", "restart"];
+    let own = ["replicas", "restart", "host_network"];
     own.contains(&key) || key.starts_with("limits.") || key.starts_with("update.")
 }
 
@@ -168,6 +168,7 @@ fn file_key(key: &str) -> String {
         Some(("security", "seccomp" | "apparmor")) => "security_opt".to_owned(),
         Some(("security", "userns")) => "userns_mode".to_owned(),
         Some((_, key)) => key.to_owned(),
+        None if key == "host_network" => "network_mode".to_owned(),
         None => key.to_owned(),
     }
 }
@@ -196,6 +197,7 @@ fn text(key: &str, value: &Value) -> Option<String> {
     let last = key.rsplit('.').next().unwrap_or(key);
     match value {
         Value::Null => None,
+        Value::Bool(is) if key == "host_network" => is.then(|| "host".to_owned()),
         Value::String(word) => Some(word.clone()),
         Value::Number(number) => Some(match number.as_u64() {
             Some(bytes) if SIZES.contains(&last) => show_size(bytes),

@@ -31,6 +31,7 @@ pub(crate) fn service(name: &str) -> ServiceUnit {
         volumes: Vec::new(),
         ports: Vec::new(),
         networks: vec!["default".to_owned()],
+        host_network: false,
         healthcheck: None,
         restart: Restart::UnlessStopped,
         depends_on: Vec::new(),
@@ -70,6 +71,7 @@ pub(crate) fn generation(service: &str, sequence: u64) -> Generation {
         ports: Vec::new(),
         grace: Duration::from_secs(10),
         proxy_protocol: false,
+        host_network: false,
         depends_on: Vec::new(),
         drift: Vec::new(),
     }

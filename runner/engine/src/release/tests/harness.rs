@@ -80,6 +80,7 @@ impl Deploy {
             logins: Arc::new(Vec::new()),
             lock_wait: crate::release::LOCK_WAIT,
             force_unverified: false,
+            allow_host_network: false,
             undo: UndoList::over(Some(Box::new(ours)), events),
             labels: Labels::from([
                 (labels::RUN.to_owned(), run.to_string()),

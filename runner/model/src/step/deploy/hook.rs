@@ -39,6 +39,7 @@ pub(super) fn lower<'n>(
         volumes,
         ports: Vec::new(),
         networks,
+        host_network: false,
         healthcheck: None,
         restart: Restart::No,
         depends_on: common.depends_on,

@@ -41,6 +41,9 @@ pub(super) fn relaxations(
         .filter(|at| !at.value.starts_with("no-new-privileges"))
         .map(|at| format!("services.{name}.security_opt = [\"{}\"]", at.value))
         .collect();
+    if spec.network_mode.is_some() {
+        words.push(format!("services.{name}.network_mode = \"host\""));
+    }
     if let Some(userns) = &security.userns {
         words.push(format!("services.{name}.userns_mode = \"{userns}\""));
     }

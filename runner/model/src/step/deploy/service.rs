@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fit::{self, Fit};
-use super::{Place, bounds, mounts, security, traffic, update};
+use super::{Place, bounds, host_network, mounts, security, traffic, update};
 use crate::diag::Diagnostic;
 use crate::plan::Cx;
 use crate::spec::{At, ServiceSpec};
@@ -30,13 +30,18 @@ pub(super) fn lower<'n>(
     let traffic = traffic::lower(cx, place, spec, strategy);
     let ports = mounts::ports(cx, place, spec.ports.as_ref(), &traffic.routes);
     let volumes = crate::step::volumes::volumes(cx, spec.volumes.as_ref(), &common.tmpfs);
-    let fit = Fit {
-        strategy,
-        volumes: &volumes,
-        ports: &ports,
-        traffic: &traffic,
-    };
-    fit::check(cx, place, spec, &fit);
+    let host_network = host_network::lower(cx, spec);
+    if host_network {
+        host_network::check(cx, place, spec, strategy);
+    } else {
+        let fit = Fit {
+            strategy,
+            volumes: &volumes,
+            ports: &ports,
+            traffic: &traffic,
+        };
+        fit::check(cx, place, spec, &fit);
+    }
     let restart = [
         ("no", Restart::No),
         ("always", Restart::Always),
@@ -61,7 +66,11 @@ pub(super) fn lower<'n>(
         secrets: common.secrets,
         volumes,
         ports,
-        networks: networks(cx, place, spec.networks.as_ref()),
+        networks: match host_network {
+            true => Vec::new(),
+            false => networks(cx, place, spec.networks.as_ref()),
+        },
+        host_network,
         healthcheck: spec
             .healthcheck
             .as_ref()

@@ -148,6 +148,7 @@ mod tests {
         let named = |way_out, own| match attachment(way_out, own) {
             Attachment::Nothing | Attachment::None => vec!["none".to_owned()],
             Attachment::Bridge => vec!["default".to_owned()],
+            Attachment::Host => vec!["host".to_owned()],
             Attachment::Networks(all) => all.into_iter().map(|end| end.network).collect(),
         };
         assert_eq!(named(Network::None, None), ["none"]);

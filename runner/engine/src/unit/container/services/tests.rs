@@ -105,7 +105,9 @@ fn on(spec: &ContainerSpec) -> Vec<(String, Vec<String>)> {
             .iter()
             .map(|end| (end.network.clone(), end.aliases.clone()))
             .collect(),
-        Attachment::Nothing | Attachment::None | Attachment::Bridge => Vec::new(),
+        Attachment::Nothing | Attachment::None | Attachment::Bridge | Attachment::Host => {
+            Vec::new()
+        }
     }
 }
 
