@@ -66,6 +66,8 @@ mod mcp_http;
 #[cfg(test)]
 mod mcp_install;
 #[cfg(test)]
+mod memory_secrets;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod passing;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hoist_engine::labels;
 use hoist_engine::release::{self, NotRestarted, Restart};
+use hoist_engine::secrets::Secrets;
 use hoist_model::reason::Verdict;
 
 use super::diagnose::releases;
@@ -29,6 +30,7 @@ pub(super) async fn execute(args: &args::Restart, options: &Options) -> Outcome 
         service: args.service.as_deref(),
         within: waits.max().unwrap_or(WITHIN),
         labels: &labels::of_command(&project.plan.name, info.time),
+        secrets: &Secrets::readable(&project.plan, &options.root, &options.environment),
     };
     let mut signals = run::signals()?;
     let signal = Cell::new(None);

@@ -4,7 +4,7 @@
 //! Only this crate names bollard. It refuses to have policy (names, retries, clean-up), to read the
 //! process's environment, and to weaken a container beyond its spec.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -233,7 +233,17 @@ impl Backend for DockerBackend {
     }
 
     async fn create_volume(&self, name: &str, labels: &Labels) -> Result<()> {
-        self.volume_create(name, labels).await
+        self.volume_create(name, labels, HashMap::new()).await
+    }
+
+    async fn create_memory_volume(&self, name: &str, labels: &Labels, bytes: u64) -> Result<()> {
+        let options = [
+            ("type", "tmpfs".to_owned()),
+            ("device", "tmpfs".to_owned()),
+            ("o", format!("size={bytes},mode=0755")),
+        ];
+        let options = options.map(|(key, value)| (key.to_owned(), value));
+        self.volume_create(name, labels, options.into()).await
     }
 
     async fn inspect_volume(&self, name: &str) -> Result<Option<VolumeInfo>> {

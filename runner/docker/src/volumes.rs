@@ -1,5 +1,7 @@
 //! Volumes: plain calls. It refuses to look into them.
 
+use std::collections::HashMap;
+
 use bollard::models::{Volume, VolumeCreateRequest};
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use hoist_engine::backend::{LabelFilter, Labels, VolumeInfo};
@@ -11,8 +13,15 @@ use crate::errors::Result;
 use crate::names;
 
 impl DockerBackend {
-    pub(crate) async fn volume_create(&self, name: &str, labels: &Labels) -> Result<()> {
+    /// `options` are those of the engine's own driver.
+    pub(crate) async fn volume_create(
+        &self,
+        name: &str,
+        labels: &Labels,
+        options: HashMap<String, String>,
+    ) -> Result<()> {
         let request = VolumeCreateRequest {
+            driver_opts: (!options.is_empty()).then_some(options),
             name: Some(name.to_owned()),
             labels: Some(labels.clone().into_iter().collect()),
             ..VolumeCreateRequest::default()

@@ -606,6 +606,14 @@ pub trait Backend: Send + Sync {
 
     /// Creates a volume. One of that name that is there already is fine.
     async fn create_volume(&self, name: &str, labels: &Labels) -> Result<(), BackendError>;
+    /// The same of a volume in memory, bytes at most. What is in it is gone when the last container that
+    /// runs with it ends.
+    async fn create_memory_volume(
+        &self,
+        name: &str,
+        labels: &Labels,
+        bytes: u64,
+    ) -> Result<(), BackendError>;
     /// The volume, or `None` if it is not there.
     async fn inspect_volume(&self, name: &str) -> Result<Option<VolumeInfo>, BackendError>;
     /// Removes a volume. Missing is fine; [`BackendErrorKind::Conflict`] while in use.

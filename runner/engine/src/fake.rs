@@ -11,7 +11,7 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -181,6 +181,8 @@ struct State {
     volumes: BTreeMap<String, VolumeInfo>,
     /// What was put into volumes: content by path, by the volume's name.
     contents: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
+    /// Volumes that keep what is in them only as long as a container runs with them.
+    in_memory: BTreeSet<String>,
     networks: BTreeMap<String, NetworkInfo>,
     network_specs: Vec<NetworkSpec>,
     programs: Vec<ContainerRule>,
@@ -248,6 +250,7 @@ impl FakeBackend {
             containers: BTreeMap::new(),
             volumes: BTreeMap::new(),
             contents: BTreeMap::new(),
+            in_memory: BTreeSet::new(),
             networks: BTreeMap::new(),
             network_specs: Vec::new(),
             programs: Vec::new(),
@@ -489,6 +492,7 @@ impl FakeBackend {
             tokio::time::sleep(delay).await;
         }
         let mut state = self.lock();
+        state.forget_memory();
         if state.gone {
             return Err(BackendError::new(
                 BackendErrorKind::Unreachable,

@@ -56,6 +56,8 @@ pub const NAME: &str = "dev.hoist.name";
 pub const DEPENDS_ON: &str = "dev.hoist.depends-on";
 /// A deployed container that is told its client by the PROXY protocol, on each of its TCP ports.
 pub const PROXY_PROTOCOL: &str = "dev.hoist.proxy-protocol";
+/// A deployed container whose secrets are in memory: whose they are, and their names.
+pub const SECRETS_IN_MEMORY: &str = "dev.hoist.secrets-in-memory";
 /// A deployed container that has the host's network.
 pub const NETWORK_MODE: &str = "dev.hoist.network-mode";
 /// Milliseconds between the stop signal and the kill of a deployed container.

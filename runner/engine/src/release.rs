@@ -25,6 +25,7 @@ mod journal;
 mod lock;
 mod logs;
 mod make;
+mod memory;
 mod mend;
 mod names;
 mod perform;

@@ -59,6 +59,20 @@ impl Secrets {
         }
     }
 
+    /// Those of the plan's secrets that can be read here. Nothing is masked by them.
+    #[must_use]
+    pub fn readable(plan: &Plan, root: &Path, environment: &BTreeMap<String, String>) -> Self {
+        let sources = plan.secrets.iter();
+        let known = sources.filter_map(|(name, source)| {
+            let value = read(name, Some(source), root, environment).ok()?;
+            Some((name.clone(), value))
+        });
+        Self {
+            values: known.collect(),
+            redactor: Redactor::default(),
+        }
+    }
+
     /// Masks those of the plan's secrets that can be read here, for output that a deploy printed
     /// with them. What cannot be read cannot be masked, and is no error.
     ///

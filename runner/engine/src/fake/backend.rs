@@ -504,6 +504,17 @@ impl Backend for FakeBackend {
         Ok(())
     }
 
+    async fn create_memory_volume(
+        &self,
+        name: &str,
+        labels: &Labels,
+        _bytes: u64,
+    ) -> Result<(), BackendError> {
+        self.create_volume(name, labels).await?;
+        self.lock().in_memory.insert(name.to_owned());
+        Ok(())
+    }
+
     async fn inspect_volume(&self, name: &str) -> Result<Option<VolumeInfo>, BackendError> {
         self.called("inspect_volume", name).await?;
         Ok(self.lock().volumes.get(name).cloned())

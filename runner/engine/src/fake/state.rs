@@ -1,6 +1,6 @@
 //! What the fake engine has, looked up as an engine does: by ID or by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hoist_model::image::ImageIdentity;
 
@@ -39,6 +39,17 @@ impl State {
     pub(super) fn stop_signal(&mut self, id: &str) -> String {
         let signal = self.find(id).and_then(|it| it.spec.stop_signal.clone());
         signal.unwrap_or_else(|| "15".to_owned())
+    }
+
+    /// Empties the volumes in memory that no container runs with.
+    pub(super) fn forget_memory(&mut self) {
+        let running = self.containers.values();
+        let running = running.filter(|container| container.status == "running");
+        let mounts = running.flat_map(|container| &container.spec.mounts);
+        let held: BTreeSet<&String> = mounts.map(|mount| &mount.volume).collect();
+        let in_memory = &self.in_memory;
+        self.contents
+            .retain(|volume, _| held.contains(volume) || !in_memory.contains(volume));
     }
 
     /// Puts what lies in a container's mounts into their volumes.

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::gate;
 use super::names::{DATA, NETWORK, Place, SECRETS, SERVICE};
+use super::perform::memory::room;
 use super::perform::{Failure, Performer, failed};
 use super::plan::{Action, Slot, Which};
 use super::prepare::Prepared;
@@ -134,7 +135,8 @@ impl Performer<'_> {
         labels.insert(labels::NAME.to_owned(), name.to_owned());
         let voided_by = Action::RemoveVolume(name.to_owned());
         let undo = self.reaper_takes_back_all();
-        self.new_volume(&volume, &labels, voided_by, undo).await
+        self.new_volume(&volume, &labels, voided_by, undo, None)
+            .await
     }
 
     /// Removes a volume that this release made.
@@ -152,6 +154,7 @@ impl Performer<'_> {
         labels: &Labels,
         voided_by: Action,
         undo: bool,
+        in_memory: Option<u64>,
     ) -> Result<(), Failure> {
         let failed = |error| failed(format!("creating the volume {volume}"))(error);
         let backend = &self.target.backend;
@@ -170,11 +173,12 @@ impl Performer<'_> {
             self.hold(voided_by, Undo::RemoveVolume { engine, volume })
                 .await;
         }
-        self.target
-            .backend
-            .create_volume(volume, labels)
-            .await
-            .map_err(failed)
+        let backend = &self.target.backend;
+        let made = match in_memory {
+            Some(bytes) => backend.create_memory_volume(volume, labels, bytes).await,
+            None => backend.create_volume(volume, labels).await,
+        };
+        made.map_err(failed)
     }
 
     pub(crate) async fn create(&mut self, slot: &Slot) -> Result<(), Failure> {
@@ -203,6 +207,12 @@ impl Performer<'_> {
         if !prepared.unit.secrets.is_empty() {
             let volume = self.secrets_of(slot, prepared).await?;
             spec.mounts.push(secrets::mount(&volume, true));
+            if prepared.unit.secrets_in_memory {
+                let memory = self.memory_of(prepared, volume).await.map_err(failed)?;
+                let label = labels::SECRETS_IN_MEMORY.to_owned();
+                spec.labels.insert(label, memory.label());
+                self.progress.memories.insert(slot.clone(), memory);
+            }
         }
         // An image goes with its last name, and the next build may take that one: what is kept to go
         // back to has one of its own.
@@ -254,7 +264,13 @@ impl Performer<'_> {
         );
         let undo = self.reaper_takes_back(service);
         let voided_by = Action::Remove(Which::New(slot.clone()));
-        self.new_volume(&volume, &labels, voided_by, undo).await?;
+        let in_memory = prepared.unit.secrets_in_memory.then(|| room(prepared));
+        self.new_volume(&volume, &labels, voided_by, undo, in_memory)
+            .await?;
+        if in_memory.is_some() {
+            // It is filled when a container is started that keeps it.
+            return Ok(volume);
+        }
         let filled = secrets::fill(
             self.context,
             self.target.backend.as_ref(),

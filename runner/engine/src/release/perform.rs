@@ -5,6 +5,7 @@ pub(super) mod gates;
 pub(crate) mod hooks;
 pub(crate) mod lead;
 mod life;
+pub(super) mod memory;
 mod upgrade;
 mod watch;
 
@@ -21,6 +22,7 @@ use super::gate::Gate;
 use super::health::{self, Patience, Unwell};
 use super::lock::Lock;
 use super::make::LiveNetwork;
+use super::memory::{Held, Memory};
 use super::names::Place;
 use super::plan::{Action, Backends, Program, Slot, Which};
 use super::prepare::{Prepared, PreparedHook};
@@ -103,6 +105,10 @@ pub(crate) struct Progress {
     pub(crate) removed: BTreeSet<String>,
     /// Containers of rolling updates that are not well and may be so: no gate leads to them.
     pub(crate) left_out: BTreeSet<Which>,
+    /// The secrets in memory of the containers that were made.
+    pub(crate) memories: BTreeMap<Slot, Memory>,
+    /// By volume: what holds secrets in memory of what was stopped.
+    held: BTreeMap<String, Held>,
     started: BTreeMap<Which, Instant>,
     /// Since when a service is down.
     down: BTreeMap<String, Instant>,
@@ -115,6 +121,20 @@ pub(crate) struct Progress {
 impl Performer<'_> {
     /// Puts a release in place, or leads back to what was before.
     pub(crate) async fn run(&mut self, program: &Program) -> Result<(), Failed> {
+        let result = self.run_forward(program).await;
+        self.let_go_of_memory().await;
+        result?;
+        for action in &program.afterwards {
+            if let Err(failure) = self.perform(action).await {
+                let hint = "the next deploy tries again".to_owned();
+                self.context
+                    .warn(format!("something is left over: {failure}"), Some(hint));
+            }
+        }
+        Ok(())
+    }
+
+    async fn run_forward(&mut self, program: &Program) -> Result<(), Failed> {
         for (at, action) in program.forward.iter().enumerate() {
             if !self.has_lock() {
                 return Err(self.let_go().await);
@@ -127,8 +147,13 @@ impl Performer<'_> {
                     fallback,
                 });
             }
-            self.hold_reverse(action).await;
-            if let Err(failure) = self.perform(action).await {
+            // Before the reaper would start again what it is about.
+            let mut done = self.hold_memory(action).await;
+            if done.is_ok() {
+                self.hold_reverse(action).await;
+                done = self.perform(action).await;
+            }
+            if let Err(failure) = done {
                 if self.failure_action == FailureAction::Pause
                     && !matches!(failure, Failure::Stopped)
                 {
@@ -143,13 +168,6 @@ impl Performer<'_> {
             }
         }
         self.commit().await;
-        for action in &program.afterwards {
-            if let Err(failure) = self.perform(action).await {
-                let hint = "the next deploy tries again".to_owned();
-                self.context
-                    .warn(format!("something is left over: {failure}"), Some(hint));
-            }
-        }
         Ok(())
     }
 

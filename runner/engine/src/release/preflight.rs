@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use hoist_model::quantity::show_size;
 use hoist_model::reason::{FailureReason, Trouble};
-use hoist_model::unit::{NetworkPlan, ReleaseUnit, ServiceUnit};
+use hoist_model::unit::{NetworkPlan, ReleaseUnit, Restart, ServiceUnit};
 use ipnet::Ipv4Net;
 
 use super::diagnose::free_disk;
@@ -65,6 +65,7 @@ pub(crate) async fn look(
     data(&mut findings, place, deployed, unit, &volumes);
     memory(&mut findings, place, unit, &info);
     profiles(&mut findings, unit, &info);
+    in_memory(&mut findings, place, unit);
     if let Some(free) = free_disk(&info) {
         disk(&mut findings, free, &info.data_root);
     }
@@ -304,6 +305,26 @@ fn profiles(findings: &mut Findings, unit: &ReleaseUnit, info: &EngineInfo) {
             let what = format!("{name} has a seccomp profile, and the engine has no seccomp");
             findings.engine(Trouble::new(what).hint("leave the profile out, or deploy elsewhere"));
         }
+    }
+}
+
+/// An engine that starts a service again knows no secrets.
+fn in_memory(findings: &mut Findings, place: &Place, unit: &ReleaseUnit) {
+    for service in unit.services.iter().filter(|one| one.secrets_in_memory) {
+        let name = &service.name;
+        let again = match service.restart {
+            Restart::No => "",
+            Restart::Always | Restart::OnFailure | Restart::UnlessStopped => {
+                ", and the engine starts it again without them"
+            }
+        };
+        let message =
+            format!("the secrets of {name} are in memory: they are gone when it ends{again}");
+        let hint = format!(
+            "`hoist restart {} {name}` writes them again",
+            place.environment
+        );
+        findings.warnings.push((message, Some(hint)));
     }
 }
 

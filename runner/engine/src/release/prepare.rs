@@ -86,12 +86,10 @@ pub(crate) async fn all<'a>(
     let (proxy, images) = tokio::join!(target.image(context, &proxy, origin), join_all(images));
     let (mut prepared, mut missing, mut warnings) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (service, image) in containers.zip(images) {
-        let values = values(
-            context,
-            service,
-            restored.contains_key(&service.name),
-            &mut missing,
-        );
+        // What was in memory is gone by now, but for what runs.
+        let gone = service.secrets_in_memory && matches!(unit.deed, ReleaseDeed::Rollback { .. });
+        let comes_back = restored.contains_key(&service.name) && !gone;
+        let values = values(context, service, comes_back, &mut missing);
         let tls = tls(context, service, &mut missing, &mut warnings);
         match (environment(context, service), image) {
             (Ok(environment), Ok(image)) => {

@@ -14,9 +14,11 @@ use super::health::{Patience, healthy};
 use super::instances::{Found, find, in_use, inspect, of_service};
 use super::journal;
 use super::lock::{LOCK_WAIT, Lock};
+use super::memory::{Empty, Held, Memory, lost};
 use super::names::{PROXY, Place};
 use super::state::{Generation, dependents_first};
 use crate::backend::{Backend, BackendError, ContainerInfo, Labels};
+use crate::secrets::Secrets;
 
 /// What is to be started again.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Restart<'a> {
     pub within: Duration,
     /// The labels of whoever asks, for the lock.
     pub labels: &'a Labels,
+    /// The values that are known here, for secrets that are gone from memory.
+    pub secrets: &'a Secrets,
 }
 
 /// Why not all of it was started again.
@@ -79,11 +83,19 @@ pub async fn restart(
         let proxies = proxies(backend.as_ref(), &place).await?;
         for found in &found {
             let name = names.of(&found.instance);
+            let held = held(backend.as_ref(), found, &name, &image, wanted).await?;
             let done = tokio::select! {
                 biased;
                 () = async { (&mut stopped).await; } => Err(NotRestarted::Stopped),
                 done = one(backend.as_ref(), found, &proxies, &name, wanted.within, &mut told) => done,
             };
+            if let Some(held) = held {
+                let gone = held.let_go(backend.as_ref()).await;
+                gone.map_err(|error| {
+                    let what = format!("what held the secrets of {name} is left over");
+                    NotRestarted::Surroundings(error.trouble(what))
+                })?;
+            }
             // However it went: a proxy sees for itself whether it answers.
             let back = aside::put_back(backend.as_ref(), &proxies, &server(found)).await;
             done?;
@@ -150,6 +162,34 @@ fn server(found: &Found) -> String {
 fn unled(name: &str, error: &BackendError) -> NotRestarted {
     let what = format!("the proxy in front of {name} could not be led around it");
     NotRestarted::Surroundings(error.trouble(what))
+}
+
+/// Secrets in memory would be gone with the end of their container: they are held, and written again
+/// where they are gone already.
+async fn held(
+    backend: &dyn Backend,
+    found: &Found,
+    name: &str,
+    image: &str,
+    wanted: &Restart<'_>,
+) -> Result<Option<Held>, NotRestarted> {
+    let Some(memory) = Memory::read(&found.info) else {
+        return Ok(None);
+    };
+    let failed = |error: BackendError| {
+        let what = format!("the secrets of {name} cannot be held in memory");
+        NotRestarted::Surroundings(error.trouble(what))
+    };
+    let held = memory.hold(backend, image, wanted.labels).await;
+    let held = held.map_err(failed)?;
+    let Err(empty) = memory.fill(backend, &held, wanted.secrets).await else {
+        return Ok(Some(held));
+    };
+    let _ = held.let_go(backend).await;
+    Err(match empty {
+        Empty::Unknown(names) => NotRestarted::Unknown(lost(name, &names)),
+        Empty::Engine(error) => failed(error),
+    })
 }
 
 async fn one(
@@ -247,6 +287,7 @@ mod tests {
             service,
             within: Duration::from_secs(10),
             labels: &labels::of_command("shop", 0),
+            secrets: &Secrets::default(),
         };
         let mut said = Vec::new();
         let result = restart(backend, &wanted, stopped, |line| said.push(line)).await;

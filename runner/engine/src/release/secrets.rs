@@ -5,7 +5,7 @@
 //! Whether secrets changed is found out by reading the volume back: no value and no hash of one ever
 //! stands in a label, where a short secret could be guessed from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use futures_util::StreamExt as _;
@@ -75,37 +75,59 @@ pub(crate) async fn same(
     container: &str,
     values: &Values<'_>,
 ) -> Result<bool, BackendError> {
-    let mut stream = match backend.download(container, vault::FOLDER).await {
-        Ok(stream) => stream,
-        Err(error) if error.kind == BackendErrorKind::NotFound => return Ok(values.is_empty()),
-        Err(error) => return Err(error),
-    };
     let most = values
         .values()
         .map(|value| value.expose_secret().len() + OVERHEAD)
         .sum::<usize>();
-    let mut tar = Vec::new();
-    while let Some(bytes) = stream.next().await {
-        tar.extend_from_slice(&bytes?);
-        if tar.len() > most + 16 * OVERHEAD {
-            return Ok(false);
-        }
-    }
+    let Some(found) = read(backend, container, most + 16 * OVERHEAD).await? else {
+        return Ok(false);
+    };
     let wanted: BTreeMap<&str, &[u8]> = values
         .iter()
         .map(|(name, value)| (*name, value.expose_secret().as_bytes()))
         .collect();
-    let found = unpack(&tar).unwrap_or_default();
     Ok(found.len() == wanted.len()
         && found
             .iter()
             .all(|(name, value)| wanted.get(name.as_str()) == Some(&value.as_slice())))
 }
 
+/// The names of the secrets that a container has.
+pub(crate) async fn names(
+    backend: &dyn Backend,
+    container: &str,
+) -> Result<BTreeSet<String>, BackendError> {
+    let found = read(backend, container, usize::MAX).await?;
+    Ok(found.unwrap_or_default().into_keys().collect())
+}
+
+/// The secrets of a container by name; `None` where they take more than `most` bytes.
+async fn read(
+    backend: &dyn Backend,
+    container: &str,
+    most: usize,
+) -> Result<Option<BTreeMap<String, Vec<u8>>>, BackendError> {
+    let mut stream = match backend.download(container, vault::FOLDER).await {
+        Ok(stream) => stream,
+        Err(error) if error.kind == BackendErrorKind::NotFound => {
+            return Ok(Some(BTreeMap::new()));
+        }
+        Err(error) => return Err(error),
+    };
+    let mut tar = Vec::new();
+    while let Some(bytes) = stream.next().await {
+        tar.extend_from_slice(&bytes?);
+        if tar.len() > most {
+            return Ok(None);
+        }
+    }
+    Ok(Some(unpack(&tar).unwrap_or_default()))
+}
+
 /// Whose the files are. Someone who is not root stays who he is, so nobody else need read them. A
 /// service that starts as root may go on as anyone, and a name's number is not known here: all users
 /// of the container can read them then, and nobody else has the volume.
-async fn owner(
+pub(crate) async fn owner(
     backend: &dyn Backend,
     image: &str,
     user: Option<&str>,

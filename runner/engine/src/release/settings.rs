@@ -31,6 +31,7 @@ pub(crate) fn hash_service(
         limits,
         tmpfs,
         secrets,
+        secrets_in_memory,
         volumes,
         ports,
         networks,
@@ -62,6 +63,7 @@ pub(crate) fn hash_service(
     fields.put("limits", limits);
     fields.put("tmpfs", tmpfs);
     fields.put("secrets", secrets);
+    fields.put("secrets_in_memory", secrets_in_memory);
     fields.put("volumes", volumes);
     // Ports of TCP are the proxy's.
     let own = ports.iter().filter(|port| port.protocol == Protocol::Udp);
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn each_setting_of_a_container_counts() {
         type Change = fn(&mut ServiceUnit);
-        let changes: [(&str, Change); 16] = [
+        let changes: [(&str, Change); 17] = [
             ("command", |s| s.command = Some(Command::Exec(vec![]))),
             ("shell", |s| s.command = Some(Command::Shell("x".into()))),
             ("entrypoint", |s| s.entrypoint = Some(vec![])),
@@ -198,6 +200,7 @@ mod tests {
             ("restart", |s| s.restart = Restart::No),
             ("labels", |s| drop(s.labels.insert("a".into(), "b".into()))),
             ("proxy", |s| s.traffic.proxy_protocol = true),
+            ("memory", |s| s.secrets_in_memory = true),
             ("network", |s| s.host_network = true),
             ("grace", |s| {
                 s.stop_grace_period = std::time::Duration::from_secs(3)

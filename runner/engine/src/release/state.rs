@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 
 use super::drift::Drift;
 use super::gate::Gate;
+use super::memory::Memory;
 use super::ports::HostPort;
 use super::proxy::Front;
 use crate::backend::{ContainerInfo, HealthStatus, NetworkInfo};
@@ -71,6 +72,8 @@ pub(crate) struct Generation {
     pub(crate) config_hash: String,
     /// The volume that holds its secrets.
     pub(crate) secrets: Option<String>,
+    /// Those secrets, where they are in memory.
+    pub(crate) memory: Option<Memory>,
     /// Fixed addresses by network name of the file.
     pub(crate) addresses: BTreeMap<String, Ipv4Addr>,
     pub(crate) life: Life,
@@ -216,6 +219,7 @@ impl Generation {
                 .iter()
                 .find(|mount| mount.target == vault::FOLDER)
                 .map(|mount| mount.volume.clone()),
+            memory: Memory::read(info),
             addresses: label(labels::ADDRESS)
                 .map(read_addresses)
                 .unwrap_or_default(),

@@ -6,6 +6,7 @@ mod faults;
 pub(super) mod fixtures;
 mod harness;
 mod host_network;
+mod memory;
 mod preflight;
 mod promote;
 pub(super) mod rig;

@@ -127,6 +127,7 @@ fields!(ServiceSpec {
     working_dir: Option::or,
     user: Option::or,
     secrets: merged,
+    secrets_storage: Option::or,
     volumes: by_target,
     ports: merged,
     networks: merged,

@@ -65,6 +65,10 @@ pub struct ServiceSpec {
     pub user: Option<At<Scalar>>,
     /// Names of secrets, each a file under /run/secrets.
     pub secrets: Option<Vec<At<String>>>,
+    /// Where they are kept: on the engine's `disk` if nothing is said, or in its `memory`, where they
+    /// are gone when the service ends.
+    #[schemars(with = "Option<Word<SecretsStorageWord>>")]
+    pub secrets_storage: Option<At<String>>,
     /// Named volumes, such as `data:/var/lib/data` or `data:/data:ro`.
     pub volumes: Option<Vec<At<String>>>,
     /// Ports published on the host, such as `8080:3000`, `127.0.0.1:8080:3000` or `53:53/udp`.
@@ -279,6 +283,15 @@ enum RestartWord {
     Always,
     OnFailure,
     UnlessStopped,
+}
+
+/// Where a service's secrets are kept.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case", inline)]
+#[expect(dead_code, reason = "only the schema is made from it")]
+enum SecretsStorageWord {
+    Disk,
+    Memory,
 }
 
 /// Whose network a service has.

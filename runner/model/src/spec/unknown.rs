@@ -199,6 +199,11 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     ),
     (
         "steps.*.deploy.*.*",
+        "secrets_storage",
+        "a hook's secrets are on the engine's disk as long as it runs",
+    ),
+    (
+        "steps.*.deploy.*.*",
         "network_mode",
         "a hook is on networks of the environment, named in `networks`",
     ),

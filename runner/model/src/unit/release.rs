@@ -137,6 +137,9 @@ pub struct ServiceUnit {
     pub tmpfs: Vec<Tmpfs>,
     /// Names of secrets, each a file under /run/secrets.
     pub secrets: Vec<String>,
+    /// They are kept in memory alone, and gone when the service ends.
+    #[serde(default)]
+    pub secrets_in_memory: bool,
     /// Named volumes.
     pub volumes: Vec<VolumeMount>,
     /// Ports published on the host.

@@ -77,7 +77,11 @@ fn once(when: &str, hook: &HookUnit) -> Vec<String> {
 
 fn secrets(container: &ServiceUnit) -> Option<String> {
     let names = container.secrets.join(", ");
-    (!names.is_empty()).then(|| format!("  secrets {names}, kept in a volume on the engine's disk"))
+    let kept = match container.secrets_in_memory {
+        true => "kept in the engine's memory: gone when the service ends by itself",
+        false => "kept in a volume on the engine's disk",
+    };
+    (!names.is_empty()).then(|| format!("  secrets {names}, {kept}"))
 }
 
 /// How a service is updated, with how many containers, and whether it is down meanwhile.

@@ -47,7 +47,7 @@ impl Performer<'_> {
         self.clear_left_over(&name, gate).await?;
         let undo = self.reaper_takes_back_all();
         let voided_by = Action::CloseGate(gate.clone());
-        self.new_volume(&name, &all, voided_by.clone(), undo)
+        self.new_volume(&name, &all, voided_by.clone(), undo, None)
             .await?;
         let addresses = self.free_addresses(networks, &BTreeMap::new());
         let addresses = addresses.map_err(failed(format!("opening {}", shown(gate))))?;

@@ -20,6 +20,7 @@ impl Performer<'_> {
         let Some(id) = self.id(which) else {
             return Ok(());
         };
+        let held = self.with_secrets(which).await?;
         let backend = self.target.backend.as_ref();
         let failed = failed(format!("starting {service}"));
         if matches!(which, Which::Old(_)) {
@@ -29,7 +30,11 @@ impl Performer<'_> {
                 let _ = backend.stop_container(&id, SHORT).await;
             }
         }
-        backend.start_container(&id).await.map_err(failed)?;
+        let begun = backend.start_container(&id).await.map_err(failed);
+        if let Some(held) = held {
+            self.let_go_of(&held).await;
+        }
+        begun?;
         let now = Instant::now();
         self.progress.started.insert(which.clone(), now);
         self.progress

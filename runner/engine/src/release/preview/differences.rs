@@ -148,7 +148,7 @@ fn settings(before: &ServiceUnit, after: &ServiceUnit) -> (Vec<SettingChange>, V
 }
 
 fn is_told(key: &str) -> bool {
-    let own = ["replicas", "restart", "host_network"];
+    let own = ["replicas", "restart", "host_network", "secrets_in_memory"];
     own.contains(&key) || key.starts_with("limits.") || key.starts_with("update.")
 }
 
@@ -169,6 +169,7 @@ fn file_key(key: &str) -> String {
         Some(("security", "userns")) => "userns_mode".to_owned(),
         Some((_, key)) => key.to_owned(),
         None if key == "host_network" => "network_mode".to_owned(),
+        None if key == "secrets_in_memory" => "secrets_storage".to_owned(),
         None => key.to_owned(),
     }
 }
@@ -198,6 +199,7 @@ fn text(key: &str, value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Bool(is) if key == "host_network" => is.then(|| "host".to_owned()),
+        Value::Bool(is) if key == "secrets_in_memory" => is.then(|| "memory".to_owned()),
         Value::String(word) => Some(word.clone()),
         Value::Number(number) => Some(match number.as_u64() {
             Some(bytes) if SIZES.contains(&last) => show_size(bytes),

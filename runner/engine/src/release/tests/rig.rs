@@ -407,6 +407,16 @@ impl Backend for Rig {
         self.call(self.engine.create_volume(name, labels)).await
     }
 
+    async fn create_memory_volume(
+        &self,
+        name: &str,
+        labels: &Labels,
+        bytes: u64,
+    ) -> Result<(), BackendError> {
+        let made = self.engine.create_memory_volume(name, labels, bytes);
+        self.call(made).await
+    }
+
     async fn inspect_volume(&self, name: &str) -> Result<Option<VolumeInfo>, BackendError> {
         self.call(self.engine.inspect_volume(name)).await
     }

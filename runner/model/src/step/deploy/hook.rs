@@ -36,6 +36,7 @@ pub(super) fn lower<'n>(
         limits: common.limits,
         tmpfs: common.tmpfs,
         secrets: common.secrets,
+        secrets_in_memory: false,
         volumes,
         ports: Vec::new(),
         networks,

@@ -63,6 +63,7 @@ pub(super) fn lower<'n>(
         security: common.security,
         limits: common.limits,
         tmpfs: common.tmpfs,
+        secrets_in_memory: in_memory(cx, place, spec),
         secrets: common.secrets,
         volumes,
         ports,
@@ -85,6 +86,20 @@ pub(super) fn lower<'n>(
         image: common.image?,
     };
     Some(unit)
+}
+
+/// Its secrets are kept in memory.
+fn in_memory(cx: &mut Cx<'_>, place: &Place<'_>, spec: &ServiceSpec) -> bool {
+    let Some(at) = &spec.secrets_storage else {
+        return false;
+    };
+    if spec.secrets.as_ref().is_none_or(Vec::is_empty) {
+        let span = place.at.key_span(cx, &["secrets_storage"]);
+        let fault = Diagnostic::error("the service has no `secrets` to be kept", span);
+        cx.fault(fault.help("name them in `secrets`, or leave `secrets_storage` out"));
+    }
+    let words = [("disk", false), ("memory", true)];
+    cx.word("secrets_storage", at, &words, &[]).unwrap_or(false)
 }
 
 /// Names of the environment's networks.
