@@ -267,6 +267,14 @@ fn files_of(proxy: &str) -> Vec<Found> {
 
 /// A certificate that is valid for so many days, as a PEM text with its key, and its DER.
 fn certificate(days: i32) -> (String, rustls::pki_types::CertificateDer<'static>) {
+    certificate_from(-40, days)
+}
+
+/// The same, from so many days on.
+fn certificate_from(
+    begins: i32,
+    days: i32,
+) -> (String, rustls::pki_types::CertificateDer<'static>) {
     let key = rcgen::KeyPair::generate().expect("a key");
     let mut params = rcgen::CertificateParams::new(vec!["shop.test".into()]).expect("a name");
     let day = |days: i32| {
@@ -275,7 +283,7 @@ fn certificate(days: i32) -> (String, rustls::pki_types::CertificateDer<'static>
         let (month, day) = (date.month().unsigned_abs(), date.day().unsigned_abs());
         rcgen::date_time_ymd(i32::from(date.year()), month, day)
     };
-    params.not_before = day(-40);
+    params.not_before = day(begins);
     params.not_after = day(days);
     let made = params.self_signed(&key).expect("a certificate");
     (made.pem() + &key.serialize_pem(), made.der().clone())
@@ -326,6 +334,8 @@ fn tls_ends_at_the_proxy_and_a_renewed_certificate_makes_no_release() {
     site.deploy().expect(2).says("there is no key in it");
     write(&certificate(-1).0);
     site.deploy().expect(2).says("of web expired on ");
+    write(&certificate_from(3, 90).0);
+    site.deploy().expect(2).says("of web is not valid before ");
     assert!(site.running("service").is_empty() && site.running("proxy").is_empty());
 
     write(&first);

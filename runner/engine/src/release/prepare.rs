@@ -287,7 +287,10 @@ fn certificate<'a>(
             .cause(why)
             .hint("the secret is a PEM text: the service's certificate, its chain, and its key")
     })?;
-    match expiry::over(&of, &certificate, Timestamp::now()) {
+    let now = Timestamp::now();
+    let early = Certificate::begins(text.expose_secret());
+    let early = early.and_then(|begins| expiry::early(&of, begins, now));
+    match expiry::over(&of, &certificate, now).or(early) {
         Some(trouble) => Err(trouble),
         None => Ok(Some((certificate, text))),
     }

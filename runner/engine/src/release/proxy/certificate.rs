@@ -39,7 +39,7 @@ impl Certificate {
             CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
         let chain = chain.map_err(|_| "it is no PEM".to_owned())?;
         let first = chain.first().ok_or("there is no certificate in it")?;
-        let expires = not_after(first).ok_or("the certificate in it cannot be read")?;
+        let (_, expires) = validity(first).ok_or("the certificate in it cannot be read")?;
         let mut hasher = blake3::Hasher::new();
         for der in &chain {
             hasher.update(&u64::try_from(der.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -49,6 +49,13 @@ impl Certificate {
         let id = id.chars().take(DIGITS).collect();
         fits(&chain, pem)?;
         Ok(Self { id, expires })
+    }
+
+    /// From when on the first certificate of a PEM text is valid.
+    pub(crate) fn begins(pem: &str) -> Option<Timestamp> {
+        let first = CertificateDer::pem_slice_iter(pem.as_bytes()).next()?;
+        let (begins, _) = validity(&first.ok()?)?;
+        Some(begins)
     }
 
     pub(crate) fn expiry(&self, now: Timestamp) -> Expiry {
@@ -93,8 +100,8 @@ fn fits(chain: &[CertificateDer<'_>], pem: &str) -> Result<(), String> {
     }
 }
 
-/// The end of a certificate's validity.
-fn not_after(der: &[u8]) -> Option<Timestamp> {
+/// The beginning and the end of a certificate's validity.
+fn validity(der: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let (certificate, _) = part(der, SEQUENCE)?;
     let (mut left, _) = part(certificate, SEQUENCE)?;
     // The version stands only where it is not the first.
@@ -106,9 +113,10 @@ fn not_after(der: &[u8]) -> Option<Timestamp> {
         (_, left) = part(left, tag)?;
     }
     let (validity, _) = part(left, SEQUENCE)?;
-    let (_, _, end) = element(validity)?;
-    let (tag, text, _) = element(end)?;
-    time(tag, std::str::from_utf8(text).ok()?)
+    let (tag, begin, rest) = element(validity)?;
+    let begin = time(tag, std::str::from_utf8(begin).ok()?)?;
+    let (tag, end, _) = element(rest)?;
+    Some((begin, time(tag, std::str::from_utf8(end).ok()?)?))
 }
 
 const INTEGER: u8 = 0x02;
@@ -176,6 +184,7 @@ mod tests {
     fn made(year: i32) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["shop.test".to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2020, 1, 2);
         params.not_after = date_time_ymd(year, 2, 3);
         (params.self_signed(&key).unwrap(), key)
     }
@@ -188,6 +197,8 @@ mod tests {
             let pem = format!("{}{}", certificate.pem(), key.serialize_pem());
             let read = Certificate::read(&pem).unwrap();
             assert_eq!(read.day(), format!("{year}-02-03"));
+            let begins = Certificate::begins(&pem).map(|begins| begins.to_string());
+            assert_eq!(begins.as_deref(), Some("2020-01-02T00:00:00Z"));
             // The order is no matter to the proxy.
             let other = format!("{}{}", key.serialize_pem(), certificate.pem());
             assert_eq!(Certificate::read(&other).unwrap(), read);
@@ -251,14 +262,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(mut der in prop::collection::vec(any::<u8>(), 0..200), at: u8) {
-            let _ = not_after(&der);
+            let _ = validity(&der);
             // Nor those of a certificate with one that is wrong.
             let (certificate, _) = made(2040);
             der = certificate.der().to_vec();
             if let Some(byte) = der.get_mut(usize::from(at)) {
                 *byte = byte.wrapping_add(at | 1);
             }
-            let _ = not_after(&der);
+            let _ = validity(&der);
         }
 
         #[test]
