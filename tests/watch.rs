@@ -165,3 +165,37 @@ fn what_cannot_be_watched_is_said_at_once() {
     let ended = project().hoist(&["watch", "--dry-run"]);
     ended.expect(2).says("hoist plan");
 }
+
+#[test]
+fn a_file_of_variables_matters_to_the_deploy_that_names_it() {
+    if !engine("watch::a_file_of_variables_matters_to_the_deploy_that_names_it") {
+        return;
+    }
+    let steps = r#"
+name = "watched-variables"
+[steps.up.deploy]
+environment = "live"
+[steps.up.deploy.services.web]
+image = "debian:bookworm-slim"
+command = ["sleep", "1000"]
+env_file = ["web.env"]
+stop_grace_period = "0s"
+[environments.live]
+"#;
+    let project = Project::new(steps)
+        .file("web.env", "VERSION=1\n")
+        .file("other.env", "VERSION=1\n");
+    let mut watch = project.start(&["--progress", "plain", "watch"]);
+    watch.wait_for("web is new in release 1");
+    watch.wait_for("watching for changes");
+    std::fs::write(project.path().join("other.env"), "VERSION=2\n").unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    std::fs::write(project.path().join("web.env"), "VERSION=2\n").unwrap();
+    watch.wait_for("web is replaced, its settings changed");
+    let said = watch.said();
+    assert!(said.contains("changed: web.env\n"), "{said}");
+    watch.signal("INT");
+    watch.end(Duration::from_secs(30)).expect(130);
+    assert_eq!(project.runs().len(), 2, "{said}");
+    project.hoist(&["down", "live", "--volumes"]).expect(0);
+}

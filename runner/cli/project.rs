@@ -1,6 +1,7 @@
 //! The project on disk: its file, its commit, its files as the plan may see them. It reads and
 //! never writes, and asks nothing of an engine.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,6 +22,8 @@ use crate::options::{Environment, FILE, Options, size};
 pub(crate) struct Project {
     /// The plan, all of it.
     pub(crate) plan: Plan,
+    /// By the name of a step: the files of the project whose content stands in the plan for it.
+    pub(crate) sources: BTreeMap<String, BTreeSet<String>>,
     /// Rendered warnings; may be empty.
     pub(crate) warnings: String,
     /// The commit, where there is one.
@@ -58,6 +61,7 @@ pub(crate) fn read(options: &Options) -> Result<Project, CliError> {
     let warnings = render(&loaded.file, &loaded.planned.warnings);
     Ok(Project {
         plan: loaded.planned.plan,
+        sources: loaded.planned.sources,
         warnings,
         git: loaded.git,
     })

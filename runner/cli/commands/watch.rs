@@ -125,7 +125,8 @@ impl<'a> Watch<'a> {
         say(&project.warnings);
         let (send, signals) = mpsc::channel(8);
         let prepared = run::chosen(&project.plan, args).and_then(|plan| {
-            let interest = Interest::of(&self.root, &self.file, &plan).map_err(CliError::usage)?;
+            let interest = Interest::of(&self.root, &self.file, &plan, &project.sources);
+            let interest = interest.map_err(CliError::usage)?;
             let request = run::request(plan, project.git.sha, args, options, signals)?;
             Ok((interest, request))
         });

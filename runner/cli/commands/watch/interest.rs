@@ -1,7 +1,7 @@
 //! Which changes of a project's files matter to a plan: those of what its steps are sent, and of
 //! what the plan itself is made from. It looks at paths only, and refuses to look at files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use hoist_engine::backend::ContextFolder;
@@ -33,12 +33,19 @@ impl Interest {
         }
     }
 
-    /// What matters to a plan that is read from `file`.
-    pub(super) fn of(root: &Path, file: &Path, plan: &Plan) -> Result<Self, Trouble> {
+    /// What matters to a plan that is read from `file`, and from these files by step.
+    pub(super) fn of(
+        root: &Path,
+        file: &Path,
+        plan: &Plan,
+        sources: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Result<Self, Trouble> {
         let mut folders = Vec::new();
         let mut files = BTreeSet::from([file.to_owned()]);
         for step in plan.steps.iter().filter(|step| step.skip.is_none()) {
             folders.extend(survey::folders(root, plan, step)?);
+            let sources = sources.get(step.id.as_str()).into_iter().flatten();
+            files.extend(sources.map(|path| root.join(path)));
             match &step.unit {
                 Unit::Build(unit) => {
                     if let DockerfileSource::File(path) = &unit.dockerfile {

@@ -2,7 +2,7 @@
 //! beside this one add what can be asked of it; lowering a step asks and never looks for itself.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::files::FileCache;
@@ -80,6 +80,8 @@ pub(crate) struct Cx<'a> {
     pub(super) vars_busy: Vec<&'a str>,
     pub(super) made: HashMap<String, Made>,
     pub(super) files: FileCache,
+    /// By step: the files of the project whose content stands in the plan.
+    pub(super) sources: BTreeMap<String, BTreeSet<String>>,
     /// The bounds of a run step that says nothing.
     pub(crate) run_limits: Limits,
     /// Labels that every built image gets.
@@ -118,6 +120,7 @@ impl<'a> Cx<'a> {
             by_name: HashMap::new(),
             by_cell: HashMap::new(),
             current: None,
+            sources: BTreeMap::new(),
             spared: false,
             edges: Vec::new(),
             vars: HashMap::new(),

@@ -97,6 +97,16 @@ impl Cx<'_> {
         false
     }
 
+    /// What stands in a file of the project, for the step whose keys are being read.
+    pub(crate) fn content(&mut self, path: &str) -> Vec<u8> {
+        let step = self.step_name().to_owned();
+        self.sources
+            .entry(step)
+            .or_default()
+            .insert(path.to_owned());
+        self.world.files.read(path).unwrap_or_default()
+    }
+
     /// The variables of files of the project, a later file's over an earlier one's.
     pub(crate) fn env_files(&mut self, all: Option<&OneOrMany>) -> BTreeMap<String, String> {
         let mut values = BTreeMap::new();
@@ -123,7 +133,7 @@ impl Cx<'_> {
     }
 
     fn env_file(&mut self, path: &At<String>) -> BTreeMap<String, String> {
-        let content = self.world.files.read(&path.value).unwrap_or_default();
+        let content = self.content(&path.value);
         let Ok(text) = String::from_utf8(content) else {
             let message = format!("the env_file `{}` is not UTF-8", path.value);
             self.fault(Diagnostic::error(message, path.span.clone()));

@@ -1,6 +1,7 @@
 //! Making a plan: the file is read for what it means, each step lowered, the edges found, and the
 //! steps put in order. Faults are collected all the way, so that all are told at once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::attempts::Attempts;
@@ -24,6 +25,8 @@ const TIMEOUT: Duration = Duration::from_secs(60 * 60);
 pub struct Planned {
     /// The plan.
     pub plan: Plan,
+    /// By the name of a step: the files of the project whose content stands in the plan for it.
+    pub sources: BTreeMap<String, BTreeSet<String>>,
     /// Warnings, in the order of their places.
     pub warnings: Vec<Diagnostic>,
 }
@@ -76,6 +79,7 @@ pub fn make(
     super::skip(&mut plan, |_| false);
     Ok(Planned {
         plan,
+        sources: std::mem::take(&mut cx.sources),
         warnings: cx.into_faults(),
     })
 }

@@ -102,7 +102,7 @@ fn seccomp(cx: &mut Cx<'_>, at: &At<String>, path: &str) -> Option<String> {
         let message = format!("`{}` is not a seccomp profile: {why}", path.value);
         Diagnostic::error(message, at.span.clone())
     };
-    let content = cx.world.files.read(&path.value).unwrap_or_default();
+    let content = cx.content(&path.value);
     let profile: Value = match serde_json::from_slice(&content) {
         Ok(profile) => profile,
         Err(error) => {
