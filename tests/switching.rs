@@ -461,6 +461,31 @@ fn a_restart_of_several_containers_loses_nothing() {
     assert_eq!(config.matches("server web-1-").count(), 2, "{config}");
 }
 
+#[test]
+fn what_a_killed_restart_left_without_traffic_gets_it_again() {
+    if !engine("what_a_killed_restart_left_without_traffic_gets_it_again") {
+        return;
+    }
+    let shop = Shop::new("killed-restart", "strategy = \"rolling\"\nreplicas = 2");
+    shop.deploy().expect(0);
+    let proxy = "switch-killed-restart-live-proxy-web";
+    let config = || docker(&["cp", &format!("{proxy}:/etc/hoist/haproxy.cfg"), "-"]);
+    for mends in [["run"].as_slice(), &["restart", "live", "web"]] {
+        let mut restart = shop.project.start(&["restart", "live", "web"]);
+        restart.wait_for("restarting web-1");
+        restart.signal("KILL");
+        restart.end(Duration::from_secs(5));
+        assert!(config().contains(" disabled"), "{}", config());
+        shop.project.hoist(mends).expect(0);
+        assert!(!config().contains(" disabled"), "{}", config());
+    }
+    let releases = shop
+        .project
+        .hoist(&["releases", "live", "--format", "json"]);
+    let text = releases.expect(0).stdout;
+    assert_eq!(text.matches("\"release\":").count(), 1, "{text}");
+}
+
 /// An image of the proxy that is another one than the one in use.
 fn another_proxy(name: &str) -> Option<String> {
     let proxy = variable("HOIST_TOOLS_HAPROXY")?;

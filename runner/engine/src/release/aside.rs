@@ -2,6 +2,7 @@
 //! again, and puts it back. What its proxies do besides stays as it is: of their configuration only
 //! the lines of that container change. It refuses to take out the last that serves.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -57,6 +58,34 @@ pub(super) async fn put_back(
         }
     }
     Ok(())
+}
+
+/// Leads the proxies to all that someone took out and did not live to put back. Only who has the
+/// environment's lock knows that nobody is about to.
+///
+/// # Errors
+/// The engine's, or that of a proxy which would not.
+pub(super) async fn put_all_back(
+    backend: &dyn Backend,
+    proxies: &[String],
+) -> Result<(), BackendError> {
+    for proxy in proxies {
+        let text = get(backend, proxy).await.unwrap_or_default();
+        let out = text.lines().filter(|line| line.ends_with(OUT));
+        let servers = out.filter_map(server_of);
+        let all = servers.fold(text.clone(), |text, server| with(&text, server, false));
+        if all != text {
+            lead(backend, proxy, &all, &[]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The services of which a configuration leads around a container.
+pub(super) fn services(text: &str) -> BTreeSet<String> {
+    let out = text.lines().filter(|line| line.ends_with(OUT));
+    let services = out.filter_map(server_of).filter_map(service_of);
+    services.map(str::to_owned).collect()
 }
 
 /// The name of a line's server.
@@ -127,6 +156,8 @@ backend servers-80
         assert_eq!(out.matches("disabled").count(), 1);
         assert_eq!(with(&out, "web-1-1", true), out);
         assert_eq!(with(&out, "web-1-1", false), TEXT);
+        assert_eq!(services(&out), ["web".to_owned()].into());
+        assert_eq!(services(TEXT), BTreeSet::new());
     }
 
     #[test]

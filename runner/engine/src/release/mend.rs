@@ -503,6 +503,7 @@ mod tests {
             addresses: BTreeMap::new(),
             ports: Vec::new(),
             fronts: BTreeMap::new(),
+            aside: BTreeSet::new(),
             inner: None,
         }
     }

@@ -244,7 +244,7 @@ impl Program {
         actions.all(|action| matches!(action, Action::AwaitHealthy(_)))
     }
 
-    /// Nothing changes but certificates that were renewed.
+    /// Nothing changes but certificates that were renewed, and what a restart left.
     pub(crate) fn only_renews(&self) -> bool {
         let mut actions = self.forward.iter().chain(&self.afterwards);
         let only =

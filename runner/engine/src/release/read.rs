@@ -2,6 +2,7 @@
 
 use futures_util::future::{join_all, try_join_all};
 
+use super::aside;
 use super::drift;
 use super::journal::Known;
 use super::names::{DATA, NETWORK, PROXY, Place, SECRETS, SERVICE};
@@ -54,6 +55,7 @@ pub(crate) async fn objects(backend: &dyn Backend, place: &Place) -> Result<Obje
     for (gate, config) in gates.iter_mut().zip(configs) {
         let config = config.unwrap_or_default();
         gate.fronts = Front::read(&config);
+        gate.aside = aside::services(&config);
         gate.inner = listened(&config);
     }
     Ok(Objects {

@@ -81,6 +81,11 @@ pub async fn restart(
         let found = targets(backend.as_ref(), &place, wanted.service).await?;
         let names = Names::new(found.iter().map(|found| &found.instance));
         let proxies = proxies(backend.as_ref(), &place).await?;
+        let back = aside::put_all_back(backend.as_ref(), &proxies).await;
+        back.map_err(|error| {
+            let what = "what an earlier restart left cannot be put right";
+            NotRestarted::Surroundings(error.trouble(what))
+        })?;
         for found in &found {
             let name = names.of(&found.instance);
             let held = held(backend.as_ref(), found, &name, &image, wanted).await?;

@@ -1,6 +1,6 @@
 //! What runs in an environment, as the engine's objects tell. Pure: reading them is `read`'s part.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -53,6 +53,9 @@ pub(crate) struct DeployedGate {
     pub(crate) ports: Vec<String>,
     /// What it does with what comes in for each service, where its configuration says so.
     pub(crate) fronts: BTreeMap<String, Front>,
+    /// Services of which it leads around a container, for a restart that did not live to its end, or
+    /// goes on.
+    pub(crate) aside: BTreeSet<String>,
     /// The port in its container that it listens on; of a name's gate, one of them.
     pub(crate) inner: Option<u16>,
 }
@@ -193,6 +196,7 @@ impl DeployedGate {
                 .unwrap_or_default(),
             ports: info.ports.clone(),
             fronts: BTreeMap::new(),
+            aside: BTreeSet::new(),
             inner: None,
         })
     }

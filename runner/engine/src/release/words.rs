@@ -120,7 +120,11 @@ pub(super) fn fronts(program: &Program, want: &Wanted) -> String {
         ),
         None => String::new(),
     };
-    format!("{maintenance}{renewed}{other}")
+    let back = match refront.back {
+        true => "; its proxy leads to all of its containers again",
+        false => "",
+    };
+    format!("{maintenance}{renewed}{other}{back}")
 }
 
 fn times(replicas: u32) -> String {

@@ -26,6 +26,7 @@ pub(super) fn refront(deployed: &Deployed, goal: &Goal, want: &Wanted) -> Refron
             .any(|other| !is_led_to(other, &known.gate));
         let left = Refront {
             other: left,
+            back: known.aside.contains(&want.name),
             ..Refront::default()
         };
         Some(Refront::between(before, after).and(left))

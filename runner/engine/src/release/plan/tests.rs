@@ -461,6 +461,7 @@ fn open(gate: Gate) -> DeployedGate {
         addresses: BTreeMap::new(),
         ports: Vec::new(),
         fronts: [(service, front())].into(),
+        aside: BTreeSet::new(),
         inner: None,
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Refront {
     pub(crate) maintenance: Option<bool>,
     /// Another certificate than the one before.
     pub(crate) renewed: bool,
+    /// Containers have their part again that a restart took from them and did not give back.
+    pub(crate) back: bool,
     /// Anything else.
     pub(crate) other: bool,
 }
@@ -105,6 +107,7 @@ impl Refront {
         Self {
             maintenance: (before.maintenance != maintenance).then_some(maintenance),
             renewed,
+            back: false,
             other: same != *after,
         }
     }
@@ -114,17 +117,19 @@ impl Refront {
         Self {
             maintenance: self.maintenance.or(more.maintenance),
             renewed: self.renewed || more.renewed,
+            back: self.back || more.back,
             other: self.other || more.other,
         }
     }
 
-    /// A certificate was renewed, and that is all.
+    /// A certificate was renewed, or what a restart left is put right, and that is all.
     pub(crate) fn only_renews(self) -> bool {
-        let renews = Self {
-            renewed: true,
-            ..Self::default()
+        let rest = Self {
+            renewed: false,
+            back: false,
+            ..self
         };
-        self == renews
+        rest.is_nothing() && !self.is_nothing()
     }
 
     pub(crate) fn is_nothing(self) -> bool {
@@ -216,5 +221,11 @@ mod tests {
         assert_eq!(between(&by("a"), &front()), (None, false, true));
         assert!(Refront::between(Some(&by("a")), &by("b")).only_renews());
         assert!(Refront::between(None, &front()).other);
+        let back = Refront {
+            back: true,
+            ..Refront::default()
+        };
+        assert!(back.only_renews() && !Refront::default().only_renews());
+        assert!(!back.and(Refront::between(None, &front())).only_renews());
     }
 }
