@@ -47,7 +47,7 @@ fn crash(container: &str) {
         docker(&[
             "inspect",
             "-f",
-            "{{.RestartCount}} {{.State.Running}}",
+            "{{.RestartCount}} {{.State.Status}}",
             container,
         ])
     };
@@ -58,7 +58,7 @@ fn crash(container: &str) {
         Duration::from_secs(20),
         || {
             let now = count();
-            now != before && now.contains("true")
+            now != before && now.ends_with("running")
         },
     );
 }
