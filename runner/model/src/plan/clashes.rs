@@ -36,8 +36,8 @@ struct SubnetClaim {
 }
 
 impl Cx<'_> {
-    /// Takes a port of an engine's host for a service of the current step. Those of one step share it
-    /// where routes tell their requests apart; one without has what is left.
+    /// Takes a port of an engine's host for a service of the current step. Others share it where routes
+    /// tell their requests apart; of those of one step one without has what is left.
     pub(crate) fn claim_port(
         &mut self,
         engine: &str,
@@ -61,9 +61,12 @@ impl Cx<'_> {
         let step = |who: &str| who.rsplit_once('.').map(|(step, _)| step.to_owned());
         let fault = claims.iter().filter(same_address).find_map(|claim| {
             let shared = routes.iter().find(|route| claim.routes.contains(route));
-            let told_apart = (!routes.is_empty() || !claim.routes.is_empty())
-                && claim.who != who
-                && step(&claim.who) == step(who);
+            let (own, theirs) = (!routes.is_empty(), !claim.routes.is_empty());
+            // What is left is one service's of a deploy that has the port for itself.
+            let told_apart = match step(&claim.who) == step(who) {
+                true => claim.who != who && (own || theirs),
+                false => own && theirs,
+            };
             let (what, help) = match shared {
                 _ if claim.host_ip != port.host_ip && told_apart => (
                     format!("publish port {published} of the host on different addresses"),
@@ -76,8 +79,8 @@ impl Cx<'_> {
                 None if told_apart => return None,
                 None => {
                     let what = format!("both publish port {published} of the host");
-                    let help = "services of one deploy that speak HTTP share a port by `routes`";
-                    (what, (!routes.is_empty()).then_some(help))
+                    let help = "services that speak HTTP share a port by `routes`; those of two deploys if all have some";
+                    (what, (own || theirs).then_some(help))
                 }
             };
             let message = format!("`{who}` and `{}` {what}", claim.who);

@@ -162,8 +162,8 @@ pub struct ServiceSpec {
     pub drain: Option<At<Scalar>>,
     /// One client stays with one container. It goes with HTTP.
     pub sticky: Option<At<bool>>,
-    /// Which requests to the published ports are the service's, so that several services of a
-    /// deploy share a port; all of them, or what others leave, if nothing is said.
+    /// Which requests to the published ports are the service's, so that several services share a
+    /// port, also those of other projects; all of them, or what others leave, if nothing is said.
     pub routes: Option<Vec<At<RouteSpec>>>,
     /// TLS ends at the proxy, on the published ports.
     pub tls: Option<TlsSpec>,

@@ -104,6 +104,24 @@ fn what_is_said_of_an_update_is_lowered() {
 }
 
 #[test]
+fn two_deploys_share_a_port_where_all_have_routes() {
+    let of = |name: &str, routes: &str| {
+        format!(
+            "[steps.{name}.deploy]\nenvironment = \"{name}\"\n[steps.{name}.deploy.services.web]\n\
+             image = \"debian\"\napp_protocol = \"http\"\nports = [\"80:80\"]\n{routes}\n[environments.{name}]\n"
+        )
+    };
+    let by = |host: &str| format!("routes = [{{ host = \"{host}\" }}]");
+    let both =
+        |one: &str, other: &str| format!("name = \"t\"\n{}{}", of("one", one), of("other", other));
+    assert_eq!(plan(&both(&by("a.test"), &by("b.test"))).steps.len(), 2);
+    for (one, other) in [(by("a.test"), by("a.test")), (by("a.test"), String::new())] {
+        let faults = planned(&both(&one, &other)).unwrap_err();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+    }
+}
+
+#[test]
 fn several_may_write_to_what_is_shared_or_only_read() {
     let text = |volumes: &str, mode: &str| {
         format!(
