@@ -152,7 +152,25 @@ fn text(services: &[DeployedService]) -> String {
     {
         rows.iter_mut().for_each(|row| row.truncate(head.len() - 1));
     }
-    table(&rows) + &hints(services)
+    table(&rows) + &shared(services) + &hints(services)
+}
+
+/// With whom ports are shared, a line each.
+fn shared(services: &[DeployedService]) -> String {
+    let all = services.iter().flat_map(|service| {
+        let shared = service.shared_with.iter();
+        shared.map(|(port, others)| {
+            let DeployedService {
+                environment,
+                service,
+                ..
+            } = service;
+            let others = others.join(", ");
+            format!("{service} of {environment} shares {port} with {others}\n")
+        })
+    });
+    // Replicas have the same ports.
+    all.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// What was changed by hand, a line each, and what puts it right.
@@ -215,6 +233,7 @@ fn json_text(services: &[DeployedService]) -> String {
                 "image_id": service.image_id,
                 "ports": service.ports,
                 "host_network": service.host_network,
+                "shared_with": service.shared_with,
                 "certificate_expires": service.certificate_expires.map(|at| at.to_string()),
             })
         })

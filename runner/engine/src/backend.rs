@@ -186,6 +186,9 @@ pub struct Endpoint {
     pub aliases: Vec<String>,
     /// A fixed address; chosen by the engine where absent.
     pub address: Option<Ipv4Addr>,
+    /// The container's way out and its published ports are this network's, whatever others it is on.
+    /// Engines before API 1.48 know only the order of the networks' names: the first has them.
+    pub gateway: bool,
 }
 
 /// A named volume in a container.

@@ -8,8 +8,9 @@ use hoist_model::seen::{Object, ObjectKind};
 
 use crate::backend::{Backend, BackendError, BackendErrorKind, LabelFilter, Labels};
 use crate::labels;
+use crate::release;
 
-/// All objects of a project, by kind, environment and name.
+/// All objects of a project, and the proxies of the host that it has a part of, by kind, environment and name.
 ///
 /// # Errors
 /// When the engine does not say what there is. What it does not measure has no size.
@@ -22,8 +23,9 @@ pub async fn of_project(backend: &dyn Backend, project: &str) -> Result<Vec<Obje
         backend.list_volumes(filter),
         measured(backend.container_sizes(filter)),
         measured(backend.volume_sizes()),
+        release::shared_by(backend, project),
     );
-    let (containers, images, networks, volumes, written, volume_sizes) =
+    let (containers, images, networks, volumes, written, volume_sizes, shared) =
         listed.map_err(|error| error.trouble("the engine's objects cannot be listed"))?;
     let mut objects = Vec::new();
     for container in containers {
@@ -51,6 +53,12 @@ pub async fn of_project(backend: &dyn Backend, project: &str) -> Result<Vec<Obje
             ..object(ObjectKind::Volume, volume.name, &volume.labels)
         });
     }
+    for container in shared {
+        objects.push(Object {
+            state: Some(container.status),
+            ..object(ObjectKind::Container, container.name, &container.labels)
+        });
+    }
     objects.sort();
     Ok(objects)
 }
@@ -70,6 +78,7 @@ fn object(kind: ObjectKind, name: String, labels: &Labels) -> Object {
     let role = label(labels::ROLE);
     let named = label(labels::SERVICE).or(label(labels::NAME));
     let purpose = match (role, named) {
+        (Some(role), None) if label(labels::SHARED).is_some() => format!("{role}, shared"),
         (Some(role), Some(named)) => format!("{role} {named}"),
         (Some(role), None) => role.to_owned(),
         (None, _) => {

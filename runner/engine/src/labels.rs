@@ -38,6 +38,8 @@ pub const REPLICA: &str = "dev.hoist.replica";
 pub const ADDRESS: &str = "dev.hoist.address";
 /// What a proxy's container owns: a port of the host, or a service's name.
 pub const GATE: &str = "dev.hoist.gate";
+/// A proxy that is the host's, with its volume and its network: projects share it, and it is none's.
+pub const SHARED: &str = "dev.hoist.shared";
 /// The image's name as people know it.
 pub const IMAGE: &str = "dev.hoist.image";
 /// The digest of the image's config.

@@ -236,6 +236,7 @@ pub(crate) fn endpoint(endpoint: &Endpoint) -> EndpointSettings {
             ipv4_address: Some(address.to_string()),
             ..EndpointIpamConfig::default()
         }),
+        gw_priority: endpoint.gateway.then_some(1),
         ..EndpointSettings::default()
     }
 }

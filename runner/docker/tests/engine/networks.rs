@@ -59,6 +59,7 @@ async fn a_container_is_on_all_of_its_networks_from_the_start() {
                 network: engine.create_network(&spec(&bed, third)).await.unwrap(),
                 aliases: vec!["web".to_owned()],
                 address: Some(Ipv4Addr::new(10, 217, third, 5)),
+                gateway: false,
             });
         }
         let mut server = bed.shell("hostname -I; sleep 60");
@@ -120,6 +121,7 @@ async fn networks_are_joined_and_left_while_a_container_runs() {
                 16 + u8::try_from(network).unwrap(),
                 last,
             )),
+            gateway: false,
         };
         let mut server = bed.shell("sleep 60");
         server.network = Attachment::Networks(vec![endpoint(0, 5)]);
@@ -186,6 +188,7 @@ async fn no_half_container_is_left_of_a_network_that_is_missing() {
             network: network.to_owned(),
             aliases: Vec::new(),
             address: None,
+            gateway: false,
         };
         let mut container = bed.shell("true");
         container.network =
@@ -216,6 +219,7 @@ async fn with_local_names_only_containers_of_the_network_are_found() {
             network: network.clone(),
             aliases: vec![alias.to_owned()],
             address: None,
+            gateway: false,
         };
         let mut server = bed.shell("sleep 60");
         server.network = Attachment::Networks(vec![endpoint("web")]);

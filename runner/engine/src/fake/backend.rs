@@ -600,9 +600,13 @@ impl Backend for FakeBackend {
             return Err(missing("network", network));
         }
         let id = state.id_of(container)?;
+        let runs = |one: &&FakeContainer| one.status == "running";
+        let itself = state.containers.get(&id);
         let others = state.containers.values().filter(|other| other.id != id);
-        let mut taken = others.flat_map(|other| endpoints(&other.spec));
-        if endpoint.address.is_some()
+        let mut taken = others.filter(runs).flat_map(|other| endpoints(&other.spec));
+        // Who does not run holds no address.
+        if itself.is_some_and(|itself| runs(&itself))
+            && endpoint.address.is_some()
             && taken.any(|it| it.network == *network && it.address == endpoint.address)
         {
             return Err(BackendError::new(

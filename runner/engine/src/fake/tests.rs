@@ -237,13 +237,16 @@ async fn networks_are_joined_and_left() {
         network: engine.create_network(&network).await.unwrap(),
         aliases: Vec::new(),
         address: Some([10, 1, 0, 5].into()),
+        gateway: false,
     };
     let on = |name| ContainerSpec {
         network: Attachment::Networks(Vec::new()),
         ..spec(name)
     };
+    engine.program(|_| true, Program::forever());
     for name in ["a", "b"] {
         engine.create_container(&on(name)).await.unwrap();
+        engine.start_container(name).await.unwrap();
     }
     engine.create_container(&spec("none")).await.unwrap();
     engine.connect_network("a", &endpoint).await.unwrap();

@@ -3,82 +3,140 @@
 //! the lines of that container change. It refuses to take out the last that serves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::names::Place;
 use super::perform::gates::BEYOND;
 use super::perform::lead::{ended, get, lead};
-use crate::backend::{Backend, BackendError};
+use super::proxy::qualified;
+use super::shared::{Shared, give_back};
+use super::state::DeployedGate;
+use crate::backend::{Backend, BackendError, Labels};
 
 /// What ends a line of a server that is out.
 const OUT: &str = " disabled";
 /// How long connections may go on where the configuration does not say.
 const DRAIN: Duration = Duration::from_secs(60);
 
-/// Leads the proxies of these IDs around a server, and waits until none of them has anything under
-/// way there.
-///
-/// # Errors
-/// The engine's, or that of a proxy which would not.
-pub(super) async fn take_out(
-    backend: &dyn Backend,
-    proxies: &[String],
-    server: &str,
-) -> Result<(), BackendError> {
-    let mut draining = Vec::new();
-    for proxy in proxies {
-        let Some(text) = get(backend, proxy).await else {
-            continue;
+/// The proxies of an environment.
+pub(super) struct Proxies<'a> {
+    pub(super) backend: &'a Arc<dyn Backend>,
+    pub(super) place: &'a Place,
+    pub(super) gates: &'a [DeployedGate],
+    /// The labels of whoever asks, for the locks of those that are the host's.
+    pub(super) labels: &'a Labels,
+}
+
+impl Proxies<'_> {
+    /// Leads the proxies around a server, and waits until none of them has anything under way there.
+    ///
+    /// # Errors
+    /// The engine's, or that of a proxy which would not.
+    pub(super) async fn take_out(&self, server: &str) -> Result<(), BackendError> {
+        let mut draining = Vec::new();
+        for gate in self.gates {
+            let next = |text: &str, prefix: &str| {
+                let server = format!("{prefix}{server}");
+                has_another(text, &server).then(|| with(text, &server, true))
+            };
+            if let Some((before, drain)) = self.lead(gate, next).await? {
+                draining.push((&gate.id, before, drain));
+            }
+        }
+        for (id, before, drain) in draining {
+            let until = Instant::now() + drain + BEYOND;
+            ended(self.backend.as_ref(), id, &before, until).await;
+        }
+        Ok(())
+    }
+
+    /// Leads the proxies to the server again.
+    ///
+    /// # Errors
+    /// The engine's, or that of a proxy which would not.
+    pub(super) async fn put_back(&self, server: &str) -> Result<(), BackendError> {
+        for gate in self.gates {
+            let next = |text: &str, prefix: &str| {
+                let server = format!("{prefix}{server}");
+                Some(with(text, &server, false))
+            };
+            self.lead(gate, next).await?;
+        }
+        Ok(())
+    }
+
+    /// Leads the proxies to all that someone took out and did not live to put back. Only who has the
+    /// environment's lock knows that nobody is about to.
+    ///
+    /// # Errors
+    /// The engine's, or that of a proxy which would not.
+    pub(super) async fn put_all_back(&self) -> Result<(), BackendError> {
+        for gate in self.gates {
+            let next = |text: &str, prefix: &str| {
+                let out = text.lines().filter(|line| line.ends_with(OUT));
+                let own = out
+                    .filter_map(server_of)
+                    .filter(|name| name.starts_with(prefix));
+                let all = own.fold(text.to_owned(), |text, server| with(&text, server, false));
+                (all != text).then_some(all)
+            };
+            self.lead(gate, next).await?;
+        }
+        Ok(())
+    }
+
+    /// Has a proxy do what `next` makes of what it does now and of how the names of the environment's
+    /// servers begin there. Gives the workers with what was begun, and how long they may take; nothing
+    /// where it stays as it is.
+    async fn lead(
+        &self,
+        gate: &DeployedGate,
+        next: impl Fn(&str, &str) -> Option<String> + Send + Sync,
+    ) -> Result<Option<(BTreeSet<u64>, Duration)>, BackendError> {
+        let backend = self.backend.as_ref();
+        if !gate.gate.is_shared() {
+            let text = get(backend, &gate.id).await;
+            let next = text.as_ref().and_then(|text| next(text, ""));
+            return change(backend, &gate.id, next).await;
+        }
+        let shared = Shared {
+            backend: self.backend,
+            gate: &gate.gate,
+            image: &gate.image,
+            labels: self.labels,
         };
-        if has_another(&text, server) {
-            let before = lead(backend, proxy, &with(&text, server, true), &[]).await?;
-            draining.push((proxy, before, drain(&text)));
-        }
+        let lock = shared.lock().await?;
+        let changed = async {
+            let (_, text) = shared.read(&gate.id).await?;
+            change(backend, &gate.id, next(&text, &qualified(self.place, ""))).await
+        };
+        let changed = changed.await;
+        give_back(lock).await;
+        changed
     }
-    for (proxy, before, drain) in draining {
-        ended(backend, proxy, &before, Instant::now() + drain + BEYOND).await;
-    }
-    Ok(())
 }
 
-/// Leads the proxies to the server again, also where someone else took it out and did not live to
-/// put it back.
-///
-/// # Errors
-/// The engine's, or that of a proxy which would not.
-pub(super) async fn put_back(
+async fn change(
     backend: &dyn Backend,
-    proxies: &[String],
-    server: &str,
-) -> Result<(), BackendError> {
-    for proxy in proxies {
-        if let Some(text) = get(backend, proxy).await {
-            lead(backend, proxy, &with(&text, server, false), &[]).await?;
-        }
-    }
-    Ok(())
+    id: &str,
+    next: Option<String>,
+) -> Result<Option<(BTreeSet<u64>, Duration)>, BackendError> {
+    let Some(text) = next else {
+        return Ok(None);
+    };
+    let before = lead(backend, id, &text, &[]).await?;
+    Ok(Some((before, drain(&text))))
 }
 
-/// Leads the proxies to all that someone took out and did not live to put back. Only who has the
-/// environment's lock knows that nobody is about to.
-///
-/// # Errors
-/// The engine's, or that of a proxy which would not.
-pub(super) async fn put_all_back(
-    backend: &dyn Backend,
-    proxies: &[String],
-) -> Result<(), BackendError> {
-    for proxy in proxies {
-        let text = get(backend, proxy).await.unwrap_or_default();
-        let out = text.lines().filter(|line| line.ends_with(OUT));
-        let servers = out.filter_map(server_of);
-        let all = servers.fold(text.clone(), |text, server| with(&text, server, false));
-        if all != text {
-            lead(backend, proxy, &all, &[]).await?;
-        }
-    }
-    Ok(())
+/// Of a proxy that several environments share, the same for one of them.
+pub(super) fn services_of(text: &str, place: &Place) -> BTreeSet<String> {
+    let own = qualified(place, "");
+    let all = services(text).into_iter();
+    all.filter_map(|name| Some(name.strip_prefix(&own)?.to_owned()))
+        .collect()
 }
 
 /// The services of which a configuration leads around a container.
@@ -120,6 +178,16 @@ fn with(text: &str, server: &str, out: bool) -> String {
         line + "\n"
     };
     text.lines().map(line).collect()
+}
+
+/// A configuration in which what others than an environment took out of the one before stays out.
+pub(super) fn keep_out(text: &str, before: &str, place: &Place) -> String {
+    let own = qualified(place, "");
+    let out = before.lines().filter(|line| line.ends_with(OUT));
+    let others = out
+        .filter_map(server_of)
+        .filter(|name| !name.starts_with(&own));
+    others.fold(text.to_owned(), |text, server| with(&text, server, true))
 }
 
 /// How long the proxy lets connections go on.

@@ -332,7 +332,12 @@ fn clash(facts: &Facts, service: &str, port: &HostPort, taken: bool) -> Option<T
         label(labels::PROJECT) == Some(&facts.place.project)
             && label(labels::ENVIRONMENT) == Some(&facts.place.environment)
     };
-    if holders.iter().any(of_environment) {
+    // Who has a part of what the host shares is told by a deploy that wants one.
+    let is_shared = |info: &&ContainerInfo| info.labels.contains_key(labels::SHARED);
+    if holders
+        .iter()
+        .any(|info| of_environment(info) || is_shared(info))
+    {
         return None;
     }
     if let Some(holder) = holders.first() {

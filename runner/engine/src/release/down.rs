@@ -2,15 +2,19 @@
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hoist_model::reason::Trouble;
 
+use super::gate::Gate;
 use super::journal::{self, Known};
 use super::lock::{LOCK_WAIT, Lock};
-use super::names::{HOOK, NETWORK, PROXY, Place, SECRETS};
+use super::names::{ALL_SHARED, HOOK, NETWORK, PROXY, Place, SECRETS};
 use super::read::read;
+use super::shared::Shared;
 use super::state::{Deployed, Generation, Life, dependents_first};
 use crate::backend::{Backend, BackendError, Labels};
+use crate::labels;
 
 /// What was taken away, by the engine's names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,7 +65,7 @@ pub async fn down(
         let deployed = read(backend.as_ref(), &place, &history)
             .await
             .map_err(reading)?;
-        remove(backend.as_ref(), &place, &deployed, volumes).await
+        remove(backend, &place, &deployed, volumes, labels).await
     }
     .await;
     if let Some(lock) = lock {
@@ -73,10 +77,11 @@ pub async fn down(
 }
 
 async fn remove(
-    backend: &dyn Backend,
+    backend: &Arc<dyn Backend>,
     place: &Place,
     deployed: &Deployed,
     volumes: bool,
+    labels: &Labels,
 ) -> Result<Removed, Trouble> {
     let mut removed = Removed::default();
     let what = |what: &str, name: &str| format!("the {what} {name} cannot be removed");
@@ -99,6 +104,9 @@ async fn remove(
             removed.containers.push(other.name);
         }
     }
+    let gone = leave_shared(backend, place, labels).await?;
+    removed.containers.extend(gone);
+    let backend = backend.as_ref();
     for role in [SECRETS, PROXY, HOOK] {
         let found = backend.list_volumes(&place.filter(role)).await;
         for volume in found.map_err(|error| error.trouble("volumes cannot be listed"))? {
@@ -126,6 +134,41 @@ async fn remove(
     }
     remove_history(backend, place, volumes, &mut removed).await?;
     Ok(removed)
+}
+
+/// Takes the environment's part of each proxy away that is the host's. Gives those that went with it.
+async fn leave_shared(
+    backend: &Arc<dyn Backend>,
+    place: &Place,
+    labels: &Labels,
+) -> Result<Vec<String>, Trouble> {
+    let found = backend.list_containers(&ALL_SHARED).await;
+    let found = found.map_err(|error| error.trouble("containers cannot be listed"))?;
+    let mut gone = Vec::new();
+    for container in found {
+        let gate = container.labels.get(labels::GATE);
+        let Some(gate) = gate.and_then(|gate| Gate::read(gate)) else {
+            continue;
+        };
+        let shared = Shared {
+            backend,
+            gate: &gate,
+            image: &container.image,
+            labels,
+        };
+        let left = async {
+            match shared.concerns(&container.id, place).await? {
+                true => shared.withdraw(place, Duration::ZERO).await,
+                false => Ok(false),
+            }
+        };
+        let left = left.await;
+        let what = format!("the part of {place} in {gate:#} cannot be removed");
+        if left.map_err(|error| error.trouble(what))? {
+            gone.push(container.name);
+        }
+    }
+    Ok(gone)
 }
 
 async fn remove_history(

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::join_all;
 use hoist_model::reason::Trouble;
 use jiff::Timestamp;
 
-use super::names::{PROXY, Place};
-use super::perform::lead;
-use super::proxy::{Certificate, Expiry, Front};
-use crate::backend::{Backend, BackendError, ContainerInfo};
+use super::names::Place;
+use super::proxy::{Certificate, Expiry};
+use super::read;
+use crate::backend::{Backend, BackendError};
 
 const RENEW: &str = "renew it, and run again: the proxy takes it up without a new release";
 
@@ -39,18 +38,6 @@ pub(super) fn early(what: &str, begins: Timestamp, now: Timestamp) -> Option<Tro
     (begins > now).then(|| trouble.cause(cause).hint(hint))
 }
 
-/// The services that a proxy leads to, with the certificates that it uses for them.
-pub(super) async fn of_proxy(
-    backend: &dyn Backend,
-    proxy: &ContainerInfo,
-) -> BTreeMap<String, Option<Certificate>> {
-    let fronts = lead::get(backend, &proxy.id).await;
-    let fronts = Front::read(&fronts.unwrap_or_default()).into_iter();
-    fronts
-        .map(|(service, front)| (service, front.tls))
-        .collect()
-}
-
 /// What is wrong with the certificates that are in use in an environment, once a certificate: several
 /// proxies and several services may have it.
 pub(super) async fn in_use(
@@ -58,10 +45,9 @@ pub(super) async fn in_use(
     place: &Place,
     now: Timestamp,
 ) -> Result<Vec<Trouble>, BackendError> {
-    let proxies = backend.list_containers(&place.filter(PROXY)).await?;
-    let found = proxies.iter().map(|proxy| of_proxy(backend, proxy));
-    let found = join_all(found).await.into_iter().flatten();
-    let used = found.filter_map(|(service, certificate)| Some((service, certificate?)));
+    let gates = read::gates(backend, place).await?;
+    let used = gates.into_iter().flat_map(|gate| gate.fronts);
+    let used = used.filter_map(|(service, front)| Some((service, front.tls?)));
     Ok(once_each(used)
         .into_iter()
         .filter_map(|(services, certificate)| {

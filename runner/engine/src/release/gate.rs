@@ -1,11 +1,13 @@
 //! A gate: the proxy that owns a port of the host, or a service's name inside its networks. Which
-//! gates a service has follows from its ports alone, so a strategy can change without one being
-//! replaced. Pure; it refuses to know what is behind a gate.
+//! gates a service has follows from its ports and routes alone, so a strategy can change without one
+//! being replaced. Pure; it refuses to know what is behind a gate.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use hoist_model::unit::{PortMapping, Protocol, ServiceUnit, Strategy};
 
+use super::ports::HostPort;
 use super::proxy::{Certificate, Front};
 
 /// Which proxy.
@@ -13,6 +15,13 @@ use super::proxy::{Certificate, Front};
 pub(crate) enum Gate {
     /// The owner of a port of the host.
     Port {
+        /// `None` for all addresses.
+        address: Option<String>,
+        port: u16,
+    },
+    /// The owner of a port of the host that is the host's own: environments of any project share it,
+    /// and none of them knows of the others.
+    Shared {
         /// `None` for all addresses.
         address: Option<String>,
         port: u16,
@@ -42,7 +51,12 @@ pub(crate) struct Opening {
 /// The gates of a service. A service that is only ever recreated keeps its name itself, since nobody
 /// has to be led from one container of it to another, unless it expects of each connection to be told
 /// the client, which only a gate does.
-pub(crate) fn openings(service: &ServiceUnit, tls: Option<&Certificate>) -> Vec<Opening> {
+/// `shared` are the gates of its deploy that are the host's.
+pub(crate) fn openings(
+    service: &ServiceUnit,
+    tls: Option<&Certificate>,
+    shared: &BTreeSet<Gate>,
+) -> Vec<Opening> {
     let tcp = service
         .ports
         .iter()
@@ -50,10 +64,14 @@ pub(crate) fn openings(service: &ServiceUnit, tls: Option<&Certificate>) -> Vec<
     let mut openings: Vec<Opening> = tcp
         .map(|mapping| Opening {
             gate: match mapping.published {
-                Some(port) => Gate::Port {
-                    address: mapping.host_ip.clone(),
-                    port,
-                },
+                Some(port) => {
+                    let gate = Gate::Port {
+                        address: mapping.host_ip.clone(),
+                        port,
+                    };
+                    let shared = gate.as_shared().filter(|gate| shared.contains(gate));
+                    shared.unwrap_or(gate)
+                }
                 None => Gate::Chosen {
                     service: service.name.clone(),
                     address: mapping.host_ip.clone(),
@@ -76,6 +94,19 @@ pub(crate) fn openings(service: &ServiceUnit, tls: Option<&Certificate>) -> Vec<
     openings
 }
 
+/// The gates of a deploy that are the host's: those of ports that all who publish them have routes for.
+/// Whoever comes later has other routes, and the file of the first says nothing of it.
+pub(crate) fn shared(services: &[ServiceUnit]) -> BTreeSet<Gate> {
+    let of = |service: &ServiceUnit| -> Vec<Gate> {
+        let openings = openings(service, None, &BTreeSet::new()).into_iter();
+        openings.filter_map(|one| one.gate.as_shared()).collect()
+    };
+    let owned = services.iter().filter(|one| one.traffic.routes.is_empty());
+    let owned: BTreeSet<Gate> = owned.flat_map(of).collect();
+    let all = services.iter().flat_map(of);
+    all.filter(|gate| !owned.contains(gate)).collect()
+}
+
 /// Others reach the service's name through a gate, and not its containers themselves.
 pub(crate) fn is_named_by_gate(service: &ServiceUnit) -> bool {
     let needs_one = service.update.strategy != Strategy::Recreate || service.traffic.proxy_protocol;
@@ -83,6 +114,33 @@ pub(crate) fn is_named_by_gate(service: &ServiceUnit) -> bool {
 }
 
 impl Gate {
+    /// The gate that is the host's and owns the same port.
+    pub(crate) fn as_shared(&self) -> Option<Self> {
+        match self {
+            Self::Port { address, port } | Self::Shared { address, port } => Some(Self::Shared {
+                address: address.as_deref().and_then(HostPort::specific),
+                port: *port,
+            }),
+            Self::Chosen { .. } | Self::Name(_) => None,
+        }
+    }
+
+    /// The port of the host as a file has it.
+    pub(crate) fn port_shown(&self) -> String {
+        match self {
+            Self::Port { address, port } | Self::Shared { address, port } => match address {
+                Some(address) => format!("{address}:{port}"),
+                None => port.to_string(),
+            },
+            Self::Chosen { target, .. } => target.to_string(),
+            Self::Name(name) => name.clone(),
+        }
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared { .. })
+    }
+
     /// Reads a gate as its label has it.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let address = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -91,6 +149,13 @@ impl Gate {
             "port" => {
                 let (host, port) = rest.rsplit_once(':')?;
                 Some(Self::Port {
+                    address: address(host),
+                    port: port.parse().ok()?,
+                })
+            }
+            "shared" => {
+                let (host, port) = rest.rsplit_once(':')?;
+                Some(Self::Shared {
                     address: address(host),
                     port: port.parse().ok()?,
                 })
@@ -116,7 +181,9 @@ impl Gate {
             None => rest,
         };
         let text = match self {
-            Self::Port { address, port } => with(address, port.to_string()),
+            Self::Port { address, port } | Self::Shared { address, port } => {
+                with(address, port.to_string())
+            }
             Self::Chosen {
                 service,
                 address,
@@ -133,7 +200,7 @@ impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
             return match self {
-                Self::Port { address, port } => match address {
+                Self::Port { address, port } | Self::Shared { address, port } => match address {
                     Some(address) => write!(f, "the proxy of {address}:{port}"),
                     None => write!(f, "the proxy of port {port}"),
                 },
@@ -145,6 +212,7 @@ impl fmt::Display for Gate {
         let host = |address: &Option<String>| address.clone().unwrap_or_default();
         match self {
             Self::Port { address, port } => write!(f, "port {}:{port}", host(address)),
+            Self::Shared { address, port } => write!(f, "shared {}:{port}", host(address)),
             Self::Chosen {
                 service,
                 address,
@@ -157,6 +225,8 @@ impl fmt::Display for Gate {
 
 #[cfg(test)]
 mod tests {
+    use hoist_model::unit::Route;
+
     use super::*;
     use crate::release::tests::fixtures::{ports, service};
 
@@ -170,6 +240,10 @@ mod tests {
             Gate::Port {
                 address: Some("::1".into()),
                 port: 80,
+            },
+            Gate::Shared {
+                address: Some("127.0.0.1".into()),
+                port: 443,
             },
             Gate::Chosen {
                 service: "web".into(),
@@ -194,7 +268,7 @@ mod tests {
             ..ports(53).remove(0)
         });
         let gates = |unit: &ServiceUnit| -> Vec<Gate> {
-            openings(unit, None)
+            openings(unit, None, &BTreeSet::new())
                 .into_iter()
                 .map(|one| one.gate)
                 .collect()
@@ -213,5 +287,30 @@ mod tests {
         assert_eq!(gates(&unit), []);
         unit.traffic.expose = vec![80];
         assert_eq!(gates(&unit), [Gate::Name("web".into())]);
+    }
+
+    #[test]
+    fn a_port_is_the_hosts_where_all_who_publish_it_have_routes() {
+        let with = |name: &str, port: u16, routes: usize| {
+            let mut unit = service(name);
+            unit.ports = ports(port);
+            unit.traffic.routes = vec![Route::default(); routes];
+            unit
+        };
+        let mut all = [with("web", 80, 1), with("api", 80, 1), with("old", 81, 0)];
+        let port = Gate::Shared {
+            address: None,
+            port: 80,
+        };
+        let found = shared(&all);
+        assert_eq!(found, [port.clone()].into());
+        let gate = |unit: &ServiceUnit| openings(unit, None, &found).remove(0).gate;
+        assert_eq!((gate(&all[0]), gate(&all[1])), (port.clone(), port));
+        assert!(!gate(&all[2]).is_shared());
+        // However all addresses are written.
+        all[0].ports[0].host_ip = Some("0.0.0.0".into());
+        assert_eq!(shared(&all), found);
+        all[1].traffic.routes.clear();
+        assert!(shared(&all).is_empty(), "one has what is left");
     }
 }

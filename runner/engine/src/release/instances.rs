@@ -8,6 +8,8 @@ use hoist_model::reason::Trouble;
 use hoist_model::seen::Instance;
 
 use super::names::{PROXY, Place, SERVICE};
+use super::proxy::Shares;
+use super::shared;
 use crate::backend::{Backend, BackendError, ContainerInfo, Labels};
 use crate::labels;
 
@@ -46,15 +48,21 @@ impl Found {
     }
 }
 
-/// All containers of an environment, sorted by service, release and replica. Of each only what a
+/// All containers of an environment, those of the host that it has a part of among them, sorted by service, release and replica. Of each only what a
 /// listing tells is known.
 pub(crate) async fn find(backend: &dyn Backend, place: &Place) -> Result<Vec<Found>, BackendError> {
     let filter = [
         (labels::PROJECT, Some(place.project.as_str())),
         (labels::ENVIRONMENT, Some(place.environment.as_str())),
     ];
-    let listed = backend.list_containers(&filter).await?.into_iter();
+    let (listed, shared) =
+        tokio::try_join!(backend.list_containers(&filter), shared::all(backend))?;
+    let of_place =
+        |(info, parts, _): (ContainerInfo, Shares, String)| parts.of(place).map(|_| info);
+    let shared = shared.into_iter().filter_map(of_place);
     let mut found: Vec<Found> = listed
+        .into_iter()
+        .chain(shared)
         .map(|info| Found {
             instance: instance(place, &info.name, &info.labels),
             role: role(&info.labels),

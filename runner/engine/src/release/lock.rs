@@ -1,4 +1,4 @@
-//! Keeps two deploys to one environment apart: a running container with a fixed name, since an engine
+//! Keeps two deploys to one environment apart, and two that change a proxy which is the host's: a running container with a fixed name, since an engine
 //! gives a name once, whose input its owner holds. It ends with its owner, however that dies, and
 //! whether it runs is all that counts: an owner is neither asked nor guessed at.
 //!
@@ -17,7 +17,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::bare::{discard, waiting};
-use super::names::Place;
+use super::gate::Gate;
+use super::names::{self, Place};
 use crate::backend::{
     Backend, BackendError, BackendErrorKind, ContainerInfo, ContainerSpec, HeldInput, Input, Labels,
 };
@@ -32,7 +33,71 @@ const REAPING: Duration = Duration::from_secs(3);
 const STARTING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// The right to change an environment. Gone with this value, and with this process.
+/// What can be locked.
+#[derive(Clone, Copy)]
+pub(crate) enum Of<'a> {
+    /// An environment.
+    Place(&'a Place),
+    /// A gate that is the host's.
+    Gate(&'a Gate),
+}
+
+impl<'a> From<&'a Place> for Of<'a> {
+    fn from(place: &'a Place) -> Self {
+        Self::Place(place)
+    }
+}
+
+impl<'a> From<&'a Gate> for Of<'a> {
+    fn from(gate: &'a Gate) -> Self {
+        Self::Gate(gate)
+    }
+}
+
+impl Of<'_> {
+    fn name(self) -> String {
+        match self {
+            Self::Place(place) => place.lock(),
+            Self::Gate(gate) => names::shared_lock(gate),
+        }
+    }
+
+    fn labels(self) -> Labels {
+        match self {
+            Self::Place(place) => place.labels(LOCK),
+            Self::Gate(gate) => {
+                let mut all = names::shared_labels(gate);
+                all.insert(labels::ROLE.to_owned(), LOCK.to_owned());
+                all
+            }
+        }
+    }
+
+    /// The labels say that what carries them is the lock of this.
+    fn owns(self, found: &Labels) -> bool {
+        let is = |label: &str, value: &str| found.get(label).is_some_and(|found| found == value);
+        match self {
+            Self::Place(place) => place.owns(found, LOCK),
+            Self::Gate(gate) => is(labels::ROLE, LOCK) && is(labels::GATE, &gate.to_string()),
+        }
+    }
+
+    fn shown(self) -> String {
+        match self {
+            Self::Place(place) => place.environment.clone(),
+            Self::Gate(gate) => format!("{gate:#}"),
+        }
+    }
+
+    fn under_way(self) -> String {
+        match self {
+            Self::Place(place) => format!("another deploy to {} is under way", place.environment),
+            Self::Gate(gate) => format!("another deploy changes {gate:#}"),
+        }
+    }
+}
+
+/// The right to change what is locked. Gone with this value, and with this process.
 pub(crate) struct Lock {
     backend: Arc<dyn Backend>,
     id: String,
@@ -42,37 +107,36 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock; waits for it so long, unless `stopped` ends. `image` is the engine's ID of an
     /// image that has the proxy, `labels` are those of the run that asks.
-    pub(crate) async fn take(
+    pub(crate) async fn take<'a>(
         backend: &Arc<dyn Backend>,
-        place: &Place,
+        of: impl Into<Of<'a>>,
         image: &str,
         labels: &Labels,
         wait: Duration,
         stopped: impl Future,
     ) -> Result<Self, Trouble> {
         let look = || ready(());
-        let taken = Self::take_and_look(backend, place, image, labels, wait, stopped, look).await;
+        let taken = Self::take_and_look(backend, of, image, labels, wait, stopped, look).await;
         taken.map(|(lock, ())| lock)
     }
 
     /// The same, and what a `look` at the environment gave. It was looked at while the lock was being
     /// started, which takes an engine its time: whoever else came would have found the name taken.
-    pub(crate) async fn take_and_look<F: Future>(
+    pub(crate) async fn take_and_look<'a, F: Future>(
         backend: &Arc<dyn Backend>,
-        place: &Place,
+        of: impl Into<Of<'a>>,
         image: &str,
         labels: &Labels,
         wait: Duration,
         stopped: impl Future,
         look: impl Fn() -> F,
     ) -> Result<(Self, F::Output), Trouble> {
-        let mut stopped = pin!(stopped);
-        let name = place.lock();
+        let (of, mut stopped) = (of.into(), pin!(stopped));
         let mut all = labels.clone();
-        all.extend(place.labels(LOCK));
-        let spec = waiting(&name, image, all, Input::Held);
+        all.extend(of.labels());
+        let spec = waiting(&of.name(), image, all, Input::Held);
         let failed = |error: BackendError| {
-            error.trouble(format!("the lock of {} cannot be taken", place.environment))
+            error.trouble(format!("the lock of {} cannot be taken", of.shown()))
         };
         let until = Instant::now() + wait;
         let mut suspect = Suspect::default();
@@ -80,9 +144,9 @@ impl Lock {
             if let Some(taken) = Self::create(backend, &spec, &look).await.map_err(failed)? {
                 return Ok(taken);
             }
-            let found = find(backend.as_ref(), place).await.map_err(failed)?;
+            let found = find(backend.as_ref(), of).await.map_err(failed)?;
             if let Some(found) = &found {
-                require(place, found)?;
+                require(of, found)?;
             }
             let trouble = match &found {
                 Some(found) if suspect.is_dead(found) => {
@@ -90,16 +154,16 @@ impl Lock {
                     continue;
                 }
                 // As good as free, as long as that does not go on for ever.
-                None => (Instant::now() >= until + STARTING).then(|| busy(place)),
+                None => (Instant::now() >= until + STARTING).then(|| busy(of)),
                 Some(found) if patience(found).is_some() => None,
-                Some(found) => (Instant::now() >= until).then(|| held(place, found)),
+                Some(found) => (Instant::now() >= until).then(|| held(of, found)),
             };
             if let Some(trouble) = trouble {
                 return Err(trouble);
             }
             tokio::select! {
                 biased;
-                _ = &mut stopped => return Err(found.map_or_else(|| busy(place), |found| held(place, &found))),
+                _ = &mut stopped => return Err(found.map_or_else(|| busy(of), |found| held(of, &found))),
                 () = sleep(PAUSE) => {}
             }
         }
@@ -177,8 +241,11 @@ fn patience(found: &ContainerInfo) -> Option<Duration> {
     }
 }
 
-async fn find(backend: &dyn Backend, place: &Place) -> Result<Option<ContainerInfo>, BackendError> {
-    backend.inspect_container(&place.lock()).await
+async fn find(
+    backend: &dyn Backend,
+    of: impl Into<Of<'_>>,
+) -> Result<Option<ContainerInfo>, BackendError> {
+    backend.inspect_container(&of.into().name()).await
 }
 
 /// Someone has the lock of an environment and lives.
@@ -187,33 +254,35 @@ pub(crate) async fn is_held(backend: &dyn Backend, place: &Place) -> Result<bool
     Ok(found.is_some_and(|found| place.owns(&found.labels, LOCK) && patience(&found).is_none()))
 }
 
-/// What has the name is this environment's lock.
-fn require(place: &Place, found: &ContainerInfo) -> Result<(), Trouble> {
-    if place.owns(&found.labels, LOCK) {
+/// What has the name is the lock of this.
+fn require<'a>(of: impl Into<Of<'a>>, found: &ContainerInfo) -> Result<(), Trouble> {
+    let of = of.into();
+    if of.owns(&found.labels) {
         return Ok(());
     }
-    let name = place.lock();
-    Err(
-        Trouble::new(format!("{} cannot be locked", place.environment))
-            .cause(format!(
-                "a container called {name} is there and is not hoist's lock for it"
-            ))
-            .hint("rename that container, or the project or the environment"),
-    )
+    let name = of.name();
+    let trouble = Trouble::new(format!("{} cannot be locked", of.shown())).cause(format!(
+        "a container called {name} is there and is not hoist's lock for it"
+    ));
+    Err(trouble.hint(match of {
+        Of::Place(_) => "rename that container, or the project or the environment",
+        Of::Gate(_) => "rename that container",
+    }))
 }
 
-fn busy(place: &Place) -> Trouble {
-    let environment = &place.environment;
-    Trouble::new(format!("another deploy to {environment} is under way")).hint("try again")
+fn busy(of: Of<'_>) -> Trouble {
+    Trouble::new(of.under_way()).hint("try again")
 }
 
-fn held(place: &Place, found: &ContainerInfo) -> Trouble {
-    let environment = &place.environment;
-    Trouble::new(format!("another deploy to {environment} is under way"))
-        .cause(format!("{} has its lock", LockHolder::read(found)))
-        .hint(format!(
+fn held(of: Of<'_>, found: &ContainerInfo) -> Trouble {
+    let trouble = Trouble::new(of.under_way());
+    let trouble = trouble.cause(format!("{} has its lock", LockHolder::read(found)));
+    trouble.hint(match of {
+        Of::Place(Place { environment, .. }) => format!(
             "wait for it, as long as --lock-wait says; `hoist unlock {environment} --force` takes its lock from it"
-        ))
+        ),
+        Of::Gate(_) => "wait for it, and try again".to_owned(),
+    })
 }
 
 /// Who has, or had, an environment's lock.

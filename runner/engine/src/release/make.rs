@@ -19,8 +19,8 @@ use super::settings::hash_network;
 use super::state::{Generation, write_addresses};
 use super::subnet::{Layout, free_subnet, routed};
 use crate::backend::{
-    Attachment, BackendError, BackendErrorKind, ContainerSpec, Endpoint, Input, Labels, Logs,
-    Mount, NetworkSpec,
+    Attachment, Backend, BackendError, BackendErrorKind, ContainerSpec, Endpoint, Input, Labels,
+    Logs, Mount, NetworkSpec,
 };
 use crate::labels;
 use crate::reaper::Undo;
@@ -50,67 +50,33 @@ impl Performer<'_> {
             .as_ref()
             .map_or_else(String::new, |subnet| format!(" ({subnet})"));
         let failed = |error| failed(format!("creating the network {name}{shown}"))(error);
-        let refused = |why: String| BackendError::new(BackendErrorKind::SubnetOverlap, why);
         let wanted: Option<Ipv4Net> = plan.subnet.as_ref().and_then(|subnet| subnet.parse().ok());
-        let all = self
-            .target
-            .backend
-            .list_networks(&[])
-            .await
-            .map_err(failed)?;
-        let subnets = all.iter().flat_map(|network| &network.subnets);
-        let mut taken: Vec<Ipv4Net> = subnets.filter_map(|subnet| subnet.parse().ok()).collect();
-        // The engine makes a network over a route of its host without a word, and then nothing in it
-        // is reached. Routes of another host are not seen from here.
-        let info = self.target.backend.info().await.map_err(failed)?;
-        if info.is_here() {
-            let table = std::fs::read_to_string("/proc/net/route");
-            taken.extend(routed(&table.unwrap_or_default()));
-        }
         let mut labels = plan.labels.clone();
         labels.extend(self.place.labels(NETWORK));
         labels.insert(labels::NAME.to_owned(), name.to_owned());
         labels.insert(labels::CONFIG_HASH.to_owned(), hash_network(&plan));
-        for _ in 0..SUBNETS {
-            let subnet = wanted.or_else(|| free_subnet(&taken));
-            let subnet =
-                subnet.ok_or_else(|| failed(refused("no private subnet is free".into())))?;
-            let layout = Layout::new(subnet, gateway).map_err(|why| failed(refused(why)))?;
-            let spec = NetworkSpec {
-                name: self.place.object(name),
-                labels: labels.clone(),
-                internal: plan.internal,
-                subnet: Some(layout.subnet.to_string()),
-                gateway: Some(layout.gateway.to_string()),
-                ip_range: Some(layout.ip_range.to_string()),
-                options: BTreeMap::new(),
-            };
-            match self.target.backend.create_network(&spec).await {
-                Ok(id) => {
-                    if self.reaper_takes_back_all() {
-                        let engine = self.target.engine.clone();
-                        let network = id.clone();
-                        let undo = Undo::RemoveNetwork { engine, network };
-                        self.hold(Action::RemoveNetwork(name.to_owned()), undo)
-                            .await;
-                    }
-                    let network = LiveNetwork {
-                        id,
-                        layout,
-                        taken: BTreeSet::new(),
-                    };
-                    self.progress.networks.insert(name.to_owned(), network);
-                    return Ok(());
-                }
-                Err(error) if error.kind == BackendErrorKind::SubnetOverlap && wanted.is_none() => {
-                    taken.push(subnet);
-                }
-                Err(error) => return Err(failed(error)),
-            }
+        let spec = NetworkSpec {
+            name: self.place.object(name),
+            labels,
+            internal: plan.internal,
+            ..NetworkSpec::default()
+        };
+        let made = make_network(self.target.backend.as_ref(), spec, wanted, gateway).await;
+        let (id, layout) = made.map_err(failed)?;
+        if self.reaper_takes_back_all() {
+            let engine = self.target.engine.clone();
+            let network = id.clone();
+            let undo = Undo::RemoveNetwork { engine, network };
+            self.hold(Action::RemoveNetwork(name.to_owned()), undo)
+                .await;
         }
-        Err(failed(refused(
-            "the engine refuses every private subnet that was tried".into(),
-        )))
+        let network = LiveNetwork {
+            id,
+            layout,
+            taken: BTreeSet::new(),
+        };
+        self.progress.networks.insert(name.to_owned(), network);
+        Ok(())
     }
 
     /// Removes a network that left the file, or what this release made of one.
@@ -430,6 +396,45 @@ fn taken(what: &str, name: &str) -> BackendError {
     BackendError::new(BackendErrorKind::Engine, why)
 }
 
+/// Makes a network with the subnet that is wanted, or one that is free.
+pub(crate) async fn make_network(
+    backend: &dyn Backend,
+    spec: NetworkSpec,
+    wanted: Option<Ipv4Net>,
+    gateway: Option<Ipv4Addr>,
+) -> Result<(String, Layout), BackendError> {
+    let refused = |why: &str| BackendError::new(BackendErrorKind::SubnetOverlap, why);
+    let all = backend.list_networks(&[]).await?;
+    let subnets = all.iter().flat_map(|network| &network.subnets);
+    let mut taken: Vec<Ipv4Net> = subnets.filter_map(|subnet| subnet.parse().ok()).collect();
+    // The engine makes a network over a route of its host without a word, and then nothing in it is
+    // reached. Routes of another host are not seen from here.
+    if backend.info().await?.is_here() {
+        let table = std::fs::read_to_string("/proc/net/route");
+        taken.extend(routed(&table.unwrap_or_default()));
+    }
+    for _ in 0..SUBNETS {
+        let subnet = wanted.or_else(|| free_subnet(&taken));
+        let subnet = subnet.ok_or_else(|| refused("no private subnet is free"))?;
+        let layout = Layout::new(subnet, gateway).map_err(|why| refused(&why))?;
+        let spec = NetworkSpec {
+            subnet: Some(layout.subnet.to_string()),
+            gateway: Some(layout.gateway.to_string()),
+            ip_range: Some(layout.ip_range.to_string()),
+            ..spec.clone()
+        };
+        match backend.create_network(&spec).await {
+            Err(error) if error.kind == BackendErrorKind::SubnetOverlap && wanted.is_none() => {
+                taken.push(subnet);
+            }
+            made => return Ok((made?, layout)),
+        }
+    }
+    Err(refused(
+        "the engine refuses every private subnet that was tried",
+    ))
+}
+
 /// The container of a service, but for its name and what says which generation it is.
 pub(crate) fn spec(
     prepared: &Prepared<'_>,
@@ -472,6 +477,7 @@ pub(crate) fn spec(
             network,
             aliases: aliases.clone(),
             address,
+            gateway: false,
         })
     };
     let own = unit

@@ -505,6 +505,7 @@ mod tests {
             fronts: BTreeMap::new(),
             aside: BTreeSet::new(),
             inner: None,
+            others: Vec::new(),
         }
     }
 

@@ -1,6 +1,10 @@
 //! What the objects of an environment are called, and what each carries to say what it is. The
 //! names are for people; hoist knows its objects by their labels.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::gate::Gate;
 use super::plan::Slot;
 use crate::backend::Labels;
@@ -27,7 +31,7 @@ pub(crate) const HOLDER: &str = "holder";
 const VERSION: &str = "1";
 
 /// A project's environment.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Place {
     pub(crate) project: String,
     pub(crate) environment: String,
@@ -58,7 +62,10 @@ impl Place {
 
     /// The container of a gate, and the volume with its configuration.
     pub(crate) fn gate(&self, gate: &Gate) -> String {
-        self.object(&gate.slug())
+        match gate.is_shared() {
+            true => shared(gate),
+            false => self.object(&gate.slug()),
+        }
     }
 
     /// The container of a hook.
@@ -82,16 +89,10 @@ impl Place {
 
     /// The labels of any object of this environment.
     pub(crate) fn labels(&self, role: &str) -> Labels {
-        Labels::from([
-            (labels::PROJECT.to_owned(), self.project.clone()),
-            (labels::ENVIRONMENT.to_owned(), self.environment.clone()),
-            (labels::ROLE.to_owned(), role.to_owned()),
-            (labels::SPEC_VERSION.to_owned(), VERSION.to_owned()),
-            (
-                labels::CREATED_BY.to_owned(),
-                concat!("hoist ", env!("CARGO_PKG_VERSION")).to_owned(),
-            ),
-        ])
+        let mut all = made(role);
+        all.insert(labels::PROJECT.to_owned(), self.project.clone());
+        all.insert(labels::ENVIRONMENT.to_owned(), self.environment.clone());
+        all
     }
 
     /// The filter that finds this environment's objects of that role.
@@ -110,3 +111,50 @@ impl Place {
             .all(|(key, value)| found.get(*key).map(String::as_str) == *value)
     }
 }
+
+/// For messages.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.project, self.environment)
+    }
+}
+
+fn made(role: &str) -> Labels {
+    Labels::from([
+        (labels::ROLE.to_owned(), role.to_owned()),
+        (labels::SPEC_VERSION.to_owned(), VERSION.to_owned()),
+        (
+            labels::CREATED_BY.to_owned(),
+            concat!("hoist ", env!("CARGO_PKG_VERSION")).to_owned(),
+        ),
+    ])
+}
+
+/// The container of a gate that is the host's, and its volume.
+pub(crate) fn shared(gate: &Gate) -> String {
+    format!("hoist-{}", gate.slug())
+}
+
+/// The network from which such a gate's port is published. An engine publishes from the network whose
+/// name comes first of all that a container is on, and publishes anew, with an outage, where one that
+/// comes before is joined. No network of an environment comes before this one.
+pub(crate) fn shared_network(gate: &Gate) -> String {
+    format!("0--{}", shared(gate))
+}
+
+/// What keeps two deploys from changing such a gate at once. No environment has a lock of that name.
+pub(crate) fn shared_lock(gate: &Gate) -> String {
+    format!("{}.lock", shared(gate))
+}
+
+/// The labels of whatever belongs to such a gate.
+pub(crate) fn shared_labels(gate: &Gate) -> Labels {
+    let mut all = made(PROXY);
+    all.insert(labels::SHARED.to_owned(), "1".to_owned());
+    all.insert(labels::GATE.to_owned(), gate.to_string());
+    all
+}
+
+/// The filter that finds all such gates of an engine.
+pub(crate) const ALL_SHARED: [(&str, Option<&str>); 2] =
+    [(labels::SHARED, None), (labels::ROLE, Some(PROXY))];

@@ -1,11 +1,13 @@
 //! Does what a plan says, in its order, and takes it back in the other when something fails or the
 //! step is to stop. Before anything is touched, the reaper knows how to bring back what runs.
 
+mod behind;
 pub(super) mod gates;
 pub(crate) mod hooks;
 pub(crate) mod lead;
 mod life;
 pub(super) mod memory;
+mod share;
 mod upgrade;
 mod watch;
 
@@ -91,6 +93,8 @@ pub(crate) struct Progress {
     pub(crate) addresses: BTreeMap<Slot, BTreeMap<String, Ipv4Addr>>,
     /// IDs of the gates that were opened.
     pub(crate) gates: BTreeMap<Gate, String>,
+    /// Fixed addresses that this release chose for gates that are the host's, by network.
+    reserved: BTreeMap<Gate, BTreeMap<String, Ipv4Addr>>,
     /// Services whose gates do with what comes in what is wanted, and no more what they did before.
     fronted: BTreeSet<String>,
     /// By service: what its gates lead to since this release changed it.
@@ -224,6 +228,7 @@ impl Performer<'_> {
             Action::OpenGate { service, gate } => self.open_gate(service, gate).await,
             Action::CloseGate(gate) => self.close_gate(gate).await,
             Action::ReplaceGate { service, gate, .. } => self.replace_gate(service, gate).await,
+            Action::ShareGate { service, gate } => self.share_gate(service, gate).await,
             Action::Route { service, to, .. } => self.route(service, to).await,
             Action::Front {
                 service,

@@ -8,7 +8,7 @@ mod change;
 mod fronts;
 mod planner;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hoist_model::unit::{CanaryPlan, Dependency, PortMapping, Restart, UpdatePlan};
@@ -77,6 +77,8 @@ pub(crate) enum Action {
         gate: Gate,
         image: String,
     },
+    /// Puts the one of the host in the place of a gate of a service: for a moment its port has no owner.
+    ShareGate { service: String, gate: Gate },
     /// Makes what is behind a service's gates these.
     Route {
         service: String,
@@ -153,6 +155,7 @@ impl Action {
             | Self::RunHook(_)
             | Self::CloseGate(_)
             | Self::ReplaceGate { .. }
+            | Self::ShareGate { .. }
             | Self::Remove(_)
             | Self::RemoveNetwork(_)
             | Self::RemoveVolume(_)
@@ -188,6 +191,8 @@ pub(crate) struct Wanted {
     pub(crate) ports: Vec<PortMapping>,
     /// With what each does with what comes in.
     pub(crate) gates: BTreeMap<Gate, Front>,
+    /// Those of them that are the environment's own, and are to be the host's.
+    pub(crate) to_share: BTreeSet<Gate>,
     pub(crate) depends_on: Vec<Dependency>,
     pub(crate) restart: Restart,
     pub(crate) replicas: u32,

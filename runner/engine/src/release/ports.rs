@@ -25,7 +25,7 @@ impl HostPort {
             Some(_) => return None,
         };
         Some(Self {
-            address: specific(address),
+            address: Self::specific(address),
             port: port.parse().ok()?,
             protocol,
         })
@@ -34,10 +34,16 @@ impl HostPort {
     /// The port that a service wants; `None` where the engine chooses one.
     pub(crate) fn wanted(mapping: &PortMapping) -> Option<Self> {
         Some(Self {
-            address: mapping.host_ip.as_deref().and_then(specific),
+            address: mapping.host_ip.as_deref().and_then(Self::specific),
             port: mapping.published?,
             protocol: mapping.protocol,
         })
+    }
+
+    /// An address that is not a way to say "all of them".
+    pub(crate) fn specific(address: &str) -> Option<String> {
+        let bare = address.trim_start_matches('[').trim_end_matches(']');
+        (!matches!(bare, "" | "0.0.0.0" | "::" | "*")).then(|| bare.to_owned())
     }
 
     /// The address, `None` for all of them, the number and the protocol.
@@ -66,12 +72,6 @@ impl fmt::Display for HostPort {
             Protocol::Udp => f.write_str("/udp"),
         }
     }
-}
-
-/// An address that is not a way to say "all of them".
-fn specific(address: &str) -> Option<String> {
-    let bare = address.trim_start_matches('[').trim_end_matches(']');
-    (!matches!(bare, "" | "0.0.0.0" | "::" | "*")).then(|| bare.to_owned())
 }
 
 #[cfg(test)]

@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 
 use hoist_model::quantity::show_size;
 use hoist_model::reason::{FailureReason, Trouble};
-use hoist_model::unit::{NetworkPlan, ReleaseUnit, Restart, ServiceUnit};
+use hoist_model::unit::{NetworkPlan, Protocol, ReleaseUnit, Restart, ServiceUnit};
 use ipnet::Ipv4Net;
 
 use super::diagnose::free_disk;
+use super::gate::Gate;
 use super::names::Place;
 use super::ports::HostPort;
+use super::proxy::{BOTH, Claim, Shares, Unreadable};
 use super::settings::hash_network;
+use super::shared;
 use super::state::Deployed;
 use super::subnet::Layout;
 use crate::backend::{Backend, BackendError, ContainerInfo, EngineInfo, NetworkInfo, VolumeInfo};
@@ -56,12 +59,14 @@ pub(crate) async fn look(
         backend.list_networks(&[]),
         backend.list_volumes(&[]),
     )?;
+    let shared = shared::among(backend, &containers).await?;
     let mut findings = Findings::default();
     for trouble in own_networks(place, deployed, unit) {
         findings.file(trouble);
     }
     other_networks(&mut findings, place, deployed, unit, &networks);
     ports(&mut findings, place, unit, &containers);
+    shares(&mut findings, place, unit, &shared);
     data(&mut findings, place, deployed, unit, &volumes);
     memory(&mut findings, place, unit, &info);
     profiles(&mut findings, unit, &info);
@@ -210,19 +215,65 @@ fn ports(findings: &mut Findings, place: &Place, unit: &ReleaseUnit, running: &[
     };
     for service in &unit.services {
         for wanted in service.ports.iter().filter_map(HostPort::wanted) {
+            let is_shared = |container: &ContainerInfo| {
+                let gate = container.labels.get(labels::GATE);
+                let gate = gate.filter(|_| container.labels.contains_key(labels::SHARED));
+                gate.and_then(|gate| Gate::read(gate)).is_some_and(|gate| {
+                    let (address, port, protocol) = wanted.parts();
+                    let address = address.map(str::to_owned);
+                    protocol == Protocol::Tcp && gate == Gate::Shared { address, port }
+                })
+            };
             let holds = |container: &&ContainerInfo| {
                 let held = container.ports.iter();
                 let mut held = held.filter_map(|text| HostPort::read(text));
                 container.is_running()
                     && !is_ours(container)
+                    && !is_shared(container)
                     && held.any(|held| held.clashes(&wanted))
             };
             if let Some(holder) = running.iter().find(holds) {
                 let what = format!("the port {wanted} of {} is taken", service.name);
-                let cause = format!("the container {} holds it", holder.name);
-                let hint = "stop that container, or publish another port";
+                let (cause, hint) = held(holder);
                 findings.engine(Trouble::new(what).cause(cause).hint(hint));
             }
+        }
+    }
+}
+
+/// Who holds a port, and what to do.
+fn held(holder: &ContainerInfo) -> (String, &'static str) {
+    let label = |key: &str| holder.labels.get(key).cloned();
+    let place = label(labels::PROJECT).zip(label(labels::ENVIRONMENT));
+    let is_gate = label(labels::GATE).and_then(|gate| Gate::read(&gate)?.as_shared());
+    match place.filter(|_| is_gate.is_some()) {
+        Some((project, environment)) => {
+            let place = Place::new(&project, &environment);
+            (format!("{place} has it for itself"), BOTH)
+        }
+        None => (
+            format!("the container {} holds it", holder.name),
+            "stop that container, or publish another port",
+        ),
+    }
+}
+
+/// No other environment has what the release wants of a port that they share.
+fn shares(
+    findings: &mut Findings,
+    place: &Place,
+    unit: &ReleaseUnit,
+    shared: &[(Gate, Result<Shares, Unreadable>)],
+) {
+    for (gate, shares) in shared {
+        let claims = Claim::of(unit, gate);
+        let trouble = match shares {
+            _ if claims.is_empty() => None,
+            Ok(shares) => shares.clash(place, gate, &claims),
+            Err(Unreadable) => Some(shared::unreadable(gate)),
+        };
+        if let Some(trouble) = trouble {
+            findings.engine(trouble);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What a release is made of, found out before it touches anything: images and values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::expiry;
-use super::gate::{self, Opening};
+use super::gate::{self, Gate, Opening};
 use super::plan::{Goal, Hook, Wanted};
 use super::proxy::Certificate;
 use super::secrets::{self, Values};
@@ -33,11 +33,15 @@ pub(crate) struct Prepared<'a> {
     pub(crate) config_hash: String,
     /// By which TLS ends at its proxies.
     pub(crate) tls: Option<(Certificate, &'a SecretString)>,
+    /// The gates of the release that are to be the host's.
+    pub(crate) shared: BTreeSet<Gate>,
 }
 
 impl<'a> Prepared<'a> {
+    /// As they are to be. `Deployed::settled` says how they are.
     pub(crate) fn openings(&self) -> Vec<Opening> {
-        gate::openings(self.unit, self.tls.as_ref().map(|(tls, _)| tls))
+        let tls = self.tls.as_ref().map(|(tls, _)| tls);
+        gate::openings(self.unit, tls, &self.shared)
     }
 
     /// The text of a certificate, if it is the one at hand.
@@ -102,6 +106,7 @@ pub(crate) async fn all<'a>(
                     values,
                     config_hash,
                     tls,
+                    shared: gate::shared(&unit.services),
                 };
                 prepared.insert(service.name.clone(), one);
             }
@@ -180,6 +185,7 @@ pub(crate) async fn known<'a>(
             values,
             config_hash,
             tls: tls(context, service, &mut missing, &mut warnings),
+            shared: gate::shared(&unit.services),
         };
         prepared.insert(service.name.clone(), one);
     }
@@ -363,13 +369,21 @@ async fn wanted(
             })?
         }
     };
-    let gates = prepared.openings().into_iter();
     let mut update = service.update.clone();
     let mut current = deployed.current(&service.name).into_iter();
     if current.any(|old| old.host_network) {
         // It may hold what the new would open, and no proxy leads away from it.
         update.strategy = Strategy::Recreate;
     }
+    let gates = deployed.settled(prepared.openings());
+    let to_share = |gate: &Gate| {
+        let shared = gate.as_shared();
+        !gate.is_shared() && shared.is_some_and(|gate| prepared.shared.contains(&gate))
+    };
+    let to_share = gates
+        .iter()
+        .map(|one| &one.gate)
+        .filter(|one| to_share(one));
     Ok(Wanted {
         name: service.name.clone(),
         image: prepared.image.image.id.clone(),
@@ -381,7 +395,8 @@ async fn wanted(
         host_network: service.host_network,
         volumes: volumes(service),
         ports: service.ports.clone(),
-        gates: gates.map(|one| (one.gate, one.front)).collect(),
+        to_share: to_share.cloned().collect(),
+        gates: gates.into_iter().map(|one| (one.gate, one.front)).collect(),
         depends_on: service.depends_on.clone(),
         restart: service.restart,
         replicas: service.replicas,

@@ -210,14 +210,14 @@ impl Looked<'_> {
                 Action::CreateVolume(name) => Some((true, name.clone())),
                 _ => None,
             }),
-            proxies: self.named(|action| match action {
+            proxies: self.proxies(self.named(|action| match action {
                 Action::OpenGate { gate, .. } => {
                     let is_new = self.deployed.gate(gate).is_none();
                     is_new.then(|| (true, shown(gate)))
                 }
                 Action::CloseGate(gate) => Some((false, shown(gate))),
                 _ => None,
-            }),
+            })),
             approval: self.unit.environment.approval,
             digest: self.digest(locked),
             problems: problems.collect(),
@@ -391,6 +391,19 @@ impl Looked<'_> {
         hooks
     }
 
+    /// With those that other projects can share from then on.
+    fn proxies(&self, made: NamesChange) -> NamesChange {
+        let shared = self.program.afterwards.iter();
+        let shared = shared.filter_map(|action| match action {
+            Action::ShareGate { gate, .. } => Some(shown(gate)),
+            _ => None,
+        });
+        NamesChange {
+            changed: shared.collect(),
+            ..made
+        }
+    }
+
     /// What the program makes and removes, by name.
     fn named(&self, of: impl Fn(&Action) -> Option<(bool, String)>) -> NamesChange {
         let actions = self.program.forward.iter().chain(&self.program.afterwards);
@@ -419,7 +432,7 @@ fn action(change: &Change) -> ServiceAction {
 
 fn shown(gate: &Gate) -> String {
     match gate {
-        Gate::Port { address, port } => match address {
+        Gate::Port { address, port } | Gate::Shared { address, port } => match address {
             Some(address) => format!("{address}:{port}"),
             None => format!("port {port}"),
         },

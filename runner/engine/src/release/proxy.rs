@@ -8,10 +8,12 @@ pub(crate) mod certificate;
 mod config;
 mod front;
 mod log;
+mod share;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use certificate::{Certificate, Expiry};
 pub(crate) use config::{Config, FOLDER, Listen, Part, Server, ServerName, Services, listened};
 pub(crate) use front::{Front, Refront};
-pub(crate) use log::{Request, proved, requests};
+pub(crate) use log::{Request, proved, requests, unqualified};
+pub(crate) use share::{BOTH, Claim, Share, Shares, Unreadable, qualified};

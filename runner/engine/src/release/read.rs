@@ -8,6 +8,7 @@ use super::journal::Known;
 use super::names::{DATA, NETWORK, PROXY, Place, SECRETS, SERVICE};
 use super::perform::lead;
 use super::proxy::{Front, listened};
+use super::shared;
 use super::state::{Deployed, DeployedGate, DeployedNetwork, Generation};
 use crate::backend::{
     Backend, BackendError, ContainerInfo, EngineInfo, Labels, NetworkInfo, VolumeInfo,
@@ -37,29 +38,19 @@ pub(crate) struct Objects {
 pub(crate) async fn objects(backend: &dyn Backend, place: &Place) -> Result<Objects, BackendError> {
     let (services, data) = (place.filter(SERVICE), place.filter(DATA));
     let (networks, secrets) = (place.filter(NETWORK), place.filter(SECRETS));
-    let proxies = place.filter(PROXY);
-    let (services, proxies, networks, data, secrets, info) = tokio::try_join!(
+    let (services, gates, networks, data, secrets, info) = tokio::try_join!(
         backend.list_containers(&services),
-        backend.list_containers(&proxies),
+        gates(backend, place),
         backend.list_networks(&networks),
         backend.list_volumes(&data),
         backend.list_volumes(&secrets),
         backend.info(),
     )?;
-    let mut gates: Vec<DeployedGate> = proxies.iter().filter_map(DeployedGate::read).collect();
-    let configs = gates.iter().map(|gate| lead::get(backend, &gate.id));
     // A list tells neither health nor restart policy.
     let found = services.iter();
-    let found = found.map(|found| backend.inspect_container(&found.id));
-    let (found, configs) = tokio::join!(try_join_all(found), join_all(configs));
-    for (gate, config) in gates.iter_mut().zip(configs) {
-        let config = config.unwrap_or_default();
-        gate.fronts = Front::read(&config);
-        gate.aside = aside::services(&config);
-        gate.inner = listened(&config);
-    }
+    let found = try_join_all(found.map(|found| backend.inspect_container(&found.id))).await?;
     Ok(Objects {
-        services: found?.into_iter().flatten().collect(),
+        services: found.into_iter().flatten().collect(),
         gates,
         networks,
         data,
@@ -98,4 +89,41 @@ impl Objects {
             ended: history.ended(),
         }
     }
+}
+
+/// The gates of an environment: those that are its own, and those of the host that it has a part of.
+pub(super) async fn gates(
+    backend: &dyn Backend,
+    place: &Place,
+) -> Result<Vec<DeployedGate>, BackendError> {
+    let own = place.filter(PROXY);
+    let (own, shared) = tokio::try_join!(backend.list_containers(&own), shared::all(backend))?;
+    let mut gates: Vec<DeployedGate> = own.iter().filter_map(DeployedGate::read).collect();
+    let configs = gates.iter().map(|gate| lead::get(backend, &gate.id));
+    let configs = join_all(configs).await;
+    for (gate, config) in gates.iter_mut().zip(configs) {
+        let config = config.unwrap_or_default();
+        gate.fronts = Front::read(&config);
+        gate.aside = aside::services(&config);
+        gate.inner = listened(&config);
+    }
+    for (container, shares, text) in shared {
+        let Some(known) = DeployedGate::read(&container) else {
+            continue;
+        };
+        let others = shares.others(place).map(|share| share.place.clone());
+        if let Some(share) = shares.of(place) {
+            let services = share.services.iter();
+            gates.push(DeployedGate {
+                addresses: share.addresses.clone(),
+                fronts: services
+                    .map(|(name, listen)| (name.clone(), listen.front.clone()))
+                    .collect(),
+                aside: aside::services_of(&text, place),
+                others: others.collect(),
+                ..known
+            });
+        }
+    }
+    Ok(gates)
 }

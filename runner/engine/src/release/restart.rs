@@ -9,15 +9,16 @@ use hoist_model::reason::Trouble;
 use hoist_model::seen::{Instance, Names};
 use tokio::time::Instant;
 
-use super::aside;
+use super::aside::Proxies;
 use super::health::{Patience, healthy};
 use super::instances::{Found, find, in_use, inspect, of_service};
 use super::journal;
 use super::lock::{LOCK_WAIT, Lock};
 use super::memory::{Empty, Held, Memory, lost};
-use super::names::{PROXY, Place};
-use super::state::{Generation, dependents_first};
-use crate::backend::{Backend, BackendError, ContainerInfo, Labels};
+use super::names::Place;
+use super::read;
+use super::state::{DeployedGate, Generation, Life, dependents_first};
+use crate::backend::{Backend, BackendError, Labels};
 use crate::secrets::Secrets;
 
 /// What is to be started again.
@@ -80,8 +81,14 @@ pub async fn restart(
         // Read again: a deploy may have ended between.
         let found = targets(backend.as_ref(), &place, wanted.service).await?;
         let names = Names::new(found.iter().map(|found| &found.instance));
-        let proxies = proxies(backend.as_ref(), &place).await?;
-        let back = aside::put_all_back(backend.as_ref(), &proxies).await;
+        let gates = gates(backend.as_ref(), &place).await?;
+        let proxies = Proxies {
+            backend,
+            place: &place,
+            gates: &gates,
+            labels: wanted.labels,
+        };
+        let back = proxies.put_all_back().await;
         back.map_err(|error| {
             let what = "what an earlier restart left cannot be put right";
             NotRestarted::Surroundings(error.trouble(what))
@@ -102,7 +109,7 @@ pub async fn restart(
                 })?;
             }
             // However it went: a proxy sees for itself whether it answers.
-            let back = aside::put_back(backend.as_ref(), &proxies, &server(found)).await;
+            let back = proxies.put_back(&server(found)).await;
             done?;
             back.map_err(|error| unled(&name, &error))?;
         }
@@ -143,14 +150,14 @@ async fn targets(
     Ok(found)
 }
 
-/// The proxies that run, by ID.
-async fn proxies(backend: &dyn Backend, place: &Place) -> Result<Vec<String>, NotRestarted> {
-    let listed = backend.list_containers(&place.filter(PROXY)).await;
-    let listed = listed.map_err(|error| {
+/// The proxies that run.
+async fn gates(backend: &dyn Backend, place: &Place) -> Result<Vec<DeployedGate>, NotRestarted> {
+    let found = read::gates(backend, place).await;
+    let mut found = found.map_err(|error| {
         NotRestarted::Surroundings(error.trouble("the proxies cannot be listed"))
     })?;
-    let running = listed.into_iter().filter(ContainerInfo::is_running);
-    Ok(running.map(|proxy| proxy.id).collect())
+    found.retain(|gate| gate.life == Life::Running);
+    Ok(found)
 }
 
 /// How proxies call a container.
@@ -200,14 +207,14 @@ async fn held(
 async fn one(
     backend: &dyn Backend,
     found: &Found,
-    proxies: &[String],
+    proxies: &Proxies<'_>,
     name: &str,
     within: Duration,
     told: &mut impl FnMut(String),
 ) -> Result<(), NotRestarted> {
     let id = &found.info.id;
     let grace = Generation::read(&found.info).grace;
-    let aside = aside::take_out(backend, proxies, &server(found)).await;
+    let aside = proxies.take_out(&server(found)).await;
     aside.map_err(|error| unled(name, &error))?;
     told(format!("restarting {name}"));
     let start = Instant::now();

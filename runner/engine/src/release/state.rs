@@ -8,8 +8,9 @@ use hoist_model::unit::Restart;
 use ipnet::Ipv4Net;
 
 use super::drift::Drift;
-use super::gate::Gate;
+use super::gate::{Gate, Opening};
 use super::memory::Memory;
+use super::names::Place;
 use super::ports::HostPort;
 use super::proxy::Front;
 use crate::backend::{ContainerInfo, HealthStatus, NetworkInfo};
@@ -58,6 +59,8 @@ pub(crate) struct DeployedGate {
     pub(crate) aside: BTreeSet<String>,
     /// The port in its container that it listens on; of a name's gate, one of them.
     pub(crate) inner: Option<u16>,
+    /// Who else has a part of it.
+    pub(crate) others: Vec<Place>,
 }
 
 /// One container of a service.
@@ -165,6 +168,29 @@ impl Deployed {
         running.or_else(|| all().next())
     }
 
+    /// Openings with the gates that are there: one that is the environment's own stays that until it is
+    /// shared by an action of its own, and one that is the host's stays that.
+    pub(crate) fn settled(&self, openings: Vec<Opening>) -> Vec<Opening> {
+        let settled = |opening: Opening| {
+            let of_port = |found: &&DeployedGate| {
+                found.gate == opening.gate
+                    || found.gate.is_shared() != opening.gate.is_shared()
+                        && found.gate.as_shared().is_some()
+                        && found.gate.as_shared() == opening.gate.as_shared()
+            };
+            let all = || self.gates.iter().filter(of_port);
+            let is_same = |found: &&DeployedGate| found.gate == opening.gate;
+            let mut running = all().filter(|found| found.life == Life::Running);
+            let found = running.clone().find(is_same).or_else(|| running.next());
+            let found = found.or_else(|| all().find(is_same).or_else(|| all().next()));
+            Opening {
+                gate: found.map_or_else(|| opening.gate.clone(), |found| found.gate.clone()),
+                ..opening
+            }
+        };
+        openings.into_iter().map(settled).collect()
+    }
+
     pub(crate) fn gates_that_run(&self) -> impl Iterator<Item = &Gate> {
         let running = self.gates.iter().filter(|gate| gate.life == Life::Running);
         running.map(|gate| &gate.gate)
@@ -198,6 +224,7 @@ impl DeployedGate {
             fronts: BTreeMap::new(),
             aside: BTreeSet::new(),
             inner: None,
+            others: Vec::new(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What is deployed, for people: read from the engine, no run folder needed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hoist_model::reason::Trouble;
@@ -45,6 +45,8 @@ pub struct DeployedService {
     pub ports: Vec<String>,
     /// It has the host's network, so its ports are the host's.
     pub host_network: bool,
+    /// Of the ports those that other projects or environments share, with their names.
+    pub shared_with: BTreeMap<String, Vec<String>>,
     /// Until when the certificate is valid by which TLS ends at its proxies.
     pub certificate_expires: Option<Timestamp>,
     /// When it started last, where it has.
@@ -126,6 +128,10 @@ fn of_container(info: &ContainerInfo, gates: &[DeployedGate]) -> DeployedService
             false => Vec::new(),
         },
         host_network: is_on_host_network(info),
+        shared_with: match info.is_running() {
+            true => shared_with(info, gates),
+            false => BTreeMap::new(),
+        },
         certificate_expires: expires(info, gates),
         // An engine says year 1 of one that never started.
         since: since.filter(|since| *since > Timestamp::UNIX_EPOCH),
@@ -201,6 +207,7 @@ fn missing(
             release: *sequence,
             ports: Vec::new(),
             host_network: record.unit.host_network,
+            shared_with: BTreeMap::new(),
             certificate_expires: None,
             since: None,
         }));
@@ -235,6 +242,17 @@ fn ports(of: &ContainerInfo, gates: &[DeployedGate]) -> Vec<String> {
 /// A container was made with the host's network.
 pub(super) fn is_on_host_network(info: &ContainerInfo) -> bool {
     info.labels.contains_key(labels::NETWORK_MODE)
+}
+
+/// Who else has a part of the ports of the proxies in front of a container's service.
+fn shared_with(of: &ContainerInfo, gates: &[DeployedGate]) -> BTreeMap<String, Vec<String>> {
+    let shared = leading(of, gates).filter(|(gate, _)| !gate.others.is_empty());
+    let named = shared.flat_map(|(gate, _)| {
+        let others: Vec<String> = gate.others.iter().map(Place::to_string).collect();
+        let ports = gate.ports.iter();
+        ports.map(move |port| (published(port), others.clone()))
+    });
+    named.collect()
 }
 
 fn order(service: &DeployedService) -> (&str, &str, u64, u32) {

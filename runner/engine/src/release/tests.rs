@@ -10,6 +10,7 @@ mod memory;
 mod preflight;
 mod promote;
 pub(super) mod rig;
+mod sharing;
 mod switches;
 mod upgrade;
 mod verified;

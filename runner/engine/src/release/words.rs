@@ -4,6 +4,8 @@
 use hoist_model::event::{EventKind, ReleasedService};
 use hoist_model::unit::Strategy;
 
+use super::gate::Gate;
+use super::names::Place;
 use super::perform::Performer;
 use super::plan::{Action, Change, Goal, Member, Program, Wanted, Which};
 use super::state::Deployed;
@@ -31,10 +33,19 @@ pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Ve
     let gates = program.forward.iter().filter_map(|action| match action {
         Action::ReplaceGate { gate, .. } => Some(format!(
             "{gate:#} is replaced by the image that is configured now: for a moment, about a \
-             second, nobody gets through it"
+             second, nobody gets through it{}",
+            shared_with(deployed, gate)
         )),
         _ => None,
     });
+    let shares = program.afterwards.iter().filter_map(|action| match action {
+        Action::ShareGate { gate, .. } => Some(format!(
+            "{gate:#} becomes one that other projects can share: for a moment, about a second, \
+             nobody gets through it"
+        )),
+        _ => None,
+    });
+    let gates = gates.chain(shares);
     let unverified = goal.unverified.iter().cloned();
     let all = known.chain(hooks).chain(gone).chain(gates);
     let all = all.chain(unverified);
@@ -43,6 +54,16 @@ pub(super) fn changes(deployed: &Deployed, program: &Program, goal: &Goal) -> Ve
         all.push("all proxies have the image that is configured already".to_owned());
     }
     all
+}
+
+/// Who else has a part of a gate.
+fn shared_with(deployed: &Deployed, gate: &Gate) -> String {
+    let others = deployed.gate(gate).map(|known| &known.others);
+    let others: Vec<String> = others.into_iter().flatten().map(Place::to_string).collect();
+    match others.as_slice() {
+        [] => String::new(),
+        others => format!(", to {} neither", others.join(", ")),
+    }
 }
 
 /// What is about to happen to a service.

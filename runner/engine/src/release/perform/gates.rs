@@ -7,21 +7,21 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
-use hoist_model::unit::{Limits, PortMapping, Restart, Security, ServiceUnit, Strategy};
+use hoist_model::unit::{Limits, PortMapping, Restart, Security};
 use tokio::time::{Instant, sleep};
 
-use super::lead::{CONFIG, PAUSE, Pem, USER, check, ended, lead, reload, runs, text_of};
+use super::lead::{CONFIG, PAUSE, USER, check, ended, lead, reload, runs, text_of};
 use super::{Failure, Performer, failed};
-use crate::backend::{Attachment, ContainerSpec, Endpoint, Input, Labels, Logs, Mount};
+use crate::backend::{
+    Attachment, BackendError, ContainerSpec, Endpoint, Input, Labels, Logs, Mount,
+};
 use crate::labels;
 use crate::reaper::Undo;
 use crate::release::gate::{Gate, Opening};
 use crate::release::names::PROXY;
 use crate::release::plan::{Action, Backends, Which};
 use crate::release::prepare::Prepared;
-use crate::release::proxy::{
-    self, Config, FOLDER, Front, Listen, Part, Server, ServerName, Services,
-};
+use crate::release::proxy::{self, Config, FOLDER};
 use crate::release::state::{Life, write_addresses};
 use crate::release::status;
 
@@ -33,6 +33,8 @@ impl Performer<'_> {
     /// Makes a gate. It is started once it is led to something.
     pub(super) async fn open_gate(&mut self, service: &str, gate: &Gate) -> Result<(), Failure> {
         let known = self.deployed.gate(gate).map(|known| known.id.clone());
+        // One that is the host's is made under its lock, when it is led to something.
+        let known = known.or_else(|| gate.is_shared().then(|| self.place.gate(gate)));
         if let Some(id) = known {
             self.progress.gates.insert(gate.clone(), id);
             return Ok(());
@@ -83,16 +85,17 @@ impl Performer<'_> {
     ) -> Option<ContainerSpec> {
         let prepared = self.services.get(service)?;
         let unit = prepared.unit;
-        let mut openings = prepared.openings().into_iter();
+        let mut openings = self.openings(prepared).into_iter();
         let opening = openings.find(|one| one.gate == *gate)?;
         let endpoint = |network: &String| {
             Some(Endpoint {
                 network: self.progress.networks.get(network)?.id.clone(),
                 aliases: match gate {
                     Gate::Name(name) => vec![name.clone()],
-                    Gate::Port { .. } | Gate::Chosen { .. } => Vec::new(),
+                    Gate::Port { .. } | Gate::Shared { .. } | Gate::Chosen { .. } => Vec::new(),
                 },
                 address: addresses.get(network).copied(),
+                gateway: false,
             })
         };
         let endpoints = unit.networks.iter().filter_map(endpoint).collect();
@@ -129,24 +132,26 @@ impl Performer<'_> {
     }
 
     /// The gates of a service that are there, with their IDs.
-    fn opened(&self, service: &str) -> Vec<(String, Opening)> {
+    fn opened(&self, service: &str) -> Vec<(String, Gate)> {
         let prepared = self.services.get(service);
-        let openings = prepared.into_iter().flat_map(Prepared::openings);
+        let openings = prepared.into_iter().flat_map(|one| self.openings(one));
         openings
-            .filter_map(|opening| Some((self.gate_id(&opening.gate)?, opening)))
+            .filter_map(|one| Some((self.gate_id(&one.gate)?, one.gate)))
             .collect()
     }
 
-    /// Has the gates of a service check what they are led to next.
+    /// Has the gates of a service check what they are led to next. What others have of one that is the
+    /// host's may be another thing by then, so that one checks when it is led.
     pub(super) async fn check(&mut self, service: &str, to: &Backends) -> Result<(), Failure> {
-        let gates = self.opened(service);
+        let mut gates = self.opened(service);
+        gates.retain(|(_, gate)| !gate.is_shared());
         let led = self.progress.led.insert(service.to_owned(), to.clone());
         let backend = self.target.backend.as_ref();
-        let checking = gates.iter().map(async |(id, opening)| {
-            let (config, pems) = self.config(&opening.gate);
-            let text = config.to_string();
+        let checking = gates.iter().map(async |(id, gate)| {
+            let (listens, pems) = self.listens(gate, gate);
+            let text = Config { listens }.to_string();
             let checked = check(backend, id, &text, &pems).await;
-            checked.map_err(failed(format!("leading {} to it", shown(&opening.gate))))?;
+            checked.map_err(failed(format!("leading {} to it", shown(gate))))?;
             Ok((id.clone(), text))
         });
         let checked: Result<Vec<(String, String)>, Failure> = try_join_all(checking).await;
@@ -166,19 +171,19 @@ impl Performer<'_> {
         }
         self.context.phase(format!("leading to {service}"));
         self.progress.led.insert(service.to_owned(), to.clone());
-        let backend = self.target.backend.as_ref();
-        let leading = gates.iter().map(async |(id, opening)| {
-            let (config, pems) = self.config(&opening.gate);
-            let text = config.to_string();
-            let led = match self.progress.checked.get(id) == Some(&text) {
-                true => reload(backend, id, &text).await,
-                false => lead(backend, id, &text, &pems).await,
-            };
-            let led = led.map_err(failed(format!("leading {} to it", shown(&opening.gate))))?;
-            Ok((id.clone(), led))
+        for (_, gate) in &gates {
+            self.reserve(gate)?;
+        }
+        let leading = gates.iter().map(async |(id, gate)| {
+            let led = self.lead_gate(id, gate).await;
+            let (id, workers) = led.map_err(failed(format!("leading {} to it", shown(gate))))?;
+            Ok((gate.clone(), id, workers))
         });
-        let led: Vec<(String, BTreeSet<u64>)> = try_join_all(leading).await?;
-        for (id, workers) in led {
+        let led: Vec<(Gate, String, BTreeSet<u64>)> = try_join_all(leading).await?;
+        for (gate, id, workers) in led {
+            if gate.is_shared() {
+                self.progress.gates.insert(gate, id.clone());
+            }
             self.progress
                 .draining
                 .entry(id)
@@ -203,67 +208,30 @@ impl Performer<'_> {
         self.route(service, to).await
     }
 
-    /// What a gate does for all services that share it, and the certificates for that.
-    fn config(&self, gate: &Gate) -> (Config, Vec<Pem<'_>>) {
-        let (mut listens, mut pems) = (BTreeMap::<u16, Services>::new(), Vec::new());
-        for (service, prepared) in self.services {
-            let openings = prepared.openings().into_iter();
-            for opening in openings.filter(|one| one.gate == *gate) {
-                let front = self.front_of(prepared.unit, &opening);
-                let pem = front.tls.as_ref().and_then(|tls| prepared.pem_of(tls));
-                pems.extend(pem);
-                let servers = self.servers(prepared.unit, &self.led_to(service));
-                for (listened, target) in self.listened(&opening) {
-                    let listen = listen(prepared.unit, &front, target, &servers);
-                    let services = listens.entry(listened).or_default();
-                    services.insert(service.clone(), listen);
-                }
-            }
+    /// Has a gate do what it is to do by now. Gives its container, and the workers that only bring to an
+    /// end what they had begun.
+    async fn lead_gate(
+        &self,
+        id: &str,
+        gate: &Gate,
+    ) -> Result<(String, BTreeSet<u64>), BackendError> {
+        let (listens, pems) = self.listens(gate, gate);
+        if gate.is_shared() {
+            let share = self.share(gate, listens);
+            return self.shared(gate).lead(&share, &pems).await;
         }
-        (Config { listens }, pems)
-    }
-
-    /// What a service's gates lead to by now.
-    fn led_to(&self, service: &str) -> Backends {
-        if let Some(led) = self.progress.led.get(service) {
-            return led.clone();
-        }
-        let current = self.deployed.current(service).into_iter();
-        let running = current.filter(|old| old.life == Life::Running);
-        running
-            .map(|old| (Which::Old(old.id.clone()), EQUAL))
-            .collect()
-    }
-
-    /// The ports that a gate listens on, each with the one of the service that it leads to.
-    fn listened(&self, opening: &Opening) -> Vec<(u16, u16)> {
-        let Some(published) = &opening.published else {
-            return opening.ports.iter().map(|port| (*port, *port)).collect();
+        let backend = self.target.backend.as_ref();
+        let text = Config { listens }.to_string();
+        let workers = match self.progress.checked.get(id) == Some(&text) {
+            true => reload(backend, id, &text).await?,
+            false => lead(backend, id, &text, &pems).await?,
         };
-        let known = self.deployed.gate(&opening.gate);
-        let inner = known.and_then(|known| known.inner);
-        let inner = inner.unwrap_or_else(|| self.inner(&opening.gate, published));
-        vec![(inner, published.target)]
+        Ok((id.to_owned(), workers))
     }
 
-    /// The port that a gate which is not there yet is to listen on: the service's own, or, where
-    /// several share it, that of the host.
-    fn inner(&self, gate: &Gate, published: &PortMapping) -> u16 {
-        let openings = self.services.values().flat_map(Prepared::openings);
-        let sharing = openings.filter(|one| one.gate == *gate).count();
-        match published.published {
-            Some(port) if sharing > 1 => port,
-            _ => published.target,
-        }
-    }
-
-    /// What a gate does by now with what comes in: it may be what it did before the release.
-    fn front_of(&self, unit: &ServiceUnit, opening: &Opening) -> Front {
-        let known = self.deployed.gate(&opening.gate);
-        let before = known.and_then(|known| known.fronts.get(&unit.name).cloned());
-        before
-            .filter(|_| !self.progress.fronted.contains(&unit.name))
-            .unwrap_or_else(|| opening.front.clone())
+    /// The gates of a service, as they are by now.
+    pub(super) fn openings(&self, prepared: &Prepared<'_>) -> Vec<Opening> {
+        self.deployed.settled(prepared.openings())
     }
 
     /// Waits until what the gates of a service did before their last change has ended.
@@ -274,7 +242,7 @@ impl Performer<'_> {
         let unit = prepared.unit;
         let started = Instant::now();
         let until = started + unit.traffic.drain + BEYOND;
-        let gates = prepared.openings().into_iter();
+        let gates = self.openings(prepared).into_iter();
         let gates: Vec<String> = gates.filter_map(|one| self.gate_id(&one.gate)).collect();
         let left = |id: &String| Some((id.clone(), self.progress.draining.get(id)?.clone()));
         let waiting: Vec<(String, BTreeSet<u64>)> = gates.iter().filter_map(left).collect();
@@ -294,7 +262,14 @@ impl Performer<'_> {
             self.progress.draining.remove(id);
         }
         if all.contains(&false) {
-            let message = format!("connections of {service} were still open after its `drain`");
+            // A worker that ends tells of none of its connections whose they are.
+            let mut openings = self.openings(prepared).into_iter();
+            let others = match openings.any(|one| one.gate.is_shared()) {
+                true => ", or of others that share its port,",
+                false => "",
+            };
+            let message =
+                format!("connections of {service}{others} were still open after its `drain`");
             self.context.warn(message, None);
         }
         self.extend_deadline(started.elapsed());
@@ -307,15 +282,14 @@ impl Performer<'_> {
         let Some(prepared) = self.services.get(&service) else {
             return Ok(());
         };
-        let Some(server) = self.server_name(which) else {
-            return Ok(());
-        };
-        let openings = prepared.openings().into_iter();
-        let gates =
-            openings.filter_map(|one| Some((self.gate_id(&one.gate)?, self.listened(&one))));
-        let gates: Vec<(String, Vec<(u16, u16)>)> = gates.collect();
+        let openings = self.openings(prepared).into_iter();
+        let gates = openings.filter_map(|one| {
+            let server = self.called(&one.gate, which)?;
+            Some((self.gate_id(&one.gate)?, self.listened(&one), server))
+        });
+        let gates: Vec<_> = gates.collect();
         let until = self.deadline();
-        for (id, ports) in gates {
+        for (id, ports, server) in gates {
             loop {
                 let log = self.target.backend.logs(&id, Some(LINES)).await;
                 let log = log.map_err(failed(format!("asking the proxy how {service} is")))?;
@@ -343,14 +317,12 @@ impl Performer<'_> {
 
     /// Whether the gates that lead to a container say that it does not answer.
     pub(super) async fn is_down(&self, which: &Which) -> bool {
-        let Some(server) = self.server_name(which) else {
-            return true;
-        };
         let Some(prepared) = self.services.get(self.service(which)) else {
             return true;
         };
-        for opening in prepared.openings() {
-            let Some(id) = self.gate_id(&opening.gate) else {
+        for opening in self.openings(prepared) {
+            let id = self.gate_id(&opening.gate);
+            let Some((id, server)) = id.zip(self.called(&opening.gate, which)) else {
                 continue;
             };
             let log = self.target.backend.logs(&id, Some(LINES)).await;
@@ -367,6 +339,15 @@ impl Performer<'_> {
     /// Lets the connections of a gate end, and removes it.
     pub(super) async fn close_gate(&mut self, gate: &Gate) -> Result<(), Failure> {
         let failed = |error| failed(format!("closing {}", shown(gate)))(error);
+        if gate.is_shared() {
+            self.progress.gates.remove(gate);
+            let drain = match self.progress.going_back {
+                true => Duration::ZERO,
+                false => DRAIN,
+            };
+            let gone = self.shared(gate).withdraw(self.place, drain).await;
+            return gone.map(|_| ()).map_err(failed);
+        }
         let name = self.place.gate(gate);
         let backend = self.target.backend.clone();
         let id = self.gate_id(gate);
@@ -400,7 +381,7 @@ impl Performer<'_> {
             return Vec::new();
         };
         let mut ports = Vec::new();
-        for opening in prepared.openings() {
+        for opening in self.openings(prepared) {
             let Some(id) = self.gate_id(&opening.gate) else {
                 continue;
             };
@@ -412,49 +393,9 @@ impl Performer<'_> {
         ports
     }
 
-    fn gate_id(&self, gate: &Gate) -> Option<String> {
+    pub(super) fn gate_id(&self, gate: &Gate) -> Option<String> {
         let opened = self.progress.gates.get(gate).cloned();
         opened.or_else(|| self.deployed.gate(gate).map(|known| known.id.clone()))
-    }
-
-    /// The servers as far as their addresses are known: what is gone has none.
-    fn servers(&self, unit: &ServiceUnit, to: &Backends) -> BTreeMap<ServerName, Server> {
-        let server = |(which, part): &(Which, Part)| {
-            let (addresses, proxy_protocol) = match which {
-                Which::New(slot) => {
-                    let told = unit.traffic.proxy_protocol;
-                    (self.progress.addresses.get(slot)?, told)
-                }
-                Which::Old(id) => {
-                    let old = self.deployed.generation(id)?;
-                    (&old.addresses, old.proxy_protocol)
-                }
-            };
-            let mut networks = unit.networks.iter();
-            let server = Server {
-                address: *networks.find_map(|network| addresses.get(network))?,
-                port: 0,
-                part: *part,
-                proxy_protocol,
-            };
-            Some((self.server_name(which)?, server))
-        };
-        let well = to
-            .iter()
-            .filter(|(which, _)| !self.progress.left_out.contains(which));
-        well.filter_map(server).collect()
-    }
-
-    /// How gates call a container.
-    pub(super) fn server_name(&self, which: &Which) -> Option<ServerName> {
-        let (service, sequence, replica) = match which {
-            Which::New(slot) => (slot.service.as_str(), slot.sequence, slot.replica),
-            Which::Old(id) => match self.deployed.generation(id) {
-                Some(old) => (old.service.as_str(), old.sequence, old.replica),
-                None => (id.as_str(), 0, 1),
-            },
-        };
-        ServerName::new(format!("{service}-{sequence}-{replica}"))
     }
 
     /// What a service's gates logged.
@@ -462,47 +403,30 @@ impl Performer<'_> {
         let Some(prepared) = self.services.get(service) else {
             return Ok(String::new());
         };
-        let gates = prepared.openings().into_iter();
-        let gates = gates.filter_map(|opening| self.gate_id(&opening.gate));
+        let gates = self.openings(prepared).into_iter();
+        let gates = gates.filter_map(|one| Some((self.gate_id(&one.gate)?, one.gate)));
         let mut text = String::new();
-        for id in gates {
+        for (id, gate) in gates {
             let log = self.target.backend.logs(&id, None).await;
             let log = log.map_err(failed(format!("reading the requests of {service}")))?;
-            text.push_str(&text_of(&log));
+            let log = text_of(&log);
+            text.push_str(&match gate.is_shared() {
+                true => proxy::unqualified(&log, self.place),
+                false => log,
+            });
         }
         Ok(text)
     }
 }
 
-/// The part of one of several equal servers.
-const EQUAL: Part = Part::Active { weight: 100 };
 /// How many lines of a gate's log hold the last verdict on a server.
 const LINES: usize = 400;
 /// How long the connections of a gate that goes may go on.
-const DRAIN: Duration = Duration::from_secs(60);
+pub(in crate::release) const DRAIN: Duration = Duration::from_secs(60);
 
 /// For messages.
 pub(super) fn shown(gate: &Gate) -> String {
     format!("{gate:#}")
-}
-
-/// What a service has behind one port of a gate.
-fn listen(
-    unit: &ServiceUnit,
-    front: &Front,
-    port: u16,
-    servers: &BTreeMap<ServerName, Server>,
-) -> Listen {
-    let mut parts = servers.values().map(|server| server.part);
-    let is_judged = unit.update.strategy == Strategy::Canary
-        && servers.len() > 1
-        && parts.all(|part| matches!(part, Part::Active { .. }));
-    let here = |(name, server): (&ServerName, &Server)| (name.clone(), Server { port, ..*server });
-    Listen {
-        front: front.clone(),
-        log_requests: is_judged,
-        servers: servers.iter().map(here).collect(),
-    }
 }
 
 /// What a gate reads, in a container.
@@ -516,7 +440,7 @@ pub(super) fn configuration(volume: &str, read_only: bool) -> Mount {
 }
 
 /// The container of a gate, sealed as far as a proxy can be.
-fn container(
+pub(in crate::release) fn container(
     name: &str,
     volume: &str,
     image: &str,

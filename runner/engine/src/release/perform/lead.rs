@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, sleep};
 
 use crate::backend::{Backend, BackendError, BackendErrorKind, Chunk, Process};
-use crate::release::proxy::FOLDER;
+use crate::release::proxy::{FOLDER, Shares, Unreadable};
 use crate::walk::Owner;
 use crate::walk::entries::{Content, Entry, tar_of};
 
@@ -24,6 +24,10 @@ const NEXT: &str = "next.cfg";
 
 /// Between two looks.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
+/// How often something is tried with a file.
+const TRIES: usize = 10;
+/// How often a file has to be missing.
+const SURE: usize = 3;
 /// How long a gate may take to read its configuration.
 const RELOAD: Duration = Duration::from_secs(15);
 /// After which a signal that was not heard is sent again.
@@ -145,23 +149,23 @@ async fn workers(backend: &dyn Backend, id: &str) -> BTreeSet<u64> {
         .collect()
 }
 
-pub(super) async fn runs(backend: &dyn Backend, id: &str) -> bool {
+pub(in crate::release) async fn runs(backend: &dyn Backend, id: &str) -> bool {
     let found = backend.inspect_container(id).await.ok().flatten();
     found.is_some_and(|info| info.is_running())
 }
 
 async fn put(backend: &dyn Backend, id: &str, name: &str, text: &str) -> Result<(), BackendError> {
-    let file = Entry {
+    let file = || Entry {
         path: name.to_owned(),
         owner: Owner::ROOT,
         mode: 0o444,
         content: Content::Bytes(text.as_bytes().to_vec()),
     };
-    backend.upload(id, FOLDER, tar_of(vec![file])).await
+    upload(backend, id, || vec![file()]).await
 }
 
 /// A certificate with its key: the name of its file, and the text.
-pub(super) type Pem<'a> = (String, &'a SecretString);
+pub(in crate::release) type Pem<'a> = (String, &'a SecretString);
 
 /// Its name tells certificates apart, so what a gate reads now stays as it is until it reads another
 /// configuration, and a way back finds it there.
@@ -175,20 +179,103 @@ async fn put_pems(backend: &dyn Backend, id: &str, pems: &[Pem<'_>]) -> Result<(
         mode: 0o400,
         content: Content::Bytes(text.expose_secret().as_bytes().to_vec()),
     };
-    let files = pems.iter().map(file).collect();
-    backend.upload(id, FOLDER, tar_of(files)).await
+    upload(backend, id, || pems.iter().map(file).collect()).await
 }
 
 /// What a gate does now, in the text of its configuration; `None` where there is none yet.
 pub(crate) async fn get(backend: &dyn Backend, id: &str) -> Option<String> {
-    let path = format!("{FOLDER}/{CONFIG}");
-    let mut stream = backend.download(id, &path).await.ok()?;
+    read(backend, id, CONFIG).await.ok().flatten()
+}
+
+/// The parts of those who share a gate, with the text that it reads. Where the putting of that was cut
+/// off, it is the one that was checked just before.
+pub(in crate::release) async fn shares(
+    backend: &dyn Backend,
+    id: &str,
+) -> Result<Result<(Shares, String), Unreadable>, BackendError> {
+    let mut tries = 1;
+    loop {
+        let mut is_missing = true;
+        for name in [CONFIG, NEXT] {
+            let Some(text) = read(backend, id, name).await? else {
+                continue;
+            };
+            is_missing = false;
+            if let Ok(shares) = Shares::read(&text) {
+                return Ok(Ok((shares, text)));
+            }
+        }
+        // Only one that never ran may have none. That there is no such file an engine says also where
+        // another is at the files at that moment, so it is believed when it says so again.
+        let found = backend.inspect_container(id).await?;
+        let is_new = found.is_none_or(|found| found.status == "created");
+        if is_missing && is_new && tries >= SURE {
+            return Ok(Ok((Shares::default(), String::new())));
+        }
+        if tries >= TRIES {
+            return Ok(Err(Unreadable));
+        }
+        tries += 1;
+        sleep(PAUSE).await;
+    }
+}
+
+/// Before another try of what an engine could not do with a file. Several may be at those of one
+/// container, and it mounts the volume anew for each: now and then it says that there is no such file
+/// or folder.
+async fn again(tries: &mut usize, error: BackendError) -> Result<(), BackendError> {
+    if error.kind != BackendErrorKind::Engine || *tries >= TRIES {
+        return Err(error);
+    }
+    *tries += 1;
+    sleep(PAUSE).await;
+    Ok(())
+}
+
+async fn read(backend: &dyn Backend, id: &str, name: &str) -> Result<Option<String>, BackendError> {
+    let mut tries = 1;
+    loop {
+        match read_once(backend, id, name).await {
+            Err(error) => again(&mut tries, error).await?,
+            read => return read,
+        }
+    }
+}
+
+async fn upload(
+    backend: &dyn Backend,
+    id: &str,
+    files: impl Fn() -> Vec<Entry>,
+) -> Result<(), BackendError> {
+    let mut tries = 1;
+    loop {
+        match backend.upload(id, FOLDER, tar_of(files())).await {
+            Err(error) => again(&mut tries, error).await?,
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+/// The text of a gate's file; `None` where it is not there.
+async fn read_once(
+    backend: &dyn Backend,
+    id: &str,
+    name: &str,
+) -> Result<Option<String>, BackendError> {
+    let path = format!("{FOLDER}/{name}");
+    let mut stream = match backend.download(id, &path).await {
+        Ok(stream) => stream,
+        Err(error) if error.kind == BackendErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let mut tar = Vec::new();
     while let Some(bytes) = stream.next().await {
-        tar.extend_from_slice(&bytes.ok()?);
+        tar.extend_from_slice(&bytes?);
     }
-    let found = crate::release::secrets::unpack(&tar).ok()?;
-    String::from_utf8(found.into_values().next()?).ok()
+    let found = crate::release::secrets::unpack(&tar)
+        .map_err(|error| BackendError::new(BackendErrorKind::Broken, error.to_string()))?;
+    let text = found.into_values().next();
+    Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
 pub(super) fn text_of(chunks: &[Chunk]) -> String {

@@ -2,13 +2,12 @@
 //! for it: between the old container and the new one the port has no owner. Where the new one does not
 //! come to serve, the old one does again. The volume with what the gate does stays as it is.
 
-use std::time::Duration;
-
 use hoist_model::unit::{PortMapping, Protocol};
 use tokio::time::Instant;
 
 use super::gates::{configuration, shown};
 use super::lead::{CONFIG, USER, get, lead, runs, text_of};
+use super::share::LAST;
 use super::{Failure, Performer, failed};
 use crate::backend::{BackendError, BackendErrorKind, ContainerSpec, Labels, Logs};
 use crate::reaper::Undo;
@@ -18,10 +17,8 @@ use crate::release::names::PROXY;
 use crate::release::plan::Action;
 use crate::release::ports::HostPort;
 use crate::release::proxy::FOLDER;
+use crate::release::shared::give_back;
 use crate::release::state::DeployedGate;
-
-/// How long what goes may take for the requests that it had begun. Nobody new gets through meanwhile.
-const LAST: Duration = Duration::from_secs(1);
 
 impl Performer<'_> {
     /// Puts a gate on the image that is configured.
@@ -31,12 +28,26 @@ impl Performer<'_> {
         };
         let what = format!("replacing {}", shown(gate));
         self.context.phase(&what);
+        if !gate.is_shared() {
+            return self.replace(service, gate, old, what).await;
+        }
+        let lock = self.shared(gate).lock().await;
+        let lock = lock.map_err(failed(what.clone()))?;
+        let replaced = self.replace(service, gate, old, what).await;
+        give_back(lock).await;
+        replaced
+    }
+
+    /// The same for who has the lock of a gate that is the host's.
+    async fn replace(
+        &mut self,
+        service: &str,
+        gate: &Gate,
+        old: DeployedGate,
+        what: String,
+    ) -> Result<(), Failure> {
         let name = self.place.gate(gate);
         let next = format!("{name}-next");
-        let Some(spec) = self.gate_container(&next, service, gate, &old.addresses) else {
-            return Ok(());
-        };
-        let spec = with_ports_of(spec, &old);
         let backend = self.target.backend.clone();
         let cleared = self.clear(&next, &old).await;
         cleared.map_err(failed(what.clone()))?;
@@ -69,7 +80,7 @@ impl Performer<'_> {
         };
         // Undone in the other order: the new one is gone before the old one has its port again. The
         // old one is stopped only when the new one is there.
-        let made = backend.create_container(&spec).await;
+        let made = self.make_next(&next, service, gate, &old).await;
         let id = made.map_err(failed(what.clone()))?;
         self.hold(action.clone(), undo).await;
         self.hold(action.clone(), remove).await;
@@ -108,6 +119,22 @@ impl Performer<'_> {
         Ok(())
     }
 
+    async fn make_next(
+        &self,
+        next: &str,
+        service: &str,
+        gate: &Gate,
+        old: &DeployedGate,
+    ) -> Result<String, BackendError> {
+        if gate.is_shared() {
+            return self.shared(gate).make(next).await;
+        }
+        let spec = self.gate_container(next, service, gate, &old.addresses);
+        let spec = spec.ok_or_else(|| refused("its service is not known"))?;
+        let backend = self.target.backend.as_ref();
+        backend.create_container(&with_ports_of(spec, old)).await
+    }
+
     /// Takes away what an attempt left that was cut off, which may have come so far that the new one
     /// serves.
     async fn clear(&self, next: &str, old: &DeployedGate) -> Result<(), BackendError> {
@@ -118,7 +145,7 @@ impl Performer<'_> {
             discard(backend, &other.id).await?;
         }
         match backend.inspect_container(next).await? {
-            Some(found) if self.place.owns(&found.labels, PROXY) && found.id != old.id => {
+            Some(found) if self.is_gate(&found.labels, &old.gate) && found.id != old.id => {
                 discard(backend, &found.id).await
             }
             Some(found) if found.id == old.id => {
@@ -128,6 +155,13 @@ impl Performer<'_> {
             }
             Some(_) => Err(refused(&format!("something else is called {next}"))),
             None => Ok(()),
+        }
+    }
+
+    fn is_gate(&self, found: &Labels, gate: &Gate) -> bool {
+        match gate.is_shared() {
+            true => self.shared(gate).owns(found),
+            false => self.place.owns(found, PROXY),
         }
     }
 

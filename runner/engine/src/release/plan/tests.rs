@@ -25,6 +25,7 @@ fn want(name: &str) -> Wanted {
         host_network: false,
         volumes: Vec::new(),
         ports: Vec::new(),
+        to_share: Default::default(),
         gates: BTreeMap::new(),
         depends_on: Vec::new(),
         restart: Restart::UnlessStopped,
@@ -451,7 +452,7 @@ fn gate_of(name: &str) -> Gate {
 fn open(gate: Gate) -> DeployedGate {
     let service = match &gate {
         Gate::Name(service) | Gate::Chosen { service, .. } => service.clone(),
-        Gate::Port { .. } => "web".to_owned(),
+        Gate::Port { .. } | Gate::Shared { .. } => "web".to_owned(),
     };
     DeployedGate {
         image: "sha256:proxy".to_owned(),
@@ -463,6 +464,7 @@ fn open(gate: Gate) -> DeployedGate {
         fronts: [(service, front())].into(),
         aside: BTreeSet::new(),
         inner: None,
+        others: Vec::new(),
     }
 }
 
@@ -554,7 +556,9 @@ impl World {
             }
             A::OpenGate { gate, .. } => drop(self.gates.insert(gate.to_string())),
             A::CloseGate(gate) => drop(self.gates.remove(&gate.to_string())),
-            A::ReplaceGate { gate, .. } => assert!(self.gates.contains(&gate.to_string())),
+            A::ReplaceGate { gate, .. } | A::ShareGate { gate, .. } => {
+                assert!(self.gates.contains(&gate.to_string()))
+            }
             A::Route { service, to, from } => {
                 let named = |all: &Backends| -> Vec<(String, Part)> {
                     all.iter()

@@ -253,6 +253,7 @@ mod tests {
             values: Values::new(),
             config_hash: String::new(),
             tls: None,
+            shared: Default::default(),
         }
     }
 

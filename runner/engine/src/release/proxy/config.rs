@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hoist_model::unit::{AppProtocol, Route};
+use serde::{Deserialize, Serialize};
 
 use super::front::Front;
 
@@ -23,7 +24,7 @@ pub(crate) struct Config {
 pub(crate) type Services = BTreeMap<String, Listen>;
 
 /// What a service has behind a port that a proxy listens on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listen {
     /// What is done with what comes in.
     pub(crate) front: Front,
@@ -34,7 +35,7 @@ pub(crate) struct Listen {
 }
 
 /// What traffic can go to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Server {
     pub(crate) address: Ipv4Addr,
     pub(crate) port: u16,
@@ -45,7 +46,8 @@ pub(crate) struct Server {
 }
 
 /// What a server gets of the traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Part {
     /// Its share.
     Active {
@@ -62,14 +64,23 @@ pub(crate) enum Part {
 
 /// The name of a server, such as `web-7-1`. It holds nothing that could end a word or a line of the
 /// configuration or of the log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) struct ServerName(String);
 
+impl TryFrom<String> for ServerName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::new(name).ok_or("it is not the name of a server")
+    }
+}
+
 impl ServerName {
-    /// `None` where the name is empty or holds more than ASCII letters, digits, `-` and `_`.
+    /// `None` where the name is empty or holds more than ASCII letters, digits, `-`, `_` and `.`.
     pub(crate) fn new(name: impl Into<String>) -> Option<Self> {
         let name = name.into();
-        let holds = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let holds = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         (!name.is_empty() && name.chars().all(holds)).then_some(Self(name))
     }
 

@@ -5,6 +5,8 @@
 use serde::Deserialize;
 
 use super::config::{ServerName, backends};
+use super::share::qualified;
+use crate::release::names::Place;
 
 /// The last verdict of the proxy's checks on a server behind a port; `None` while there is none.
 /// HAProxy tells the first one after each start and then what changes.
@@ -24,6 +26,15 @@ pub(crate) fn proved(log: &str, port: u16, server: &ServerName) -> Option<bool> 
             _ => None,
         }
     })
+}
+
+/// Of the requests of a proxy that several environments share, those that one of them had, with the
+/// names of servers as it has them.
+pub(crate) fn unqualified(log: &str, place: &Place) -> String {
+    let begins = r#"{"server":""#;
+    let own = format!("{begins}{}", qualified(place, ""));
+    let lines = log.lines().filter_map(|line| line.strip_prefix(&own));
+    lines.map(|rest| format!("{begins}{rest}\n")).collect()
 }
 
 /// How a request went.
@@ -109,6 +120,19 @@ mod tests {
         });
         assert_eq!(told, expected);
         assert_eq!(all.iter().map(|one| one.millis).max(), Some(1001));
+    }
+
+    #[test]
+    fn each_has_its_own_requests_of_a_proxy_that_is_shared() {
+        let line = |server: &str| {
+            format!(
+                "{{\"server\":\"{server}\",\"status\":200,\"millis\":1,\"termination\":\"--\",\"retries\":\"0\"}}\n"
+            )
+        };
+        let log = line("shop.live.web-1-1") + &line("blog.live.web-1-1") + &line("<NOSRV>");
+        let own = unqualified(&log, &Place::new("shop", "live"));
+        let servers: Vec<String> = requests(&own).map(|one| one.server).collect();
+        assert_eq!(servers, ["web-1-1"]);
     }
 
     #[test]

@@ -44,9 +44,15 @@ pub(crate) struct Deploy {
 
 impl Deploy {
     pub(crate) async fn new(rig: Rig, unit: ReleaseUnit, token: &str) -> Self {
+        Self::of("shop", rig, unit, token).await
+    }
+
+    /// One of that project.
+    pub(crate) async fn of(project: &str, rig: Rig, unit: ReleaseUnit, token: &str) -> Self {
         let rig = Arc::new(rig);
         let run = RunId(Uuid::now_v7());
-        let plan = plan(unit);
+        let mut plan = plan(unit);
+        project.clone_into(&mut plan.name);
         let environment = BTreeMap::from([("TOKEN".to_owned(), token.to_owned())]);
         let folder = tempfile::tempdir().expect("a folder");
         let secrets = Secrets::read(&plan, folder.path(), &environment).expect("secrets");

@@ -52,6 +52,21 @@ impl Planner<'_> {
             }
             self.afterwards.push(Action::Remove(which));
         }
+        for want in &self.goal.services {
+            let running = self.deployed.gates_that_run();
+            for gate in running.filter(|gate| want.to_share.contains(gate)) {
+                let share = Action::ShareGate {
+                    service: want.name.clone(),
+                    gate: gate.clone(),
+                };
+                let is_known = self.afterwards.iter().any(
+                    |action| matches!(action, Action::ShareGate { gate: known, .. } if known == gate),
+                );
+                if !is_known {
+                    self.afterwards.push(share);
+                }
+            }
+        }
         let used = |network: &&String| {
             let mut services = self.goal.services.iter();
             services.any(|want| want.networks.contains(network))

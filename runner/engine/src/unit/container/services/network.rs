@@ -111,6 +111,7 @@ pub(super) fn endpoint(network: &str, aliases: Vec<String>) -> Endpoint {
         network: network.to_owned(),
         aliases,
         address: None,
+        gateway: false,
     }
 }
 
