@@ -58,13 +58,22 @@ pub(crate) fn connect(
     address: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
 ) -> std::io::Result<Box<dyn Stream>> {
+    connect_to("shop.test", address, tls)
+}
+
+/// The same, of whoever has that name.
+pub(crate) fn connect_to(
+    name: &'static str,
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+) -> std::io::Result<Box<dyn Stream>> {
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     stream.set_nodelay(true)?;
     let Some(tls) = tls else {
         return Ok(Box::new(stream));
     };
-    let name = "shop.test".try_into().expect("a name");
+    let name = name.try_into().expect("a name");
     let session = ClientConnection::new(Arc::clone(tls), name);
     let session = session.map_err(std::io::Error::other)?;
     Ok(Box::new(StreamOwned::new(session, stream)))

@@ -84,6 +84,8 @@ mod secrets;
 #[cfg(test)]
 mod seeing;
 #[cfg(test)]
+mod sharing;
+#[cfg(test)]
 mod shell;
 #[cfg(test)]
 mod stops;

@@ -487,7 +487,7 @@ fn what_a_killed_restart_left_without_traffic_gets_it_again() {
 }
 
 /// An image of the proxy that is another one than the one in use.
-fn another_proxy(name: &str) -> Option<String> {
+pub(crate) fn another_proxy(name: &str) -> Option<String> {
     let proxy = variable("HOIST_TOOLS_HAPROXY")?;
     let (image, made) = (format!("hoist-test/{name}:1"), format!("hoist-test-{name}"));
     docker(&["create", "--name", &made, &proxy, "haproxy"]);

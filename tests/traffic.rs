@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::load::{Load, connect};
+use crate::load::{Load, Stream, connect};
 use crate::support::{Ended, Project, docker, engine, eventually, free_port};
 
 /// Answers each request with its version, the client that it was told of and the scheme. With
@@ -126,12 +126,16 @@ impl Drop for Site {
 }
 
 /// One request over plain HTTP: the status and all of the answer.
-fn get(port: u16, host: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(port: u16, host: &str, path: &str) -> (u16, String) {
     get_over(None, port, host, path)
 }
 
 fn get_over(tls: Option<&Arc<ClientConfig>>, port: u16, host: &str, path: &str) -> (u16, String) {
-    let mut stream = connect(([127, 0, 0, 1], port).into(), tls).expect("a connection");
+    let stream = connect(([127, 0, 0, 1], port).into(), tls).expect("a connection");
+    get_by(stream, host, path)
+}
+
+pub(crate) fn get_by(mut stream: Box<dyn Stream>, host: &str, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("sent");
     let mut answer = Vec::new();
@@ -267,7 +271,7 @@ fn files_of(proxy: &str) -> Vec<Found> {
 
 /// A certificate that is valid for so many days, as a PEM text with its key, and its DER.
 fn certificate(days: i32) -> (String, rustls::pki_types::CertificateDer<'static>) {
-    certificate_from(-40, days)
+    certificate_of("shop.test", -40, days)
 }
 
 /// The same, from so many days on.
@@ -275,8 +279,17 @@ fn certificate_from(
     begins: i32,
     days: i32,
 ) -> (String, rustls::pki_types::CertificateDer<'static>) {
+    certificate_of("shop.test", begins, days)
+}
+
+/// The same, of a host.
+pub(crate) fn certificate_of(
+    host: &str,
+    begins: i32,
+    days: i32,
+) -> (String, rustls::pki_types::CertificateDer<'static>) {
     let key = rcgen::KeyPair::generate().expect("a key");
-    let mut params = rcgen::CertificateParams::new(vec!["shop.test".into()]).expect("a name");
+    let mut params = rcgen::CertificateParams::new(vec![host.into()]).expect("a name");
     let day = |days: i32| {
         let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
         let date = now.date() + jiff::Span::new().days(days);
@@ -290,7 +303,9 @@ fn certificate_from(
 }
 
 /// A client that trusts these and would rather speak HTTP/2.
-fn trusting(certificates: &[&rustls::pki_types::CertificateDer<'static>]) -> Arc<ClientConfig> {
+pub(crate) fn trusting(
+    certificates: &[&rustls::pki_types::CertificateDer<'static>],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates {
         roots.add((*certificate).clone()).expect("trusted");
