@@ -206,19 +206,20 @@ async fn many_files_are_asked_for_at_once() {
     .await;
 }
 
-/// Together they are longer than what the headers of a call may be by default.
+/// Together they are longer than what the headers of a call may be by default. They are few: BuildKit
+/// of Docker 20.10 looks at all of them at once, and on a busy machine it gives up at sixty of them
+/// ("flightcontrol: exceeded retry timeout") every other time.
 #[tokio::test]
 async fn long_names_are_asked_for() {
     with_buildkit("long", async |bed| {
-        let names: Vec<String> = (0..100)
-            .map(|name| format!("{name}-{}", "l".repeat(200)))
-            .collect();
+        let deep = [&*"l".repeat(240); 5].join("/");
+        let names: Vec<String> = (0..14).map(|name| format!("{deep}/{name}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let folder = folder(&names);
         let copies = format!("COPY {} /out/", names.join(" "));
         let request = request(&bed, folder.path(), "", &copies);
         let counted = build_and_run(&bed, request, "find /out -type f | wc -l").await;
-        assert_eq!(counted, "100\n");
+        assert_eq!(counted, "14\n");
     })
     .await;
 }
