@@ -95,9 +95,14 @@ pub(super) async fn reload(
     id: &str,
     text: &str,
 ) -> Result<BTreeSet<u64>, BackendError> {
-    let (put, before) = tokio::join!(put(backend, id, CONFIG, text), workers(backend, id));
-    put?;
+    put(backend, id, CONFIG, text).await?;
     let until = Instant::now() + RELOAD;
+    // An engine that does not tell has to be asked again: any worker would count as a new one.
+    let mut before = workers(backend, id).await;
+    while before.is_empty() {
+        wait(until, "the proxy has no processes").await?;
+        before = workers(backend, id).await;
+    }
     let mut again = Instant::now();
     loop {
         // Soon after a start it is not heard. Once too often does no harm.
