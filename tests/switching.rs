@@ -486,9 +486,15 @@ fn what_a_killed_restart_left_without_traffic_gets_it_again() {
     assert_eq!(text.matches("\"release\":").count(), 1, "{text}");
 }
 
-/// An image of the proxy that is another one than the one in use.
-pub(crate) fn another_proxy(name: &str) -> Option<String> {
-    let proxy = variable("HOIST_TOOLS_HAPROXY")?;
+/// An image of the proxy that is another one than the one in use, or says that the test is skipped.
+pub(crate) fn another_proxy(test: &str, name: &str) -> Option<String> {
+    let Some(proxy) = variable("HOIST_TOOLS_HAPROXY") else {
+        let _ = skip(
+            test,
+            "HOIST_TOOLS_HAPROXY names no proxy that is on this machine",
+        );
+        return None;
+    };
     let (image, made) = (format!("hoist-test/{name}:1"), format!("hoist-test-{name}"));
     docker(&["create", "--name", &made, &proxy, "haproxy"]);
     docker(&["commit", "--change", "LABEL another=yes", &made, &image]);
@@ -502,11 +508,7 @@ fn proxies_are_put_on_another_image_with_a_gap_that_is_said() {
     if !engine(test) {
         return;
     }
-    let Some(image) = another_proxy("upgrade") else {
-        let _ = skip(
-            test,
-            "HOIST_TOOLS_HAPROXY names no proxy that is on this machine",
-        );
+    let Some(image) = another_proxy(test, "upgrade") else {
         return;
     };
     let mut shop = Shop::new(
