@@ -106,13 +106,10 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     // Nothing is touched yet: it can be broken off anywhere.
     let found = async {
         let target = Target::connect(context, unit.environment.engine.as_deref()).await?;
-        let (history, objects) = tokio::join!(
-            record::read(&target, &place),
-            read::objects(target.backend.as_ref(), &place)
-        );
-        let history = history?;
+        let seen = Seen::look(&target, &place).await?;
+        let history = &seen.history;
         let source = Source::find(context, &target, unit).await?;
-        let mut wish = wish::wish(unit, &history, &source.history, &place)?;
+        let mut wish = wish::wish(unit, history, &source.history, &place)?;
         if let Some(trouble) =
             host_network_refused(&wish.unit).filter(|_| !context.allow_host_network)
         {
@@ -121,11 +118,11 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         let origin = Origin {
             services: std::mem::take(&mut wish.origin),
             from: source.backend,
-            before: record::images(&history),
+            before: record::images(history),
         };
-        Ok((target, history, objects, wish, origin))
+        Ok((target, seen, wish, origin))
     };
-    let (target, history, objects, wish, origin) = tokio::select! {
+    let (target, seen, wish, origin) = tokio::select! {
         biased;
         _ = context.stopped(Stop::Grace) => return Err(stopped()),
         found = found => found?,
@@ -138,7 +135,7 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
     let all = match all {
         Ok(all) => all,
         Err(missing) => {
-            return Err(all_problems(&target, &place, &history, &wish.unit, missing).await);
+            return Err(all_problems(&target, &place, &seen.deployed, &wish.unit, missing).await);
         }
     };
     for warning in &all.warnings {
@@ -160,9 +157,7 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         all: &all,
         verified: &verified,
     };
-    if let Ok(objects) = objects
-        && release.is_in_place(&history, objects).await
-    {
+    if release.is_in_place(&seen).await {
         return Ok(());
     }
     if !verified.missing.is_empty() && !context.force_unverified {
@@ -176,7 +171,7 @@ async fn release(context: &UnitContext, unit: &ReleaseUnit) -> Result<(), Failur
         context.phase(format!("waiting for the lock of {}", place.environment));
         let stop = context.stopped(Stop::Grace);
         let (labels, wait) = (&context.labels, context.lock_wait);
-        let (backend, look) = (&target.backend, || release.look());
+        let (backend, look) = (&target.backend, || Seen::look(&target, &place));
         let lock = Lock::take_and_look(backend, &place, &all.proxy, labels, wait, stop, look);
         let (lock, seen) = match lock.await {
             Ok(taken) => taken,
@@ -238,14 +233,12 @@ impl Source {
 async fn all_problems(
     target: &Target,
     place: &Place,
-    history: &Known,
+    deployed: &Deployed,
     unit: &ReleaseUnit,
     mut missing: Vec<FailureReason>,
 ) -> FailureReason {
     let backend = target.backend.as_ref();
-    if let Ok(deployed) = read::read(backend, place, history).await
-        && let Ok(findings) = preflight::look(backend, place, &deployed, unit).await
-    {
+    if let Ok(findings) = preflight::look(backend, place, deployed, unit).await {
         missing.extend(findings.problems);
     }
     preflight::failure(place, missing).unwrap_or_else(stopped)
@@ -261,11 +254,32 @@ struct Release<'a> {
     verified: &'a Verified,
 }
 
-/// What whoever has the lock finds.
+/// What is found of an environment, with the lock or before.
 struct Seen {
     journal: Journal,
     history: Known,
     deployed: Deployed,
+}
+
+impl Seen {
+    /// Looks at the environment and its history.
+    async fn look(target: &Target, place: &Place) -> Result<Self, FailureReason> {
+        let (read, objects) = tokio::join!(
+            Journal::read(&target.backend, place),
+            read::objects(target.backend.as_ref(), place)
+        );
+        let (journal, history) = read.map_err(|error| {
+            surroundings("the history of the environment cannot be read", &error)
+        })?;
+        let objects =
+            objects.map_err(|error| surroundings("what is deployed cannot be read", &error))?;
+        let deployed = objects.beside(&history);
+        Ok(Self {
+            journal,
+            history,
+            deployed,
+        })
+    }
 }
 
 /// What a look at an environment came to.
@@ -280,19 +294,21 @@ impl Release<'_> {
     /// Whether the release is in place and well as it is, which is told then. There is nothing from
     /// which another deploy would have to be kept, so no lock is taken: what another one does comes
     /// after this. Whatever else is found is left to who has the lock, and looks again.
-    async fn is_in_place(&self, history: &Known, objects: read::Objects) -> bool {
+    async fn is_in_place(&self, seen: &Seen) -> bool {
         let backend = self.target.backend.as_ref();
-        let deployed = objects.beside(history);
-        let is_whole = history.open().is_none() && mend::mend(&deployed).is_nothing();
-        let networks = preflight::own_networks(self.place, &deployed, self.all.unit);
+        let Seen {
+            history, deployed, ..
+        } = seen;
+        let is_whole = history.open().is_none() && mend::mend(deployed).is_nothing();
+        let networks = preflight::own_networks(self.place, deployed, self.all.unit);
         if !is_whole || !networks.is_empty() {
             return false;
         }
-        let sequence = next(history, &deployed);
-        let Ok(goal) = prepare::goal(self.target, &deployed, self.all, sequence).await else {
+        let sequence = next(history, deployed);
+        let Ok(goal) = prepare::goal(self.target, deployed, self.all, sequence).await else {
             return false;
         };
-        let program = plan::plan(&deployed, &goal);
+        let program = plan::plan(deployed, &goal);
         if !program.is_in_place() {
             return false;
         }
@@ -304,32 +320,12 @@ impl Release<'_> {
         if !join_all(well).await.into_iter().all(|well| well) {
             return false;
         }
-        for line in words::changes(&deployed, &program, &goal) {
+        for line in words::changes(deployed, &program, &goal) {
             self.context.output.line(&line).await;
         }
-        let performer = self.performer(&deployed, sequence);
+        let performer = self.performer(deployed, sequence);
         words::announce(&performer, &program).await;
         true
-    }
-
-    /// Looks at the environment and its history.
-    async fn look(&self) -> Result<Seen, FailureReason> {
-        let (target, place) = (self.target, self.place);
-        let (read, objects) = tokio::join!(
-            Journal::read(&target.backend, place),
-            read::objects(target.backend.as_ref(), place)
-        );
-        let (journal, history) = read.map_err(|error| {
-            surroundings("the history of the environment cannot be read", &error)
-        })?;
-        let objects =
-            objects.map_err(|error| surroundings("what is deployed cannot be read", &error))?;
-        let deployed = objects.beside(&history);
-        Ok(Seen {
-            journal,
-            history,
-            deployed,
-        })
     }
 
     async fn locked(
