@@ -41,6 +41,8 @@ const PHRASES: &[(&str, Kind)] = &[
     ("in private (none) mode", Kind::Conflict),
     ("already exists in network", Kind::Conflict),
     ("is not connected to", Kind::NotFound),
+    // Of the files of a container that is just being removed.
+    ("is unexpectedly nil", Kind::NotFound),
     ("no basic auth credentials", Kind::Unauthorized),
     ("authentication required", Kind::Unauthorized),
     ("incorrect username or password", Kind::Unauthorized),
@@ -246,6 +248,11 @@ mod tests {
         (
             500,
             "container 0a1b is not connected to the network front",
+            Kind::NotFound,
+        ),
+        (
+            500,
+            "RWLayer of container 0a1b is unexpectedly nil",
             Kind::NotFound,
         ),
         (404, "No such image: web:1", Kind::NotFound),

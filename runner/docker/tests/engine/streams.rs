@@ -42,6 +42,32 @@ async fn bytes_come_as_they_are() {
 }
 
 #[tokio::test]
+async fn files_of_what_is_being_removed_are_there_or_not() {
+    on_engine("removing", &[BASE], async |bed| {
+        let engine = &bed.engine;
+        let mut answers = 0;
+        for _ in 0..10 {
+            let id = engine.create_container(&bed.shell("true")).await.unwrap();
+            let removal = engine.remove_container(&id);
+            let looks = async {
+                loop {
+                    answers += 1;
+                    match engine.download(&id, "/etc/hostname").await {
+                        Ok(tar) => drop(all(tar).await),
+                        Err(error) => return error,
+                    }
+                }
+            };
+            let (removed, refusal) = tokio::join!(removal, looks);
+            removed.unwrap();
+            assert_eq!(refusal.kind, Kind::NotFound, "{refusal:?}");
+        }
+        println!("{answers} answers");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn files_go_in_and_come_out() {
     on_engine("archive", &[BASE], async |bed| {
         let engine = &bed.engine;

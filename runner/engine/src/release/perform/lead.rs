@@ -210,11 +210,13 @@ pub(in crate::release) async fn shares(
                 return Ok(Ok((shares, text)));
             }
         }
-        // Only one that never ran may have none. That there is no such file an engine says also where
-        // another is at the files at that moment, so it is believed when it says so again.
+        // Only one that never ran or is about to be gone may have none. That there is no such file an
+        // engine says also where another is at the files at that moment, so it is believed when it says
+        // so again.
         let found = backend.inspect_container(id).await?;
-        let is_new = found.is_none_or(|found| found.status == "created");
-        if is_missing && is_new && tries >= SURE {
+        let may_lack = ["created", "removing", "dead"];
+        let may_lack = found.is_none_or(|found| may_lack.contains(&found.status.as_str()));
+        if is_missing && may_lack && tries >= SURE {
             return Ok(Ok((Shares::default(), String::new())));
         }
         if tries >= TRIES {
