@@ -214,8 +214,8 @@ pub(in crate::release) async fn shares(
         // engine says also where another is at the files at that moment, so it is believed when it says
         // so again.
         let found = backend.inspect_container(id).await?;
-        let may_lack = ["created", "removing", "dead"];
-        let may_lack = found.is_none_or(|found| may_lack.contains(&found.status.as_str()));
+        let may_lack =
+            found.is_none_or(|found| matches!(&*found.status, "created" | "removing" | "dead"));
         if is_missing && may_lack && tries >= SURE {
             return Ok(Ok((Shares::default(), String::new())));
         }
